@@ -1,0 +1,60 @@
+"""A Keras model behind the runtime's `Model` protocol, so that evaluation and parity never ask which one they hold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.manifest import Manifest
+
+
+class KerasModel:
+    """Runs a Keras model in inference mode.
+
+    Args:
+        model: from the manifest's inputs to the manifest's outputs, in their order.
+        manifest: names inputs and outputs.
+
+    Raises:
+        ManifestError: the model's inputs or outputs are not those of the manifest.
+    """
+
+    def __init__(self, model: keras.Model, manifest: Manifest) -> None:
+        self._inputs = [image.name for image in manifest.inputs]
+        self._outputs = [output.name for output in manifest.outputs]
+        _check_manifest(model, manifest)
+
+        def call(*inputs: tf.Tensor) -> Any:
+            return tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
+
+        self._call = tf.function(call, reduce_retracing=True)
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
+        """Returns the raw outputs by name.
+
+        Args:
+            feeds: one array an input; the image is uint8 (N, height, width, channels).
+        """
+        outputs = self._call(*(tf.constant(feeds[name]) for name in self._inputs))
+        return {name: tensor.numpy() for name, tensor in zip(self._outputs, outputs, strict=True)}
+
+
+def _check_manifest(model: keras.Model, manifest: Manifest) -> None:
+    names = [tensor.name for tensor in model.inputs]
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    expected = [(image.height, image.width, image.channels) for image in manifest.inputs]
+    if names != [image.name for image in manifest.inputs] or shapes != expected:
+        raise ManifestError(
+            f"the Keras model does not fit its manifest: expected inputs {[i.name for i in manifest.inputs]} of shape "
+            f"{expected}, received {names} of shape {shapes}"
+        )
+    outputs = dict(zip(model.output_names, (tuple(tensor.shape[1:]) for tensor in model.outputs), strict=True))
+    declared = {output.name: output.shape for output in manifest.outputs}
+    if list(outputs.items()) != list(declared.items()):
+        raise ManifestError(
+            f"the Keras model does not fit its manifest: expected outputs {declared}, received {outputs}"
+        )

@@ -1,0 +1,125 @@
+"""From a catalogue name to its row, its manifest and its Keras model."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from edgecnn.models.catalog import CATALOG
+
+if TYPE_CHECKING:
+    import keras
+
+    from edgecnn.models.spec import ModelSpec
+    from edgecnn_runtime.manifest import Manifest
+
+
+def get_spec(name: str) -> ModelSpec:
+    """Returns the catalogue row of that name.
+
+    Raises:
+        UnknownModelError: no row has it; near names are listed, none is picked.
+    """
+    if name not in CATALOG:
+        from edgecnn.errors import UnknownModelError  # loads the runtime, which listing the catalogue must not
+
+        raise UnknownModelError.near(name, CATALOG)
+    return CATALOG[name]
+
+
+def build_model(
+    name: str,
+    *,
+    image_size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    width: float = 1.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Builds a documented model with fresh weights; the defaults are the published ones.
+
+    Args:
+        name: a catalogue name.
+        image_size: (height, width) in pixels.
+        num_classes: number of logits.
+        width: multiplier on filters and units, above 0.
+        seed: of the weights; None draws another one each time.
+
+    Returns:
+        A functional model from "image", uint8 (N, height, width, channels), to "logits", float32 (N, num_classes).
+
+    Raises:
+        UnknownModelError: no such row.
+        UsageError: a size below the model's least one, fewer than 1 class, a width that is not above 0.
+    """
+    import keras  # takes seconds: only when a model is really built
+
+    spec = get_spec(name)
+    image_size, num_classes = image_size or spec.image_size, spec.num_classes if num_classes is None else num_classes
+    _check_size(spec, image_size, num_classes, width)
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    module, function = spec.builder.split(":")
+    builder = getattr(importlib.import_module(module), function)
+    model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width)
+    return cast("keras.Model", model)
+
+
+def build_manifest(
+    spec: ModelSpec,
+    labels: Sequence[str] | None,
+    *,
+    image_size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
+    width: float = 1.0,
+) -> Manifest:
+    """Writes down what a model will be, before its first weight exists.
+
+    Args:
+        spec: the catalogue row.
+        labels: one name a class; None for a model that never sees data.
+        image_size: (height, width) in pixels; the row's by default.
+        num_classes: by default the number of labels, or the row's where there are none.
+        width: multiplier on filters and units, above 0.
+
+    Raises:
+        UsageError: as for `build_model`.
+        ManifestError: labels that do not fit the number of classes.
+    """
+    from edgecnn_runtime import manifest as parts  # loads numpy, which listing the catalogue must not
+
+    height, width_px = image_size or spec.image_size
+    if num_classes is None:
+        num_classes = spec.num_classes if labels is None else len(labels)
+    _check_size(spec, (height, width_px), num_classes, width)
+    return parts.Manifest(
+        task=spec.task,
+        model=parts.ModelInfo(name=spec.name, width=width),
+        inputs=(
+            parts.ImageInput(
+                name="image",
+                height=height,
+                width=width_px,
+                color=spec.color,
+                resize=spec.resize,
+                crop_fraction=spec.crop_fraction,
+            ),
+        ),
+        labels=None if labels is None else tuple(labels),
+        decoder=parts.SoftmaxDecoder(output="logits"),
+        outputs=(parts.OutputSpec(name="logits", shape=(num_classes,)),),
+    )
+
+
+def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, width: float) -> None:
+    from edgecnn.errors import UsageError  # loads the runtime, which listing the catalogue must not
+
+    if min(image_size) < spec.smallest_size:
+        raise UsageError(
+            f"{spec.name}: expected an image size of at least {spec.smallest_size},{spec.smallest_size}, received "
+            f"{image_size[0]},{image_size[1]}: its convolutions and pools leave nothing of a smaller one."
+        )
+    if num_classes < 1:
+        raise UsageError(f"{spec.name}: expected at least 1 class, received {num_classes}")
+    if not 0 < width < float("inf"):
+        raise UsageError(f"{spec.name}: expected a width multiplier above 0, received {width}")

@@ -1,0 +1,67 @@
+"""The error tree of the runtime; each class carries the exit code that the command line ends with.
+
+::
+
+    EdgeCNNError               1  anything that edgecnn says itself
+    |-- ManifestError          6  the manifest is damaged, of another version, or contradicts the graph
+    |-- ImageError             1  an image cannot be read, or is not of the form that was asked for
+    `-- SessionError           1  ONNX Runtime could not do what was asked
+        |-- ProviderError      3  the asked device is not available
+        |-- ModelFileError     6  the model file is refused
+        `-- OutputError        1  the network answered with NaN or infinity
+
+The exporters and the toolchain declare their own branches in `edgecnn_exporters.errors` and `edgecnn.errors`.
+"""
+
+from typing import ClassVar
+
+
+class EdgeCNNError(Exception):
+    """Root of every error that edgecnn raises on purpose.
+
+    Attributes:
+        exit_code: what the command line exits with.
+        kind: a stable word for machines; the message is for people.
+    """
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "error"
+
+
+class ManifestError(EdgeCNNError):
+    """The manifest is damaged, of a schema version that is not read here, or contradicts the graph."""
+
+    exit_code = 6
+    kind = "manifest"
+
+
+class ImageError(EdgeCNNError):
+    """An image cannot be read, is refused, or does not have the dtype and shape that was asked for."""
+
+    kind = "image"
+
+
+class SessionError(EdgeCNNError):
+    """ONNX Runtime could not do what was asked; raised when inputs do not fit or a run fails."""
+
+    kind = "session"
+
+
+class ProviderError(SessionError):
+    """The asked device or execution provider is not available on this machine."""
+
+    exit_code = 3
+    kind = "provider"
+
+
+class ModelFileError(SessionError):
+    """The model file is missing, unreadable, damaged, incompatible or was altered after it was stamped."""
+
+    exit_code = 6
+    kind = "model_file"
+
+
+class OutputError(SessionError):
+    """The network's output holds NaN or infinity, so no result can be read from it."""
+
+    kind = "invalid_output"

@@ -1,0 +1,166 @@
+"""The evidence: what was proven about a file when it was made, and the hash that ties the proof to its bytes."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgecnn_runtime import strict_json
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "edgecnn.evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorParity:
+    """Level 1: the largest difference on one raw output, over all images.
+
+    Attributes:
+        output: the output's name.
+        max_abs: max |candidate - reference|, in the output's own unit.
+        max_relative: max_abs / max |reference|.
+    """
+
+    output: str
+    max_abs: float
+    max_relative: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedParity:
+    """Level 2: whether the decoded results agree.
+
+    Attributes:
+        images: how many images were compared.
+        top1_agreement: the part of them on which both put the same class first, 0 to 1.
+        max_score_difference: the largest difference between two scores of one class.
+    """
+
+    images: int
+    top1_agreement: float
+    max_score_difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class MetricParity:
+    """Level 3: the task's metric of the source and of this file, over the same labelled images.
+
+    Attributes:
+        name: the metric, for example "accuracy".
+        images: how many labelled images.
+        source: the metric of the Keras model.
+        file: the metric of this file.
+    """
+
+    name: str
+    images: int
+    source: float
+    file: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What was compared, at the three levels.
+
+    Attributes:
+        images_from: "synthetic" (seeded random images) or the fingerprint of the data.
+        tensors: level 1, one entry an output.
+        decoded: level 2.
+        metric: level 3, or None where no labelled data was at hand.
+    """
+
+    images_from: str
+    tensors: tuple[TensorParity, ...]
+    decoded: DecodedParity
+    metric: MetricParity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One check that stood between the file and its name.
+
+    Attributes:
+        name: for example "parity.tensors".
+        budget: the limit.
+        value: what was measured.
+        passed: whether the value keeps the budget.
+    """
+
+    name: str
+    budget: float
+    value: float
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a machine needs to run the file.
+
+    Attributes:
+        opset: of the default ONNX domain.
+        ir_version: of the ONNX file.
+        onnxruntime: the least version that loads this opset and IR.
+        operators: sorted names of the operators in the graph.
+    """
+
+    opset: int
+    ir_version: int
+    onnxruntime: str
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where the file came from.
+
+    Attributes:
+        weights_sha256: over names, shapes and values of the Keras model's variables.
+        seed: of the training or of the random weights; None where it is not known.
+        data_fingerprint: of the training data; None for a model that never saw any.
+        versions: of edgecnn, Keras, TensorFlow, tf2onnx, onnx and ONNX Runtime.
+    """
+
+    weights_sha256: str
+    seed: int | None
+    data_fingerprint: str | None
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What travels in `metadata_props["edgecnn.evidence"]`; no time, no path, no host.
+
+    Attributes:
+        payload_sha256: over all bytes of the file before the metadata.
+        precision: of the weights and activations, "float32".
+        parity: candidate against source.
+        gates: every check and its verdict.
+        requirements: to run it.
+        provenance: of weights and data.
+        cpu_family: of the machine on which the file was checked, for example "x86-64-avx512-vnni".
+    """
+
+    payload_sha256: str
+    precision: str
+    parity: Parity
+    gates: tuple[Gate, ...]
+    requirements: Requirements
+    provenance: Provenance
+    cpu_family: str
+
+    def to_json(self) -> str:
+        """Returns compact JSON with sorted keys; the same evidence always gives the same text."""
+        return strict_json.dump(self, schema_version=SCHEMA_VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evidence":
+        """Reads the text that `to_json` wrote.
+
+        Raises:
+            ManifestError: not JSON, another schema version, a missing or unknown key, a wrong type.
+        """
+        return strict_json.load(cls, text, schema_version=SCHEMA_VERSION, what="evidence")
+
+
+def payload_sha256(payload: bytes | memoryview) -> str:
+    """Returns the hex SHA-256 of a graph's bytes, those before the metadata."""
+    return hashlib.sha256(payload).hexdigest()

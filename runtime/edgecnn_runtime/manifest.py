@@ -1,0 +1,198 @@
+"""The manifest: the single truth about a model's inputs, labels, decoder and outputs.
+
+It is written before the first weight is trained, travels with the weights, and is never edited. Training, export,
+evaluation and the device all read this one object. The JSON is strict: every key is required, unknown keys are refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from edgecnn_runtime import strict_json
+from edgecnn_runtime.errors import ManifestError
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "edgecnn.manifest"
+
+Task = Literal["classification"]
+Color = Literal["rgb", "gray"]
+Resize = Literal["stretch", "letterbox", "center_crop"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which catalogue row the weights belong to.
+
+    Attributes:
+        name: the catalogue name, for example "mnist_convnet".
+        width: the multiplier on the number of filters; 1.0 is the published model.
+    """
+
+    name: str
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """One image input, and how an image of any size becomes its pixels.
+
+    The graph takes uint8 (N, height, width, channels) and normalises by itself, so no mean and no scale stands here.
+
+    Attributes:
+        name: the graph input's name.
+        height: pixels, or None where the graph takes any height.
+        width: pixels, or None where the graph takes any width.
+        color: "rgb" (3 channels) or "gray" (1 channel); Pillow converts.
+        resize: "stretch" to the size; "letterbox" keeps the aspect ratio and pads; "center_crop" scales the shorter
+            side to size / crop_fraction and cuts the middle.
+        crop_fraction: the part of the scaled image that center_crop keeps, in (0, 1]; None for the other two.
+        pad_value: the gray level that letterbox pads with, 0 to 255; None for the other two.
+        multiple_of: height and width are rounded to this where they are None; None where both are fixed.
+        kind: always "image".
+    """
+
+    name: str
+    height: int | None
+    width: int | None
+    color: Color
+    resize: Resize = "stretch"
+    crop_fraction: float | None = None
+    pad_value: int | None = None
+    multiple_of: int | None = None
+    kind: Literal["image"] = "image"
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: 3 for rgb, 1 for gray."""
+        return 3 if self.color == "rgb" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxDecoder:
+    """Class scores are the softmax of the raw outputs.
+
+    Attributes:
+        output: the name of the graph output that holds the logits, shape (N, classes).
+        kind: always "softmax".
+    """
+
+    output: str = "logits"
+    kind: Literal["softmax"] = "softmax"
+
+
+Decoder = SoftmaxDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """A declared raw output of the graph, float32.
+
+    Attributes:
+        name: named by meaning, for example "logits".
+        shape: without the batch axis; None where a size follows the input's.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that the device must know about a model besides its graph.
+
+    Attributes:
+        task: what kind of result the model gives.
+        model: catalogue name and width.
+        inputs: in the graph's order.
+        labels: one name a class, unique; None for a model that never saw data.
+        decoder: how raw outputs become results.
+        outputs: in the graph's order.
+
+    Raises:
+        ManifestError: the parts contradict each other.
+    """
+
+    task: Task
+    model: ModelInfo
+    inputs: tuple[ImageInput, ...]
+    labels: tuple[str, ...] | None
+    decoder: Decoder
+    outputs: tuple[OutputSpec, ...]
+
+    def __post_init__(self) -> None:
+        _check_inputs(self.inputs)
+        _check_labels(self)
+
+    @property
+    def image_input(self) -> ImageInput:
+        """The first image input."""
+        return self.inputs[0]
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the decoder's output scores."""
+        return cast(int, self.output(self.decoder.output).shape[-1])
+
+    def output(self, name: str) -> OutputSpec:
+        """Returns the declared output of that name.
+
+        Raises:
+            ManifestError: no output has it.
+        """
+        for output in self.outputs:
+            if output.name == name:
+                return output
+        raise ManifestError(
+            f"manifest: the decoder reads output {name!r}, but the outputs are {[o.name for o in self.outputs]}"
+        )
+
+    def to_json(self) -> str:
+        """Returns compact JSON with sorted keys; the same manifest always gives the same text."""
+        return strict_json.dump(self, schema_version=SCHEMA_VERSION)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Reads the text that `to_json` wrote.
+
+        Raises:
+            ManifestError: not JSON, another schema version, a missing or unknown key, a wrong type, a contradiction.
+        """
+        return strict_json.load(cls, text, schema_version=SCHEMA_VERSION, what="manifest")
+
+
+def _check_inputs(inputs: Sequence[ImageInput]) -> None:
+    if not inputs:
+        raise ManifestError("manifest: expected at least one input, received none")
+    for image in inputs:
+        where = f"manifest: input {image.name!r}"
+        free = image.height is None or image.width is None
+        if (image.multiple_of is not None) != free:
+            raise ManifestError(f"{where}: multiple_of belongs to a free height or width, and only there")
+        if (image.crop_fraction is not None) != (image.resize == "center_crop"):
+            raise ManifestError(f"{where}: crop_fraction belongs to resize 'center_crop', and only there")
+        if (image.pad_value is not None) != (image.resize == "letterbox"):
+            raise ManifestError(f"{where}: pad_value belongs to resize 'letterbox', and only there")
+        for name, size in (("height", image.height), ("width", image.width), ("multiple_of", image.multiple_of)):
+            if size is not None and not 1 <= size <= 65535:
+                raise ManifestError(f"{where}: expected {name} from 1 to 65535, received {size}")
+        if image.crop_fraction is not None and not 0 < image.crop_fraction <= 1:
+            raise ManifestError(f"{where}: expected crop_fraction in (0, 1], received {image.crop_fraction}")
+        if image.pad_value is not None and not 0 <= image.pad_value <= 255:
+            raise ManifestError(f"{where}: expected pad_value from 0 to 255, received {image.pad_value}")
+
+
+def _check_labels(manifest: Manifest) -> None:
+    shape = manifest.output(manifest.decoder.output).shape
+    if not shape or shape[-1] is None:
+        name = manifest.decoder.output
+        raise ManifestError(f"manifest: expected output {name!r} to fix the number of its classes, received {shape}")
+    labels = manifest.labels
+    if labels is None:
+        return
+    if len(labels) != shape[-1]:
+        raise ManifestError(
+            f"manifest: expected {shape[-1]} labels for output {manifest.decoder.output!r}, received {len(labels)}"
+        )
+    if len(set(labels)) != len(labels):
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        raise ManifestError(f"manifest: expected unique labels, received {repeated} more than once")

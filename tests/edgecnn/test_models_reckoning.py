@@ -1,0 +1,61 @@
+import keras
+import pytest
+from keras import layers
+
+from edgecnn.models import build_model
+from edgecnn.models.reckoning import reckon
+
+
+def test_reckon_gives_the_documented_check_value() -> None:
+    image = keras.Input((150, 100, 3))
+    model = keras.Model(image, layers.Conv2D(200, 5, padding="same", name="conv")(image))
+    row = reckon(model).layers[-1]
+    assert (row.output_shape, row.parameters) == ((150, 100, 200), 200 * (5 * 5 * 3 + 1))
+    assert (row.multiply_adds, row.activation_bytes) == (225_000_000, 12_000_000)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.Conv2D(8, 3, strides=2, groups=2), 4 * 4 * 8 * (3 * 3 * 2)),
+        (layers.DepthwiseConv2D(3), 7 * 7 * 3 * 3 * 4),
+        (layers.SeparableConv2D(8, 3), 7 * 7 * (3 * 3 * 4 + 4 * 8)),
+        (layers.Conv2DTranspose(8, 2, strides=2), 9 * 9 * 2 * 2 * 4 * 8),
+        (layers.Dense(5), 9 * 9 * 4 * 5),
+        (layers.MaxPooling2D(), 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_reckon_counts_multiply_adds(layer: keras.Layer, expected: int) -> None:
+    image = keras.Input((9, 9, 4))
+    assert reckon(keras.Model(image, layer(image))).multiply_adds == expected
+
+
+def test_reckon_frees_a_tensor_after_its_last_reader() -> None:
+    image = keras.Input((10, 10, 1))  # 400 bytes
+    wide = layers.Conv2D(8, 1)(image)  # 3200 bytes, 3600 alive
+    narrow = layers.Conv2D(1, 1)(wide)  # 400 bytes, 3600 alive
+    again = layers.Conv2D(4, 1)(narrow)  # 1600 bytes, 2000 alive
+    reckoning = reckon(keras.Model(image, again))
+    assert reckoning.inference_bytes == 3600
+    assert reckoning.training_bytes == 400 + 3200 + 400 + 1600
+
+
+def test_reckon_keeps_a_skip_alive_until_it_is_added() -> None:
+    image = keras.Input((10, 10, 8))  # 3200 bytes
+    x = layers.Conv2D(8, 1)(image)
+    x = layers.Conv2D(8, 1)(x)
+    assert reckon(keras.Model(image, x)).inference_bytes == 2 * 3200
+    assert reckon(keras.Model(image, layers.Add()([image, x]))).inference_bytes == 3 * 3200
+
+
+def test_reckon_counts_views_once() -> None:
+    image = keras.Input((10, 10, 8))
+    assert reckon(keras.Model(image, layers.Flatten()(image))).inference_bytes == 3200
+
+
+def test_reckon_agrees_with_keras_on_parameters() -> None:
+    model = build_model("fashion_cnn", width=0.5)
+    reckoning = reckon(model)
+    assert reckoning.parameters == model.count_params() == sum(row.parameters for row in reckoning.layers)
+    assert reckoning.trainable_parameters == reckoning.parameters
