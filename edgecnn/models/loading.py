@@ -63,8 +63,8 @@ def load_keras(path: str | Path) -> keras.Model:
         zipfile.BadZipFile,
     ) as error:
         raise KerasFileError(
-            f"{path}: Keras cannot read it: {_reason(error)} Save it again with model.save('NAME.keras'); layers of your "
-            "own need keras.saving.register_keras_serializable and an import before loading."
+            f"{path}: Keras cannot read it: {_reason(error)} Save it again with model.save('NAME.keras'); layers of "
+            "your own need keras.saving.register_keras_serializable and an import before loading."
         ) from error
 
 
