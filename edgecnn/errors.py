@@ -8,8 +8,10 @@
     |-- DatasetError              1  data cannot be read; the file is named
     |   `-- UnknownDatasetError   2  neither a data set's name nor a path that is recognised
     |-- KerasFileError            1  a .keras file is missing, damaged, unsafe, or names a layer that is unknown
-    |-- RunFolderError            1  a run folder is damaged or not complete
-    `-- MissingDependencyError    1  an extra is not installed; the command that installs it is named
+    |-- RunFolderError            1  a run folder is damaged, or training in it has not come to its end
+    |-- TrainingError             1  training cannot go on: the loss is no number any more
+    |-- WriteError                1  a file cannot be written; an earlier one of that name is intact
+    `-- MissingDependencyError    1  a package is missing; the command that installs it is named
 """
 
 import difflib
@@ -66,6 +68,18 @@ class RunFolderError(EdgeCNNError):
     """A run folder is damaged, or training in it has not come to its end."""
 
     kind = "run_folder"
+
+
+class TrainingError(EdgeCNNError):
+    """Training cannot go on; the run folder keeps the last good epoch."""
+
+    kind = "training"
+
+
+class WriteError(EdgeCNNError):
+    """A file cannot be written; what stood under its name before is intact."""
+
+    kind = "write"
 
 
 class MissingDependencyError(EdgeCNNError):

@@ -33,14 +33,15 @@ _MOST_CONFIG_BYTES = 64 * 2**20
 _MOST_INFLATION = 100  # Keras stores weights uncompressed; deflated text stays far below this
 
 
-def load_keras(path: str | Path) -> keras.Model:
-    """Loads a model for inference from a file that `model.save("x.keras")` wrote.
+def load_keras(path: str | Path, *, compiled: bool = False) -> keras.Model:
+    """Loads a model from a file that `model.save("x.keras")` wrote.
 
     Args:
         path: a .keras file (a zip archive). The older HDF5 format is refused, since it can hide links and code.
+        compiled: whether its loss, metrics and optimizer come with it, the optimizer's state too, to train on.
 
     Returns:
-        The model, not compiled.
+        The model, for inference unless `compiled`.
 
     Raises:
         KerasFileError: missing, not a .keras file, truncated, a zip bomb, with code or links in it, or with a layer
@@ -51,7 +52,7 @@ def load_keras(path: str | Path) -> keras.Model:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns when layers keep their fresh weights
-            return cast("keras.Model", keras.saving.load_model(path, compile=False, safe_mode=True))
+            return cast("keras.Model", keras.saving.load_model(path, compile=compiled, safe_mode=True))
     except (
         UserWarning,
         ValueError,

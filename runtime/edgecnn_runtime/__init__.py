@@ -1,0 +1,47 @@
+"""Run one self-describing edgecnn ONNX file on CPU or CUDA with numpy, Pillow and ONNX Runtime.
+
+Example::
+
+    from edgecnn_runtime import Predictor
+
+    predictor = Predictor.load("digits.onnx", device="cpu")
+    print(predictor.predict("seven.png").top(3))
+"""
+
+from edgecnn_runtime.errors import (
+    EdgeCNNError,
+    ImageError,
+    ManifestError,
+    ModelFileError,
+    OutputError,
+    ProviderError,
+    SessionError,
+)
+from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.predictor import Predictor
+from edgecnn_runtime.preprocessing import Placement, Preprocessor
+from edgecnn_runtime.results import Classification, Failure, Result, Score, Speed
+from edgecnn_runtime.session import Model, Session
+
+__all__ = [
+    "Classification",
+    "EdgeCNNError",
+    "Evidence",
+    "Failure",
+    "ImageError",
+    "Manifest",
+    "ManifestError",
+    "Model",
+    "ModelFileError",
+    "OutputError",
+    "Placement",
+    "Predictor",
+    "Preprocessor",
+    "ProviderError",
+    "Result",
+    "Score",
+    "Session",
+    "SessionError",
+    "Speed",
+]

@@ -1,0 +1,137 @@
+"""How `edgecnn run` writes answers: each format streams, and a run that is cut short leaves whole entries."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, Protocol
+
+from edgecnn.cli.streams import Results, printable, say, to_json
+from edgecnn_runtime import Failure, Result
+
+AnswerFormat = Literal["text", "json", "jsonl", "csv"]
+
+
+class AnswerWriter(Protocol):
+    """Writes one answer after the other."""
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes one answer."""
+        ...
+
+    def close(self) -> None:
+        """Ends what must be ended; no answer follows."""
+        ...
+
+
+@contextmanager
+def answer_writer(format: AnswerFormat, results: Results, top_k: int) -> Iterator[AnswerWriter]:
+    """Gives the writer of a format, and closes it however the block ends.
+
+    Args:
+        format: one of the four.
+        results: where answers go; failed images of the text format go to stderr.
+        top_k: how many classes an answer shows, best first.
+    """
+    kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
+        "text": TextWriter,
+        "json": JsonWriter,
+        "jsonl": JsonLinesWriter,
+        "csv": CsvWriter,
+    }
+    writer = kinds[format](results, top_k)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+class TextWriter:
+    """One line an image, for people."""
+
+    def __init__(self, results: Results, top_k: int) -> None:
+        self._results, self._top_k = results, top_k
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes the best classes, the provider and the time; a failure goes to stderr."""
+        if isinstance(answer, Failure):
+            say(f"edgecnn: {answer.message}")
+            return
+        best = [
+            f"{f'class {score.class_id}' if score.label is None else score.label} {score.score:.4f}"
+            for score in answer.top(self._top_k)
+        ]
+        speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
+        self._results.line(printable(f"{answer.source}: {', '.join(best)} [{answer.provider}{speed}]"))
+
+    def close(self) -> None:
+        """Has nothing to end."""
+
+
+class JsonLinesWriter:
+    """One JSON object a line."""
+
+    def __init__(self, results: Results, top_k: int) -> None:
+        self._results, self._top_k = results, top_k
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes the answer's object."""
+        self._results.line(_format_object(answer, self._top_k))
+
+    def close(self) -> None:
+        """Has nothing to end."""
+
+
+class JsonWriter:
+    """One JSON list of objects; each is written when the next one, or the end, shows which comma it needs."""
+
+    def __init__(self, results: Results, top_k: int) -> None:
+        self._results, self._top_k = results, top_k
+        self._waiting: str | None = None
+        self._results.line("[")
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes the answer before this one."""
+        self._flush(",")
+        self._waiting = _format_object(answer, self._top_k)
+
+    def close(self) -> None:
+        """Writes the last answer and ends the list."""
+        self._flush("")
+        self._results.line("]")
+
+    def _flush(self, separator: str) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._results.line(f"  {waiting}{separator}")
+
+
+class CsvWriter:
+    """One row a prediction, or a failed image; RFC 4180 quoting."""
+
+    _COLUMNS = ("source", "rank", "name", "class", "confidence", "provider", "error_kind", "error_message")
+
+    def __init__(self, results: Results, top_k: int) -> None:
+        self._results, self._top_k = results, top_k
+        self._row(self._COLUMNS)
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes the rows of one image."""
+        if isinstance(answer, Failure):
+            self._row((answer.source, "", "", "", "", "", answer.kind, answer.message))
+            return
+        for rank, best in enumerate(answer.top(self._top_k), start=1):
+            self._row((answer.source, rank, best.label, best.class_id, best.score, answer.provider, "", ""))
+
+    def close(self) -> None:
+        """Has nothing to end."""
+
+    def _row(self, cells: tuple[object, ...]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(cells)
+        self._results.line(text.getvalue())
+
+
+def _format_object(answer: Result | Failure, top_k: int) -> str:
+    tree = answer.to_dict() if isinstance(answer, Failure) else answer.to_dict(top_k)
+    return to_json(tree)

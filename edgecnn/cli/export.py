@@ -1,0 +1,50 @@
+"""`edgecnn export`: a trained model as one verified file."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from edgecnn.cli.options import read_batch
+from edgecnn.cli.streams import say, stdout_for_results
+from edgecnn.cli.tables import format_bytes
+from edgecnn.cli.tensorflow import load_tensorflow
+
+
+def export(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN_DIR|MODEL.keras|NAME", help="An existing path wins over a model's name.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="File to make or to replace.")],
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Prove the file on these test images. [default: those of the run]"),
+    ] = None,
+    batch: Annotated[
+        Any, typer.Option(parser=read_batch, metavar="N|dynamic", help="Images that the file takes at once.")
+    ] = "1",
+    opset: Annotated[int, typer.Option(min=13, max=18, metavar="N", help="ONNX opset; older runtimes need less.")] = 17,
+    weights: Annotated[
+        Literal["none"] | None, typer.Option(help="For a NAME: none gives seeded random weights.")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="For a NAME: one label a line.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For a MODEL.keras. [default: manifest.json beside it]")
+    ] = None,
+) -> None:
+    """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
+    with stdout_for_results() as results:
+        load_tensorflow()
+        from edgecnn.exporting import ExportConfig, export_source  # loads Keras and tf2onnx
+
+        config = ExportConfig(source, data, batch, opset, manifest, weights, labels)
+        report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: {stage}"))
+        parity = report.evidence.parity
+        results.line(f"{report.path}: {format_bytes(report.size_bytes)}, graph sha256 {report.evidence.payload_sha256}")
+        results.line(
+            f"top-1 agreement {parity.decoded.top1_agreement:.4f} on {parity.decoded.images} images, outputs within "
+            f"{max(tensor.max_relative for tensor in parity.tensors):.2g} of their largest value"
+        )
+        if parity.metric is not None:
+            metric = parity.metric
+            results.line(f"{metric.name} {metric.file:.4f}, source {metric.source:.4f}, {metric.images} images")

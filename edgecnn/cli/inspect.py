@@ -1,0 +1,99 @@
+"""`edgecnn inspect`: what a model file says and holds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgecnn.cli.options import Format, ModelArgument
+from edgecnn.cli.streams import stdout_for_results
+from edgecnn.cli.tables import format_bytes
+
+
+def inspect(model: ModelArgument, format: Format = "text") -> None:
+    """Show the manifest, the evidence, the operators, the sizes, and what a file needs to run."""
+    with stdout_for_results() as results:
+        from edgecnn_runtime import Predictor  # these load ONNX Runtime
+        from edgecnn_runtime.container import read_model_file
+
+        predictor = Predictor.load(model, device="cpu", threads=1)
+        file = read_model_file(model)
+        evidence, session = predictor.evidence, predictor.session
+        report = {
+            "manifest": json.loads(predictor.manifest.to_json()),
+            "evidence": None if evidence is None else json.loads(evidence.to_json()),
+            "graph": {
+                "size_bytes": Path(model).stat().st_size,
+                "payload_bytes": len(file.payload),
+                "payload_sha256": file.sha256,
+                "opset": file.opset,
+                "ir_version": file.ir_version,
+                "batch": "dynamic" if session.batch is None else session.batch,
+                "inputs": [_describe_tensor(tensor) for tensor in session.inputs],
+                "outputs": [_describe_tensor(tensor) for tensor in session.outputs],
+                "operators": None if evidence is None else list(evidence.requirements.operators),
+            },
+        }
+        if format == "json":
+            results.json(report)
+        else:
+            results.line(_format_report(model, report))
+
+
+def _describe_tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "dtype": str(tensor.dtype), "shape": list(tensor.shape)}
+
+
+def _format_report(model: str, report: dict[str, Any]) -> str:
+    manifest, evidence, graph = report["manifest"], report["evidence"], report["graph"]
+    labels = manifest["labels"]
+    lines = [
+        model,
+        f"model       {manifest['model']['name']}, width {manifest['model']['width']}, {manifest['task']}",
+        *(f"input       {_format_tensor(tensor)}" for tensor in graph["inputs"]),
+        *(f"            {image['color']}, {image['resize']}" for image in manifest["inputs"]),
+        *(f"output      {_format_tensor(tensor)}" for tensor in graph["outputs"]),
+        f"labels      {'none: the model never saw data' if labels is None else ', '.join(labels)}",
+        f"decoder     {manifest['decoder']['kind']}",
+        f"size        {format_bytes(graph['size_bytes'])}, {format_bytes(graph['payload_bytes'])} without the metadata",
+        f"sha256      {graph['payload_sha256']} without the metadata",
+        f"needs       opset {graph['opset']}, IR version {graph['ir_version']}",
+    ]
+    if evidence is None:
+        return "\n".join([*lines, "evidence    none"])
+    return "\n".join([*lines[:-1], *_format_evidence(evidence)])
+
+
+def _format_tensor(tensor: dict[str, Any]) -> str:
+    return f"{tensor['name']}, {tensor['dtype']} ({', '.join(map(str, tensor['shape']))})"
+
+
+def _format_evidence(evidence: dict[str, Any]) -> list[str]:
+    parity, needs, origin = evidence["parity"], evidence["requirements"], evidence["provenance"]
+    decoded, metric = parity["decoded"], parity["metric"]
+    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+    return [
+        f"needs       ONNX Runtime {needs['onnxruntime']}, opset {needs['opset']}, IR version {needs['ir_version']}",
+        f"operators   {', '.join(needs['operators'])}",
+        f"precision   {evidence['precision']}",
+        *(
+            f"parity      {tensor['output']}: largest difference {tensor['max_abs']:.3g}, {tensor['max_relative']:.3g} "
+            "of the largest value"
+            for tensor in parity["tensors"]
+        ),
+        f"            top-1 agreement {decoded['top1_agreement']:.4f} on {decoded['images']} images, "
+        f"{parity['images_from']}",
+        f"metric      {'none: no labelled data' if metric is None else _format_metric(metric)}",
+        *(
+            f"gate        {gate['name']}: {gate['value']:.3g}, budget {gate['budget']:.3g}, "
+            f"{'passed' if gate['passed'] else 'failed'}"
+            for gate in evidence["gates"]
+        ),
+        f"weights     {origin['weights_sha256']}, seed {origin['seed']}",
+        f"data        {origin['data_fingerprint'] or 'none'}",
+        f"made with   {versions}",
+        f"checked on  {evidence['cpu_family']}",
+    ]
+
+
+def _format_metric(metric: dict[str, Any]) -> str:
+    return f"{metric['name']} {metric['source']:.4f} (source), {metric['file']:.4f} (file), {metric['images']} images"

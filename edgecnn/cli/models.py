@@ -1,0 +1,84 @@
+"""`edgecnn models`: the catalogue, or what one model costs."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from edgecnn.cli.options import Format, ImageSize, Width
+from edgecnn.cli.streams import Results, stdout_for_results
+from edgecnn.cli.tables import format_bytes, format_table
+from edgecnn.cli.tensorflow import load_tensorflow
+from edgecnn.models import CATALOG, ModelSpec, build_model, get_spec
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Reckon this model, layer by layer.")] = None,
+    image_size: ImageSize = None,
+    classes: Annotated[int | None, typer.Option(min=1, metavar="N", help="Classes. [default: the published]")] = None,
+    width: Width = None,
+    format: Format = "text",
+) -> None:
+    """List the documented models, or reckon one: shapes, parameters, multiply-adds, activation memory."""
+    with stdout_for_results() as results:
+        if name is None:
+            for option, value in (("--image-size", image_size), ("--classes", classes), ("--width", width)):
+                if value is not None:
+                    raise typer.BadParameter("it needs the NAME of a model.", param_hint=option)
+            _list_catalogue(results, format)
+            return
+        spec = get_spec(name)
+        load_tensorflow()
+        from edgecnn.models.reckoning import reckon  # takes seconds: Keras
+
+        width = 1.0 if width is None else width
+        reckoning = reckon(build_model(name, image_size=image_size, num_classes=classes, width=width))
+        size = image_size or spec.image_size
+        row = {**_row(spec), "image_size": list(size), "num_classes": classes or spec.num_classes, "width": width}
+        if format == "json":
+            results.json({**row, **asdict(reckoning)})
+        else:
+            results.line(_format_reckoning(row, asdict(reckoning)))
+
+
+def _list_catalogue(results: Results, format: str) -> None:
+    if format == "json":
+        results.json([_row(spec) for spec in CATALOG.values()])
+        return
+    rows = [
+        [spec.name, spec.task, "{}x{}x{}".format(*spec.image_size, spec.channels), f"{spec.parameters:,}", spec.summary]
+        for spec in CATALOG.values()
+    ]
+    results.line(format_table(["name", "task", "input", "parameters", "what it is"], rows))
+
+
+def _row(spec: ModelSpec) -> dict[str, Any]:
+    return {key: value for key, value in asdict(spec).items() if key not in ("builder", "smallest_size")}
+
+
+def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> str:
+    layers = [
+        [
+            layer["name"],
+            layer["type"],
+            "x".join("?" if size is None else str(size) for size in layer["output_shape"]),
+            f"{layer['parameters']:,}",
+            f"{layer['multiply_adds']:,}",
+            format_bytes(layer["activation_bytes"]),
+        ]
+        for layer in reckoning["layers"]
+    ]
+    header = ["layer", "type", "output", "parameters", "multiply-adds", "activations"]
+    return "\n".join(
+        [
+            f"{row['name']}: {row['summary']}",
+            f"{row['reference']}",
+            "",
+            format_table(header, layers),
+            "",
+            f"parameters         {reckoning['parameters']:,} ({reckoning['trainable_parameters']:,} trainable)",
+            f"multiply-adds      {reckoning['multiply_adds']:,} an image",
+            f"activation memory  {format_bytes(reckoning['inference_bytes'])} an image at inference, "
+            f"{format_bytes(reckoning['training_bytes'])} in training",
+        ]
+    )

@@ -1,0 +1,56 @@
+"""Options that several commands share, each declared once, and how their text is read."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+
+def read_image_size(text: str) -> tuple[int, int]:
+    """Reads "H,W" in pixels.
+
+    >>> read_image_size("224,160")
+    (224, 160)
+
+    Raises:
+        typer.BadParameter: anything else.
+    """
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"expected height and width in pixels as H,W, received {text!r}.")
+    height, width = map(int, parts)
+    return height, width
+
+
+def read_batch(text: str) -> int | None:
+    """Reads the batch of an export: a number, or "dynamic", which gives None.
+
+    >>> read_batch("8"), read_batch("dynamic")
+    (8, None)
+
+    Raises:
+        typer.BadParameter: anything else.
+    """
+    if text == "dynamic":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"expected a number from 1 or 'dynamic', received {text!r}.")
+    return int(text)
+
+
+ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
+DataOption = Annotated[
+    str, typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, an .npz, or a folder a class.")
+]
+DeviceName = Literal["auto", "cpu", "cuda"]
+Device = Annotated[
+    DeviceName, typer.Option(help="Where to run. cuda never falls back to the CPU; auto may, and says so.")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Threads of the CPU. [default: those the process may use]")
+]
+Format = Annotated[Literal["text", "json"], typer.Option(help="For people or for programs.")]
+ImageSize = Annotated[
+    Any,  # a (height, width) or None; typer would ask for two arguments
+    typer.Option(parser=read_image_size, metavar="H,W", help="Height and width in pixels. [default: the published]"),
+]
+Width = Annotated[float | None, typer.Option(metavar="F", help="Multiplier on filters and units. [default: 1.0]")]

@@ -1,0 +1,71 @@
+"""`--save DIR`: annotated pictures beside the answers, never on top of an input."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecnn.atomic import replacing, write_error
+from edgecnn.errors import WriteError
+from edgecnn_runtime import Result
+from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.results import Failure
+from edgecnn_runtime.sources import iter_sources
+
+
+class PictureFolder:
+    """A folder that gets one annotated PNG an image, named after it.
+
+    Args:
+        folder: made where it is missing.
+        sources: all that will be answered; the folder must hold none of it.
+        top_k: how many classes each picture shows.
+
+    Raises:
+        WriteError: the folder holds an input, or cannot be made.
+    """
+
+    def __init__(self, folder: Path, sources: Sequence[str], top_k: int) -> None:
+        self._folder, self._top_k = folder, top_k
+        self._names: set[str] = set()
+        _check_apart(folder, sources)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
+
+    def save(self, result: Result, image: ImageSource) -> Path:
+        """Writes the picture with its best classes and returns its path.
+
+        Args:
+            result: of the image.
+            image: the same that was answered.
+
+        Raises:
+            WriteError: the picture cannot be written.
+        """
+        path = self._folder / self._free_name(Path(result.source or "image").stem)
+        with replacing(path) as temporary:
+            result.draw(image, top_k=self._top_k).save(temporary, format="PNG")
+        return path
+
+    def _free_name(self, stem: str) -> str:
+        """Returns a name that no other image of this run has: seven.png, seven-2.png, ..."""
+        stem = "stdin" if stem == "-" else stem
+        name, count = f"{stem}.png", 1
+        while name in self._names:
+            count += 1
+            name = f"{stem}-{count}.png"
+        self._names.add(name)
+        return name
+
+
+def _check_apart(folder: Path, sources: Sequence[str]) -> None:
+    target = folder.resolve()
+    for source in iter_sources([source for source in sources if source != "-"]):
+        if isinstance(source, Failure) or source.name is None:
+            continue
+        path = Path(source.name)
+        if target in (path.parent.resolve(), path.resolve().parent):
+            raise WriteError(
+                f"cannot save pictures in {folder}: it holds the input {source.name}, which could be overwritten. "
+                "Name another folder."
+            )

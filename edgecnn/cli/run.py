@@ -1,0 +1,64 @@
+"""`edgecnn run`: answer images with a model file."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from edgecnn.cli.options import Device, ModelArgument, Threads
+from edgecnn.cli.streams import say, stdout_for_results
+
+
+def run(
+    model: ModelArgument,
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE", help="Files, directories, globs, @list.txt, or - for one image on stdin."),
+    ],
+    device: Device = "auto",
+    threads: Threads = None,
+    top_k: Annotated[int, typer.Option(min=1, metavar="K", help="Classes an answer shows, best first.")] = 5,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Images that run together. [default: as the file fixes it, or 1]"),
+    ] = None,
+    format: Annotated[
+        Literal["text", "json", "jsonl", "csv"],
+        typer.Option(help="text and jsonl stream line by line; json is one list."),
+    ] = "text",
+    save: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save annotated pictures here; it must hold no input.")
+    ] = None,
+    allow_modified: Annotated[
+        bool,
+        typer.Option("--allow-modified", help="Run a file that was altered after its export, without its evidence."),
+    ] = False,
+) -> None:
+    """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end."""
+    with stdout_for_results() as results:
+        from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
+        from edgecnn.cli.pictures import PictureFolder
+        from edgecnn_runtime import Failure, Predictor
+
+        predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
+        if batch is not None and predictor.batch is not None and batch > predictor.batch:
+            raise typer.BadParameter(
+                f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
+                param_hint="--batch",
+            )
+        pictures = None if save is None else PictureFolder(save, sources, top_k)
+        stdin = sys.stdin.buffer.read() if "-" in sources else b""
+        images = [stdin if source == "-" else source for source in sources]
+        total = failed = 0
+        with answer_writer(format, results, top_k) as writer:
+            for answer in predictor.stream(images, batch_size=batch):
+                answer = replace(answer, source="-") if answer.source is None else answer
+                writer.write(answer)
+                total, failed = total + 1, failed + isinstance(answer, Failure)
+                if pictures is not None and not isinstance(answer, Failure):
+                    pictures.save(answer, stdin if answer.source == "-" else str(answer.source))
+    if failed:
+        say(f"edgecnn: {failed} of {total} images failed")
+        raise typer.Exit(1)

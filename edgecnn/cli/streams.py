@@ -1,0 +1,106 @@
+"""Results on stdout and nothing else there; everything for people on stderr."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+import typer
+
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python holds the bytes of a file name that are not UTF-8
+
+
+class Results:
+    """The real stdout, flushed line by line, so that whatever ends the process loses no finished result.
+
+    Args:
+        stream: where the lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def line(self, text: str) -> None:
+        """Writes one line.
+
+        Raises:
+            typer.Exit: nobody reads any more (`| head`), which ends the command quietly with code 0.
+            EdgeCNNError: the line cannot be written, for example to a full disk.
+        """
+        try:
+            self._stream.write(escape_bytes(text) + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+        except OSError as error:
+            raise _no_stdout(error.strerror) from error
+
+    def json(self, value: Any, *, indent: int | None = 2) -> None:
+        """Writes one JSON value; what `to_json` says about names holds."""
+        self.line(to_json(value, indent=indent))
+
+
+@contextmanager
+def stdout_for_results() -> Iterator[Results]:
+    """Gives the command the real stdout and points descriptor 1 and `sys.stdout` at stderr meanwhile.
+
+    ONNX Runtime and TensorFlow print to stdout, from Python and from C++; enter this before they are imported.
+
+    Raises:
+        EdgeCNNError: stdout is closed.
+    """
+    if sys.stdout is None:
+        raise _no_stdout("it is closed")
+    sys.stdout.flush()
+    real, python_stdout = os.dup(1), sys.stdout
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    stream = os.fdopen(os.dup(real), "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+    try:
+        yield Results(stream)
+    finally:
+        with suppress(OSError):  # what could not be written was said when it was written
+            stream.close()
+        sys.stdout = python_stdout
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    r"""Returns JSON text that every parser takes: bytes of a name that are not UTF-8 stand as the text \xHH.
+
+    >>> print(to_json({"source": "caf\u00e9 \udcff.png"}))
+    {"source": "café \\xff.png"}
+    """
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    return _NOT_UTF8.sub(lambda found: rf"\\x{ord(found[0]) - 0xDC00:02x}", text)
+
+
+def escape_bytes(text: str) -> str:
+    r"""Returns the text with the bytes of a name that are not UTF-8 as \xHH."""
+    return _NOT_UTF8.sub(lambda found: rf"\x{ord(found[0]) - 0xDC00:02x}", text)
+
+
+def say(text: str) -> None:
+    """Writes one line for people to stderr; where stderr is gone there is nobody to tell."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    r"""Returns the text on one line, with control characters and bytes that are not UTF-8 as escapes.
+
+    >>> printable("two\nlines \x1b[31m and caf\u00e9")
+    'two\\nlines \\x1b[31m and café'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escape_bytes(text))
+
+
+def _no_stdout(reason: str | None) -> Exception:
+    from edgecnn_runtime.errors import EdgeCNNError  # loads the runtime, which --help must not
+
+    return EdgeCNNError(f"standard output: cannot write the results: {reason}")

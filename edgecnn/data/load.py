@@ -1,0 +1,86 @@
+"""From what the user typed to a data set."""
+
+import difflib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from edgecnn.data.digits import read_digits
+from edgecnn.data.folders import holds_classes, read_folders
+from edgecnn.data.keras_datasets import LABELS as KERAS_DATASETS
+from edgecnn.data.keras_datasets import read_keras_dataset
+from edgecnn.data.npz import read_npz
+from edgecnn.data.samples import Dataset
+from edgecnn.errors import DatasetError, UnknownDatasetError
+
+NAMES = ("digits", *KERAS_DATASETS)
+_PATH_READERS: dict[str, Callable[[Path], Dataset]] = {"npz": read_npz, "folder": read_folders}
+_LOOKED_FOR = "an .npz file with x_train and y_train; a folder a class; train/ and test/ with a folder a class"
+
+logger = logging.getLogger(__name__)
+
+
+def load_dataset(name_or_path: str) -> Dataset:
+    """Reads a data set.
+
+    Args:
+        name_or_path: "digits", "mnist", "fashion_mnist" or "cifar10"; or a path, recognised by what it holds: an
+            `.npz` file or a folder a class; or "npz:PATH", "folder:PATH", which force one. A name wins over a path:
+            write "./mnist" for a folder of that name.
+
+    Returns:
+        Both parts. Where there is no test part, a fifth of each class becomes one, always the same fifth.
+
+    Raises:
+        UnknownDatasetError: no such name and no such path, or a path that holds nothing that is known.
+        DatasetError: the data are damaged or not of the form that they should have.
+
+    Example:
+        >>> dataset = load_dataset("digits")
+        >>> dataset.labels, len(dataset.train), len(dataset.test)
+        (('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'), 1438, 359)
+    """
+    dataset = _read(name_or_path)
+    logger.info(
+        "data %s: %d classes, %d images to train, %d to test, fingerprint %s",
+        *(dataset.name, len(dataset.labels), len(dataset.train), len(dataset.test), dataset.fingerprint[:12]),
+    )
+    return dataset
+
+
+def _read(name_or_path: str) -> Dataset:
+    if name_or_path == "digits":
+        return read_digits()
+    if name_or_path in KERAS_DATASETS:
+        return read_keras_dataset(name_or_path)
+    kind, _, path = name_or_path.partition(":")
+    if path and kind in _PATH_READERS:
+        return _PATH_READERS[kind](Path(path))
+    return _read_path(Path(name_or_path))
+
+
+def _read_path(path: Path) -> Dataset:
+    try:
+        if path.is_file() and (path.suffix == ".npz" or _is_zip(path)):
+            return read_npz(path)
+        if path.is_dir() and holds_classes(path):
+            return read_folders(path)
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # a name too long, a null character
+        raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error
+    if exists:
+        raise UnknownDatasetError(
+            f"{path}: holds no data that is known. Looked for: {_LOOKED_FOR}. To force one, write "
+            f"{' or '.join(f'{kind}:{path}' for kind in _PATH_READERS)}."
+        )
+    near = difflib.get_close_matches(str(path), NAMES)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise UnknownDatasetError(f"unknown data '{path}': neither a path nor one of {', '.join(NAMES)}.{hint}")
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,0 +1,91 @@
+"""Evaluating a model, Keras or ONNX alike, by the preprocessing and decoding that the device uses."""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn.data.batches import iter_placed_batches
+from edgecnn.data.samples import Samples
+from edgecnn.errors import UsageError
+from edgecnn.evaluation.metrics import TOP_K, Evaluation, score_answers
+from edgecnn_runtime.decoding import decode, top_k
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Preprocessor
+from edgecnn_runtime.session import Model
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: Model,
+    manifest: Manifest,
+    samples: Samples,
+    *,
+    batch_size: int = 64,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Runs a classifier over labelled images and scores its answers.
+
+    Args:
+        model: a Session, or a KerasModel.
+        manifest: of the model; its labels are matched with the data's by name, in whatever order they stand.
+        samples: at least one labelled image.
+        batch_size: images a run; every run gets exactly so many, the last one filled up with black images whose
+            answers are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
+        on_batch: called with (images done, images in all).
+
+    Returns:
+        Accuracy, top-5, precision and recall a class, and the confusion matrix.
+
+    Raises:
+        UsageError: the data's labels are not the model's.
+        DatasetError: an image cannot be decoded; the file is named.
+        OutputError: the model answers with NaN or infinity.
+    """
+    to_model = class_map(manifest, samples)
+    answered = np.zeros(len(samples), np.int64)
+    in_top5 = np.zeros(len(samples), bool)
+    done = 0
+    for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size):
+        count = len(batch.class_ids)
+        outputs = model.run({manifest.image_input.name: _filled(batch.pixels, batch_size)})
+        results = decode(manifest, {name: array[:count] for name, array in outputs.items()}, batch.placements)
+        for index, (result, class_id) in enumerate(zip(results, to_model[batch.class_ids], strict=True), start=done):
+            answered[index] = result.class_id
+            in_top5[index] = class_id in top_k(result.scores, TOP_K)
+        done += count
+        if on_batch is not None:
+            on_batch(done, len(samples))
+    evaluation = score_answers(
+        to_model[samples.class_ids],
+        answered,
+        num_classes=manifest.num_classes,
+        labels=manifest.labels,
+        in_top5=in_top5 if manifest.num_classes >= TOP_K else None,
+    )
+    logger.info("evaluated %d images: accuracy %.4f", evaluation.images, evaluation.accuracy)
+    return evaluation
+
+
+def class_map(manifest: Manifest, samples: Samples) -> npt.NDArray[np.int64]:
+    """Returns, for each class id of the data, the model's.
+
+    Raises:
+        UsageError: the data's labels are not the model's.
+    """
+    if manifest.labels is None and len(samples.labels) == manifest.num_classes:
+        return np.arange(manifest.num_classes)
+    if manifest.labels is None or set(manifest.labels) != set(samples.labels):
+        expected = f"{manifest.num_classes} classes" if manifest.labels is None else str(list(manifest.labels))
+        raise UsageError(
+            f"the data's labels do not fit the model: expected {expected}, received {list(samples.labels)}. "
+            "Give data of the classes that the model was trained on"
+        )
+    return np.array([manifest.labels.index(label) for label in samples.labels])
+
+
+def _filled(pixels: npt.NDArray[np.uint8], batch_size: int) -> npt.NDArray[np.uint8]:
+    missing = batch_size - len(pixels)
+    return np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels

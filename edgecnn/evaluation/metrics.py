@@ -1,0 +1,121 @@
+"""What a classifier's answers are worth, counted by scikit-learn."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+TOP_K = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """One class's share.
+
+    Attributes:
+        name: the label; None for a model that never saw data.
+        class_id: its index in the model's output.
+        precision: of the images put into this class, the part that belongs there; None where none was put there.
+        recall: of the images that belong to this class, the part that was put there; None where there are none.
+        support: how many images belong to it.
+    """
+
+    name: str | None
+    class_id: int
+    precision: float | None
+    recall: float | None
+    support: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of one class; its id is called "class", as in results."""
+        tree = asdict(self)
+        return {"name": tree.pop("name"), "class": tree.pop("class_id"), **tree}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """What a classifier's answers over labelled images come to.
+
+    Attributes:
+        images: how many.
+        accuracy: the part whose best class is the true one, 0 to 1.
+        top5: the part whose true class is among the five best (of equal scores the lower class id counts as better);
+            None below 5 classes, and always 1.0 with exactly 5.
+        per_class: one entry a class, in the model's order.
+        confusion: (classes, classes) int64, images by true class (row) and best class (column).
+    """
+
+    images: int
+    accuracy: float
+    top5: float | None
+    per_class: tuple[ClassMetrics, ...]
+    confusion: npt.NDArray[np.int64]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object: images, accuracy, top5, per_class (name, class, precision, …), confusion."""
+        return {
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "top5": self.top5,
+            "per_class": [entry.to_dict() for entry in self.per_class],
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def score_answers(
+    true: npt.NDArray[np.int64],
+    answered: npt.NDArray[np.int64],
+    *,
+    num_classes: int,
+    labels: tuple[str, ...] | None,
+    in_top5: npt.NDArray[np.bool_] | None = None,
+) -> Evaluation:
+    """Compares answers with the truth.
+
+    Args:
+        true: (N,) class ids, N at least 1.
+        answered: (N,) class ids, the best class of each image.
+        num_classes: of the model.
+        labels: one name a class, or None.
+        in_top5: (N,), whether the true class is among the five best; None below 5 classes.
+
+    Returns:
+        The evaluation of N images.
+
+    Reference:
+        scikit-learn, sklearn.metrics.precision_recall_fscore_support.
+
+    Example:
+        >>> true, answered = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+        >>> evaluation = score_answers(true, answered, num_classes=2, labels=("cat", "dog"))
+        >>> evaluation.accuracy, evaluation.per_class[0].precision, evaluation.confusion.tolist()
+        (0.75, 1.0, [[1, 1], [0, 2]])
+    """
+    classes = np.arange(num_classes)
+    precision, recall, _, support = precision_recall_fscore_support(
+        true, answered, labels=classes, zero_division=np.nan
+    )
+    per_class = tuple(
+        ClassMetrics(
+            name=None if labels is None else labels[i],
+            class_id=i,
+            precision=_or_none(precision[i]),
+            recall=_or_none(recall[i]),
+            support=int(support[i]),
+        )
+        for i in range(num_classes)
+    )
+    return Evaluation(
+        images=len(true),
+        accuracy=float(accuracy_score(true, answered)),
+        top5=None if in_top5 is None else float(in_top5.mean()),
+        per_class=per_class,
+        confusion=confusion_matrix(true, answered, labels=classes).astype(np.int64),
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,57 @@
+"""The confusion matrix as a picture."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from edgecnn.atomic import replacing
+from edgecnn.evaluation.metrics import Evaluation
+
+_MOST_NUMBERED = 30  # classes; above, numbers in the cells are too small to read
+
+
+def draw_confusion_matrix(evaluation: Evaluation, path: str | Path) -> None:
+    """Draws how many images of each true class (row) were put into which class (column).
+
+    Colours show the part of the row; the numbers are images.
+
+    Args:
+        evaluation: of a classifier.
+        path: of the PNG to write.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    path, classes = Path(path), len(evaluation.per_class)
+    side = min(max(4.0, 0.5 * classes + 2), 20.0)  # inches
+    figure = Figure(figsize=(side, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [str(entry.class_id) if entry.name is None else _plain(entry.name) for entry in evaluation.per_class]
+    if classes <= _MOST_NUMBERED:
+        axis.set_xticks(range(classes), names, rotation=90)
+        axis.set_yticks(range(classes), names)
+        _write_numbers(axis, evaluation.confusion, shares)
+    axis.set_xlabel("answered")
+    axis.set_ylabel("true")
+    axis.set_title(f"accuracy {evaluation.accuracy:.4f} on {evaluation.images} images")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def _write_numbers(axis: Axes, confusion: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> None:
+    for (row, column), images in np.ndenumerate(confusion):
+        if images:
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, str(images), ha="center", va="center", color=color)
+
+
+def _plain(name: str) -> str:
+    """Keeps matplotlib from reading $…$ in a label as mathematics."""
+    return name.replace("$", r"\$")

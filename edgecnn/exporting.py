@@ -1,0 +1,181 @@
+"""What `edgecnn export` takes, brought to the exporters: a run folder, a .keras file, or the name of a model."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy.typing as npt
+
+from edgecnn.data import Dataset, iter_batches, load_dataset
+from edgecnn.errors import DatasetError, UsageError
+from edgecnn.evaluation import class_map
+from edgecnn.models import build_manifest, build_model, get_spec
+from edgecnn.models.adapter import KerasModel
+from edgecnn.models.loading import load_keras
+from edgecnn.training import RunFolder
+from edgecnn_exporters import ExportReport, export
+from edgecnn_runtime import Manifest, Preprocessor
+from edgecnn_runtime.errors import ManifestError
+
+RANDOM_SEED = 0  # of the weights of a model that was never trained
+_BATCH_SIZE = 64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What is exported, and how.
+
+    Attributes:
+        source: a run folder, a .keras file, or the name of a catalogue row; an existing path wins.
+        data: labelled images to prove the file on; None takes those that the run was trained on, if they are unchanged.
+        batch: the fixed batch size; None for a dynamic one.
+        opset: of the default ONNX domain.
+        manifest: of a .keras file; None takes the manifest.json beside it.
+        weights: "none" for a catalogue name: seeded random weights.
+        labels: a file with one label a line, for a catalogue name; None for a model without labels.
+    """
+
+    source: str
+    data: str | None = None
+    batch: int | None = 1
+    opset: int = 17
+    manifest: Path | None = None
+    weights: Literal["none"] | None = None
+    labels: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A model, and what is known of where it came from."""
+
+    model: keras.Model
+    manifest: Manifest
+    seed: int | None = None
+    data: str | None = None
+    data_fingerprint: str | None = None
+
+
+def export_source(
+    config: ExportConfig, path: str | Path, *, on_stage: Callable[[str], None] | None = None
+) -> ExportReport:
+    """Exports what the user named as one verified file.
+
+    Args:
+        config: what is exported, and how.
+        path: of the file.
+        on_stage: is told each stage's name when it begins.
+
+    Raises:
+        UsageError: options that contradict the source or cannot take effect; data whose classes are not the model's.
+        RunFolderError: the run folder is damaged or not finished.
+        KerasFileError: the .keras file is refused.
+        DatasetError: the data cannot be read.
+        ExportError: the export failed; an earlier file of that name is intact.
+    """
+    source = _open(config)
+    dataset = _evaluation_data(config, source)
+    return export(
+        source.model,
+        source.manifest,
+        path,
+        reference=KerasModel(source.model, source.manifest),
+        evaluation=None if dataset is None else _labelled_batches(dataset, source.manifest),
+        evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
+        batch=config.batch,
+        opset=config.opset,
+        seed=source.seed,
+        data_fingerprint=source.data_fingerprint,
+        on_stage=on_stage,
+    )
+
+
+def _open(config: ExportConfig) -> _Source:
+    path = Path(config.source)
+    if path.is_dir():
+        _refuse(config, "a run folder has its own", ("manifest", "weights", "labels"))
+        run = RunFolder.open(path)
+        record = run.record
+        model = load_keras(run.model_path)
+        return _Source(model, run.manifest, record.config.seed, record.data.location, record.data.fingerprint)
+    if path.exists() or path.suffix == ".keras":
+        _refuse(config, "a .keras file has its own", ("weights", "labels"))
+        return _Source(load_keras(path), _read_manifest(path, config.manifest))
+    return _random_model(config)
+
+
+def _random_model(config: ExportConfig) -> _Source:
+    _refuse(config, "it belongs to a .keras file", ("manifest",))
+    if len(Path(config.source).parts) > 1:
+        raise UsageError(
+            f"{config.source}: expected a run folder, a .keras file or the name of a model, received nothing"
+        )
+    spec = get_spec(config.source)
+    if config.weights is None:
+        raise UsageError(
+            f"--weights: {spec.name} is the name of a model, which has no weights of its own. Give --weights none for "
+            "seeded random ones, or train it and give the run folder."
+        )
+    labels = None if config.labels is None else _read_labels(config.labels)
+    manifest = build_manifest(spec, labels)
+    return _Source(build_model(spec.name, num_classes=manifest.num_classes, seed=RANDOM_SEED), manifest, RANDOM_SEED)
+
+
+def _refuse(config: ExportConfig, reason: str, options: tuple[Literal["manifest", "weights", "labels"], ...]) -> None:
+    for option in options:
+        if getattr(config, option) is not None:
+            raise UsageError(f"--{option}: it cannot take effect on {config.source}: {reason}. Leave it out.")
+
+
+def _read_manifest(model: Path, given: Path | None) -> Manifest:
+    path = given or model.with_name("manifest.json")
+    try:
+        return Manifest.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{model}: a .keras file needs its manifest: {path} cannot be read ({error}). Put manifest.json beside "
+            "it, or name one with --manifest."
+        ) from error
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}") from error
+
+
+def _read_labels(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--labels: {path} cannot be read: {error}") from error
+    labels = [line.strip() for line in lines if line.strip()]
+    if not labels:
+        raise UsageError(f"--labels: {path}: expected one label a line, received none")
+    return labels
+
+
+def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
+    """Returns the labelled images to prove the file on; where there are none, says why."""
+    if config.data is not None:
+        return load_dataset(config.data)
+    if source.data is None:
+        reason = "no data were given: name some with --data"
+    else:
+        try:
+            dataset = load_dataset(source.data)
+        except DatasetError as error:
+            reason = f"the run's own data cannot be read ({error}): name a copy with --data"
+        else:
+            if dataset.fingerprint == source.data_fingerprint:
+                return dataset
+            reason = f"{source.data} has changed since the training: name the same data with --data"
+    logger.warning("parity on synthetic images and no metric, because %s", reason)
+    return None
+
+
+def _labelled_batches(dataset: Dataset, manifest: Manifest) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Yields the test part, its class ids as the model counts them."""
+    to_model = class_map(manifest, dataset.test)
+    for pixels, class_ids in iter_batches(dataset.test, Preprocessor(manifest.image_input), _BATCH_SIZE):
+        yield pixels, to_model[class_ids]

@@ -1,0 +1,45 @@
+"""The learning curves as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from edgecnn.atomic import replacing
+from edgecnn.training.history import EpochMetrics
+
+
+def draw_curves(history: Sequence[EpochMetrics], path: Path, *, temporary_folder: Path | None = None) -> None:
+    """Draws loss and accuracy over the epochs, of the train and the held-out part.
+
+    Args:
+        history: one entry an epoch.
+        path: of the PNG to write.
+        temporary_folder: as for `edgecnn.atomic.replacing`.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 2)
+    for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
+        _draw(axis, history, name)
+    with replacing(path, temporary_folder=temporary_folder) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw(axis: Axes, history: Sequence[EpochMetrics], name: str) -> None:
+    epochs = [row.epoch for row in history]
+    for label, field in (("train", name), ("validation", f"val_{name}")):
+        values = [getattr(row, field) for row in history]
+        if None not in values:
+            axis.plot(epochs, values, marker="o", label=label)
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(name)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(visible=True, alpha=0.3)
+    axis.legend()

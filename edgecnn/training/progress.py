@@ -1,0 +1,40 @@
+"""What training tells while it runs; the command line draws it, a library user may."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from edgecnn.training.history import EpochMetrics
+
+Stage = Literal["data", "cache", "model", "fit", "finish"]
+
+
+class Progress(Protocol):
+    """Receives news of a training run, in the thread that trains."""
+
+    def on_stage(self, stage: Stage, /) -> None:
+        """A stage begins."""
+        ...
+
+    def on_batch(self, done: int, total: int, metrics: Mapping[str, float], /) -> None:
+        """A step is done: images in the stage "cache", batches of the current epoch in "fit".
+
+        The metrics are means over the epoch so far; none in "cache".
+        """
+        ...
+
+    def on_epoch(self, metrics: EpochMetrics, epochs: int, /) -> None:
+        """An epoch is done, and its checkpoint is on the disk."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def on_stage(self, stage: Stage, /) -> None:
+        """Does nothing."""
+
+    def on_batch(self, done: int, total: int, metrics: Mapping[str, float], /) -> None:
+        """Does nothing."""
+
+    def on_epoch(self, metrics: EpochMetrics, epochs: int, /) -> None:
+        """Does nothing."""

@@ -1,0 +1,105 @@
+"""`config.json`: what a run was asked to do, over which data, with which versions, and whether it came to its end."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+
+from edgecnn.data.samples import Dataset
+from edgecnn.errors import RunFolderError, UsageError
+from edgecnn.training.config import TrainConfig
+from edgecnn_runtime import strict_json
+from edgecnn_runtime.errors import ManifestError
+
+SCHEMA_VERSION = 1
+_PACKAGES = ("edgecnn", "keras", "numpy", "pillow", "tensorflow")
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord:
+    """The data that a run was trained on.
+
+    Attributes:
+        location: what `load_dataset` takes to read it again.
+        fingerprint: of its content.
+        train_images: images of the train part, the held-out ones among them.
+        test_images: images of the test part.
+    """
+
+    location: str
+    fingerprint: str
+    train_images: int
+    test_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The content of `config.json`.
+
+    Attributes:
+        config: the options.
+        data: what they were applied to.
+        versions: of the packages that took part.
+        finished: whether training has ended and `model.keras` holds its last weights.
+    """
+
+    config: TrainConfig
+    data: DataRecord
+    versions: Mapping[str, str]
+    finished: bool = False
+
+    def to_json(self) -> str:
+        """Returns indented JSON with sorted keys."""
+        return json.dumps({"schema_version": SCHEMA_VERSION, **asdict(self)}, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, what: str = "config.json") -> "RunRecord":
+        """Reads what `to_json` wrote.
+
+        Args:
+            text: the JSON.
+            what: names it in messages.
+
+        Raises:
+            RunFolderError: damaged, of another version, or with an option out of its range.
+        """
+        try:
+            return strict_json.load(cls, text, schema_version=SCHEMA_VERSION, what=what)
+        except (ManifestError, UsageError) as error:
+            raise RunFolderError(f"{what} is damaged: {error}") from error
+
+
+def new_record(config: TrainConfig, dataset: Dataset) -> RunRecord:
+    """Returns the record of a run that begins here and now."""
+    data = DataRecord(dataset.location, dataset.fingerprint, len(dataset.train), len(dataset.test))
+    return RunRecord(config, data, {package: version(package) for package in _PACKAGES})
+
+
+def check_same_run(stored: RunRecord, asked: RunRecord, *, where: str) -> None:
+    """Checks that resuming would continue the same training; more epochs are fine.
+
+    Raises:
+        UsageError: options or data contradict the stored ones; both values are named.
+    """
+    differences = [
+        f"{field.name} {_value(stored.config, field.name)}, received {_value(asked.config, field.name)}"
+        for field in fields(TrainConfig)
+        if field.name not in ("data", "epochs")
+        and _value(stored.config, field.name) != _value(asked.config, field.name)
+    ]
+    if asked.config.epochs < stored.config.epochs:
+        differences.append(f"epochs {stored.config.epochs} or more, received {asked.config.epochs}")
+    if stored.data.fingerprint != asked.data.fingerprint:
+        differences.append(
+            f"data {stored.data.location} (fingerprint {stored.data.fingerprint[:12]}), "
+            f"received {asked.data.location} ({asked.data.fingerprint[:12]})"
+        )
+    if differences:
+        raise UsageError(
+            f"cannot resume {where}: expected {'; '.join(differences)}. Give the options that the run began with, or "
+            "train into another folder."
+        )
+
+
+def _value(config: TrainConfig, name: str) -> object:
+    return config.rate if name == "learning_rate" else getattr(config, name)

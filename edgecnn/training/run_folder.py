@@ -1,0 +1,254 @@
+"""The run folder: what stands in it, how it is read back, and how training keeps it whole at every moment.
+
+::
+
+    RUN_DIR/
+        config.json     the options, the data's fingerprint, versions, and whether the run is finished
+        manifest.json   the model's manifest, written before the first weight
+        history.csv     one row an epoch
+        curves.png      the learning curves      } at the end
+        model.keras     the last weights         }
+        unfinished/     only while the run is not finished
+            cache/          the data as the network takes it
+            epoch-0003/     the last checkpoint: model.keras with the optimizer's state, history.csv
+
+Whatever is half-written stands in `unfinished/`, and takes its name by one rename. `config.json` is the last word: a
+run is finished when it says so.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgecnn.atomic import flush_to_disk, make_folder, replacing, write_error, write_text
+from edgecnn.errors import RunFolderError
+from edgecnn.training.history import History, history_from_csv, history_to_csv
+from edgecnn.training.record import RunRecord
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.manifest import Manifest
+
+CONFIG, MANIFEST, MODEL, HISTORY, CURVES = "config.json", "manifest.json", "model.keras", "history.csv", "curves.png"
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A finished run.
+
+    Attributes:
+        path: the folder.
+        manifest: of the model.
+        record: the options, the data and the versions.
+        history: one entry an epoch.
+    """
+
+    path: Path
+    manifest: Manifest
+    record: RunRecord
+    history: History
+
+    @property
+    def model_path(self) -> Path:
+        """The Keras model."""
+        return self.path / MODEL
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Reads a run folder.
+
+        Raises:
+            RunFolderError: not a run folder, damaged, or not finished; says whether resuming would finish it.
+        """
+        path = Path(path)
+        record = read_record(path)
+        if not record.finished:
+            saved = latest_checkpoint(path)
+            done = (
+                f"after epoch {saved.epoch} of {record.config.epochs}" if saved else "before its first epoch was done"
+            )
+            raise RunFolderError(f"{path}: training was interrupted {done}. Finish it with edgecnn train … --resume")
+        if not (path / MODEL).is_file():
+            raise RunFolderError(f"{path}: {MODEL} is missing from a finished run. Train again with --overwrite")
+        return cls(path, read_manifest(path), record, read_history(path / HISTORY))
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state after an epoch.
+
+    Attributes:
+        path: its folder.
+        epoch: how many epochs are in it.
+    """
+
+    path: Path
+    epoch: int
+
+    @property
+    def model_path(self) -> Path:
+        """The Keras model with the optimizer's state."""
+        return self.path / MODEL
+
+    @property
+    def history_path(self) -> Path:
+        """The learning curve up to this epoch."""
+        return self.path / HISTORY
+
+
+def is_run_folder(path: str | Path) -> bool:
+    """Says whether training ever began in this folder."""
+    return (Path(path) / CONFIG).is_file()
+
+
+def read_record(path: Path) -> RunRecord:
+    """Reads `config.json`.
+
+    Raises:
+        RunFolderError: missing or damaged.
+    """
+    if not path.is_dir():
+        raise RunFolderError(f"{path}: expected a run folder, received {'a file' if path.exists() else 'nothing'}")
+    return RunRecord.from_json(_text(path / CONFIG), what=str(path / CONFIG))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads `manifest.json`.
+
+    Raises:
+        RunFolderError: missing or damaged.
+    """
+    try:
+        return Manifest.from_json(_text(path / MANIFEST))
+    except ManifestError as error:
+        raise RunFolderError(f"{path / MANIFEST} is damaged: {error}") from error
+
+
+def read_history(path: Path) -> History:
+    """Reads a `history.csv`.
+
+    Raises:
+        RunFolderError: missing or damaged.
+    """
+    return history_from_csv(_text(path), what=str(path))
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Replaces `config.json`.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    write_text(path / CONFIG, record.to_json(), temporary_folder=path / UNFINISHED)
+
+
+def latest_checkpoint(path: Path) -> Checkpoint | None:
+    """Returns the last whole checkpoint of a run that is not finished, or None."""
+    found = [
+        Checkpoint(folder, int(folder.name[len("epoch-") :]))
+        for folder in (path / UNFINISHED).glob("epoch-*")
+        if folder.name[len("epoch-") :].isdecimal()
+    ]
+    return max(found, key=lambda checkpoint: checkpoint.epoch, default=None)
+
+
+def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], None]) -> None:
+    """Makes the checkpoint after an epoch and removes the one before it; killed at any moment, one of them is whole.
+
+    Args:
+        path: the run folder.
+        history: one entry an epoch; the last one is this epoch's.
+        save_model: writes the model to the path it is given.
+
+    Raises:
+        WriteError: the disk is full; the earlier checkpoint is intact.
+    """
+    unfinished = path / UNFINISHED
+    folder = unfinished / f"epoch-{len(history):04d}"
+    temporary = unfinished / f".{os.getpid()}-{folder.name}"
+    try:
+        make_folder(temporary)
+        save_model(temporary / MODEL)
+        (temporary / HISTORY).write_text(history_to_csv(history), encoding="utf-8")
+        for file in (temporary / MODEL, temporary / HISTORY, temporary):
+            flush_to_disk(file)
+        temporary.rename(folder)
+    except OSError as error:
+        raise write_error(folder / MODEL, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for older in unfinished.glob("epoch-*"):
+        if older != folder:
+            shutil.rmtree(older, ignore_errors=True)
+    write_text(path / HISTORY, history_to_csv(history), temporary_folder=unfinished)
+
+
+def begin(path: Path, record: RunRecord, manifest: Manifest) -> None:
+    """Makes a folder that holds a run at its beginning; what an earlier run left there goes.
+
+    Args:
+        path: holds the folder `unfinished`.
+        record: of the new run.
+        manifest: of the new run.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    for older in (path / UNFINISHED).glob("epoch-*"):  # before the new record, which they do not belong to
+        shutil.rmtree(older)
+    write_record(path, record)
+    write_text(path / MANIFEST, manifest.to_json() + "\n", temporary_folder=path / UNFINISHED)
+    for name in (MODEL, HISTORY, CURVES):
+        (path / name).unlink(missing_ok=True)
+
+
+def reopen(path: Path, record: RunRecord, history: History) -> None:
+    """Makes a finished run one that is not, with its model as the checkpoint, so that it can go on.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    remove_unfinished(path)
+    make_folder(path / UNFINISHED)
+    save_checkpoint(path, history, lambda copy: _link(path / MODEL, copy))
+    write_record(path, record)
+
+
+def finish(path: Path, record: RunRecord) -> None:
+    """Puts the last checkpoint's files into place, says in `config.json` that the run is finished, and cleans up.
+
+    Raises:
+        RunFolderError: there is no checkpoint.
+        WriteError: the folder cannot be written.
+    """
+    checkpoint = latest_checkpoint(path)
+    if checkpoint is None:
+        raise RunFolderError(f"{path}: expected a checkpoint in {UNFINISHED}/, received none")
+    for source, target in ((checkpoint.history_path, path / HISTORY), (checkpoint.model_path, path / MODEL)):
+        with replacing(target, temporary_folder=path / UNFINISHED) as temporary:
+            _link(source, temporary)
+    write_record(path, replace(record, finished=True))
+    remove_unfinished(path)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Removes what only a run in progress needs."""
+    shutil.rmtree(path / UNFINISHED, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Gives a file a second name, or copies it where the file system knows none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RunFolderError(f"{path.parent}: {path.name} is missing, so this is not a whole run folder") from error
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,218 @@
+"""From a Keras model to an ONNX graph; the only module that touches TensorFlow and tf2onnx.
+
+The large weights are *arguments* of the traced function and become initializers afterwards, because tf2onnx takes about
+seventy times the memory of weights that are captured as constants. Vectors (biases, batch-norm statistics) are small
+and stay constants, so that tf2onnx folds their arithmetic and moves its Transposes past them.
+"""
+
+import contextlib
+import hashlib
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import onnx
+import tensorflow as tf
+import tf2onnx.convert
+
+from edgecnn_exporters.errors import ExportError, WeightsError
+from edgecnn_exporters.layers import LayerNames, find_layer, mark, unique
+
+_ARGUMENT = "edgecnn_weight_"
+_LARGEST_FILE = 2**31 - 2**20  # protobuf ends at 2 GiB; a MiB is left for the graph
+
+
+def convert(
+    model: keras.Model,
+    *,
+    output_names: Sequence[str],
+    input_names: Sequence[str] = ("image",),
+    batch: int | None = 1,
+    opset: int = 17,
+) -> onnx.ModelProto:
+    """Returns the model's inference graph as tf2onnx makes it, with the weights in it.
+
+    Matrices and kernels are initializers under their Keras variable path. Node names carry their Keras layer (see
+    `edgecnn_exporters.layers`). Operators that tf2onnx lacks are still in the graph: `edgecnn_exporters.graph` refuses
+    them.
+
+    Args:
+        model: a built Keras model.
+        output_names: one a model output, in its order.
+        input_names: one a model input, in its order.
+        batch: the fixed batch size, or None for a dynamic one.
+        opset: of the default ONNX domain.
+
+    Raises:
+        ExportError: the numbers of names and tensors differ, the weights exceed 2 GiB, or TensorFlow or tf2onnx fail.
+        WeightsError: a weight is NaN or infinite.
+    """
+    _check_size(model)
+    _check_count("inputs", input_names, len(model.inputs))
+    _check_count("outputs", output_names, len(model.outputs))
+    weights = _arguments(model)
+    function = _function(model, list(weights.values()), output_names)
+    signature = [_image_specs(model, input_names, batch), _weight_specs(weights)]
+    graph: onnx.ModelProto
+    with _quiet() as messages:
+        try:
+            graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset)
+        except Exception as error:
+            raise ExportError(
+                f"the conversion failed: {type(error).__name__}: {_first_line(error)}{_said(messages)}. Check that the "
+                "model runs inside tf.function with a fixed image size."
+            ) from error
+    _mark_layers(graph, _layer_names(model))
+    _attach(graph, weights)
+    return graph
+
+
+def hash_weights(model: keras.Model) -> str:
+    """Returns the hex SHA-256 over names, dtypes, shapes and values of the weights, in the model's order.
+
+    Random seeds and metrics are no weights.
+
+    Raises:
+        WeightsError: a weight is NaN or infinite.
+    """
+    digest = hashlib.sha256()
+    for variable in model.weights:
+        values = _values(variable)
+        digest.update(f"{variable.path}\0{values.dtype.str}\0{values.shape}\0".encode())
+        digest.update(values.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _arguments(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns the weights that become arguments by their path, made unique."""
+    weights: dict[str, keras.Variable] = {}
+    for variable in model.weights:
+        if len(variable.shape) >= 2:
+            weights[unique(variable.path, weights)] = variable
+    return weights
+
+
+def _image_specs(model: keras.Model, names: Sequence[str], batch: int | None) -> list[tf.TensorSpec]:
+    return [
+        tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=name)
+        for tensor, name in zip(model.inputs, names, strict=True)
+    ]
+
+
+def _weight_specs(weights: Mapping[str, keras.Variable]) -> list[tf.TensorSpec]:
+    return [
+        tf.TensorSpec(variable.shape, variable.dtype, name=f"{_ARGUMENT}{number}")
+        for number, variable in enumerate(weights.values())
+    ]
+
+
+def _function(model: keras.Model, arguments: Sequence[keras.Variable], output_names: Sequence[str]) -> Any:
+    """Returns a tf.function from (images, arguments) to the outputs by name; other variables are constants in it."""
+    given = {id(variable) for variable in arguments}
+    constants = {id(variable): _values(variable) for variable in model.variables if id(variable) not in given}
+
+    def call(images: list[tf.Tensor], weights: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        values = constants | {id(variable): weight for variable, weight in zip(arguments, weights, strict=True)}
+        outputs, _ = model.stateless_call(
+            [tf.convert_to_tensor(values[id(variable)]) for variable in model.trainable_variables],
+            [tf.convert_to_tensor(values[id(variable)]) for variable in model.non_trainable_variables],
+            images[0] if len(images) == 1 else images,
+            training=False,
+        )
+        return dict(zip(output_names, tf.nest.flatten(outputs), strict=True))
+
+    return tf.function(call)
+
+
+def _attach(graph: onnx.ModelProto, weights: Mapping[str, keras.Variable]) -> None:
+    """Turns the arguments among the graph's inputs into initializers, those that nothing uses into nothing."""
+    paths = {f"{_ARGUMENT}{number}": path for number, path in enumerate(weights)}
+    used = {name for node in graph.graph.node for name in node.input}
+    for node in graph.graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = paths.get(name, name)
+    images = [tensor for tensor in graph.graph.input if tensor.name not in paths]
+    del graph.graph.input[:]
+    graph.graph.input.extend(images)
+    for argument, path in paths.items():
+        if argument in used:
+            _add_initializer(graph, path, _values(weights[path]))
+
+
+def _add_initializer(graph: onnx.ModelProto, name: str, values: npt.NDArray[Any]) -> None:
+    tensor = graph.graph.initializer.add()  # filled in place: appending a finished one would copy it
+    tensor.name = name
+    tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+    tensor.dims.extend(values.shape)
+    tensor.raw_data = values.tobytes()
+
+
+def _mark_layers(graph: onnx.ModelProto, names: LayerNames) -> None:
+    for number, node in enumerate(graph.graph.node):
+        node.name = mark(find_layer(node.name, names), number)
+
+
+def _layer_names(model: keras.Model) -> LayerNames:
+    return LayerNames(
+        {layer.name: _layer_names(layer) if isinstance(layer, keras.Model) else LayerNames() for layer in model.layers}
+    )
+
+
+def _values(variable: keras.Variable) -> npt.NDArray[Any]:
+    """Returns a variable's values, once they are found finite."""
+    values = np.ascontiguousarray(variable.numpy())
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        count = np.count_nonzero(~np.isfinite(values))
+        raise WeightsError(
+            f"weight {variable.path!r}: expected finite numbers, received {count} of {values.size} NaN or infinite. "
+            "Train again, with a lower learning rate."
+        )
+    return values
+
+
+def _check_size(model: keras.Model) -> None:
+    size = sum(int(np.prod(v.shape)) * tf.as_dtype(v.dtype).size for v in model.weights)
+    if size > _LARGEST_FILE:
+        raise ExportError(
+            f"expected weights of at most {_LARGEST_FILE:,} bytes, the most that one ONNX file holds, received "
+            f"{size:,}. Use a smaller width."
+        )
+
+
+def _check_count(what: str, names: Sequence[str], count: int) -> None:
+    if len(names) != count:
+        raise ExportError(f"expected {len(names)} {what} of the Keras model, {list(names)}, received {count}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """Keeps stdout clean and collects what tf2onnx says, so that it can stand in an error's message."""
+    messages: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    logger, collector = logging.getLogger("tf2onnx"), Collector(logging.WARNING)
+    propagate = logger.propagate
+    logger.addHandler(collector)
+    logger.propagate = False
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield messages
+    finally:
+        logger.removeHandler(collector)
+        logger.propagate = propagate
+
+
+def _said(messages: Sequence[str]) -> str:
+    return f" (tf2onnx: {messages[-1].splitlines()[0]})" if messages else ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else "no message"

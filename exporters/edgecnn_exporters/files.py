@@ -1,0 +1,67 @@
+"""Files that appear whole or not at all: made in a temporary folder beside their place, flushed, then renamed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecnn_exporters.errors import ExportError
+
+
+@contextmanager
+def working_folder(target: Path) -> Iterator[Path]:
+    """Gives a temporary folder on the target's disk; it is removed with all that is in it, whatever happens.
+
+    Raises:
+        ExportError: the target's folder does not exist or cannot be written.
+    """
+    with writing(target):
+        if not target.parent.is_dir():
+            raise ExportError(f"{target}: expected an existing folder, received {target.parent}. Make it first.")
+        folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=".edgecnn-")
+    with folder as name:
+        yield Path(name)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turns what the system says about a failed write into an error that names the file to be made.
+
+    Raises:
+        ExportError: disk full, read-only, no permission.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"{target}: cannot be written: {error.strerror or error}. An earlier file of that name is intact."
+        ) from error
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuses a name that belongs to something else than a file.
+
+    Raises:
+        ExportError: a directory, a device or a pipe has that name.
+    """
+    with writing(target):
+        if target.exists() and not target.is_file():
+            kind = "a directory" if target.is_dir() else "a device or pipe"
+            raise ExportError(f"{target}: expected the name of a file, received {kind}")
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Flushes a temporary file to the disk and gives it its name."""
+    _flush(temporary)
+    temporary.replace(target)
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

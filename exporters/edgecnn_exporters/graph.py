@@ -1,0 +1,131 @@
+"""From tf2onnx's graph to the graph that is published: folded, named, ordered, checked; the same bytes every time.
+
+ONNX Runtime's basic level (hardware-independent, standard operators only) folds constants, batch norm and Transposes.
+What it leaves is put into an order and under names that depend on nothing but the structure of the graph, so two
+processes that export one model write the same bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx.defs
+
+from edgecnn_exporters.canonical import canonicalise
+from edgecnn_exporters.errors import ExportError, UnsupportedOpError
+from edgecnn_exporters.layers import marked_layer
+from edgecnn_runtime.evidence import Requirements
+from edgecnn_runtime.providers import onnxruntime
+
+IR_VERSION = 8
+# The first ONNX Runtime release that has the opset; IR version 8 came with 1.9.
+# Reference: https://onnxruntime.ai/docs/reference/compatibility.html#onnx-opset-support
+ONNXRUNTIME_BY_OPSET = {13: "1.9", 14: "1.9", 15: "1.9", 16: "1.11", 17: "1.12", 18: "1.14"}
+
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+_FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A graph that is ready to be stamped.
+
+    Attributes:
+        payload: the bytes of a ModelProto without metadata.
+        requirements: what a machine needs to run it.
+    """
+
+    payload: bytes
+    requirements: Requirements
+
+
+def finish(
+    model: onnx.ModelProto,
+    *,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    batch: int | None,
+    scratch: Path,
+) -> Graph:
+    """Returns the published form of a converted model.
+
+    Drop the model afterwards: this function does not hold on to it, so that its weights are not in memory twice.
+
+    Args:
+        model: as `edgecnn_exporters.convert.convert` returns it.
+        input_names: in the order that the graph is to have.
+        output_names: in the order that the graph is to have.
+        batch: the fixed batch size, or None for the dimension "batch".
+        scratch: an existing folder on a disk with room for the model; what is written there is removed again.
+
+    Raises:
+        UnsupportedOpError: an operator is no standard ONNX operator, or is control flow; the layer is named.
+        ExportError: ONNX Runtime refuses the graph or cannot write.
+        OSError: the scratch folder cannot be written.
+    """
+    opset = _opset(model)
+    check_operators(model, opset)
+    model.ir_version = IR_VERSION
+    source = scratch / "converted.onnx"
+    source.write_bytes(model.SerializeToString())
+    del model
+    folded = _fold(source, scratch / "folded.onnx")
+    canonicalise(folded, input_names=input_names, output_names=output_names, batch=batch)
+    check_operators(folded, opset, control_flow=False)
+    operators = tuple(sorted({node.op_type for node in folded.graph.node}))
+    payload = folded.SerializeToString(deterministic=True)
+    del folded
+    onnx.checker.check_model(payload)
+    return Graph(payload, Requirements(opset, IR_VERSION, ONNXRUNTIME_BY_OPSET[opset], operators))
+
+
+def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = True) -> None:
+    """Refuses a graph with an operator that the default ONNX domain does not have at that opset.
+
+    Args:
+        model: its nodes carry their layers.
+        opset: of the default domain.
+        control_flow: whether If, Loop and Scan are let through; folding may still remove them.
+
+    Raises:
+        UnsupportedOpError: names the operators and their layers.
+    """
+    found = {}
+    for node in model.graph.node:
+        known = node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, max_inclusive_version=opset, domain="")
+        if not known or (node.op_type in _CONTROL_FLOW and not control_flow):
+            layer = marked_layer(node.name) or node.name.rpartition("/")[0]
+            found[node.op_type, layer] = f"{node.op_type} of layer {layer!r}" if layer else node.op_type
+    if found:
+        raise UnsupportedOpError(
+            f"expected standard operators of ONNX opset {opset} without control flow, received "
+            f"{', '.join(found.values())}. Replace the layer by convolutions, pooling, matrix products and elementwise "
+            "arithmetic."
+        )
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def _fold(source: Path, target: Path) -> onnx.ModelProto:
+    """Returns the graph after ONNX Runtime's basic level; both files are removed."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.intra_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    # nothing is run: a second copy of the weights in the layout of the kernels would be made for nothing
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    try:
+        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        return onnx.load(target)
+    except Exception as error:
+        raise ExportError(
+            f"ONNX Runtime {onnxruntime.__version__} could not load the converted graph or not write the folded one: "
+            f"{str(error).strip().splitlines()[0]}. Check that the disk has room for the model."
+        ) from error
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)

@@ -1,0 +1,209 @@
+"""Does the file answer like its source? Raw outputs, decoded results, and the metric where there are labels.
+
+Both models answer the same images, batch by batch; nothing accumulates but a few numbers.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_exporters.differences import DecodedDifference, OutputDifference
+from edgecnn_exporters.errors import ExportError
+from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
+from edgecnn_runtime.decoding import decode
+from edgecnn_runtime.evidence import Gate, MetricParity, Parity
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
+from edgecnn_runtime.session import Model
+
+TENSOR_BUDGET = 1e-4  # of an output's own maximum
+METRIC_BUDGET = 1e-3  # absolute; never less than what one image weighs
+_LISTED = 10  # image numbers in a report
+
+Pixels = npt.NDArray[np.uint8]
+Batch = tuple[Pixels, ClassIds | None]
+_Outputs = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class ParityReport:
+    """What was compared and whether it is close enough.
+
+    Attributes:
+        parity: the numbers, as measured.
+        gates: every check and its verdict.
+        worst_tensor: the output with the largest relative difference.
+        worst_image: the number of the image it was found on, from 0.
+        non_finite: numbers of the first images on which an output was NaN or infinite.
+        disagreements: numbers of the first images on which the best classes differ beyond the tolerance.
+    """
+
+    parity: Parity
+    gates: tuple[Gate, ...]
+    worst_tensor: str
+    worst_image: int
+    non_finite: tuple[int, ...]
+    disagreements: tuple[int, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return all(gate.passed for gate in self.gates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of FILE.report.json."""
+        return {**asdict(self), "passed": self.passed}
+
+    def summary(self) -> str:
+        """Returns one line for people: the gates that failed, the worst tensor, the worst image."""
+        failed = ", ".join(f"{g.name} {g.value:.3g} (budget {g.budget:.3g})" for g in self.gates if not g.passed)
+        images = self.non_finite or self.disagreements or (self.worst_image,)
+        return (
+            f"{failed or 'all gates passed'}; worst output {self.worst_tensor!r}, worst image {images[0]} of "
+            f"{self.parity.decoded.images} ({self.parity.images_from})"
+        )
+
+
+def compare(
+    reference: Model,
+    candidate: Model,
+    manifest: Manifest,
+    batches: Iterable[Batch],
+    *,
+    images_from: str,
+    candidate_batch: int | None = None,
+    metric: Callable[[], Metric] = Accuracy,
+) -> ParityReport:
+    """Returns how far the candidate's answers are from the reference's.
+
+    - Level 1: the largest difference on each output, relative to that output's own maximum.
+    - Level 2: the best class must be the same wherever the reference's margin between its first and second class
+      exceeds the tolerance of level 1.
+    - Level 3: the metric, where every batch has labels.
+    - An output that is NaN or infinite, of either model, fails.
+
+    Args:
+        reference: the source.
+        candidate: what was made of it.
+        manifest: of both.
+        batches: images (N, H, W, C) uint8, ready for the network, and their class ids (N,) or None.
+        images_from: "synthetic", or the fingerprint of the data.
+        candidate_batch: how many images the candidate takes at a time; None for any number.
+        metric: makes a metric; called once for either model.
+
+    Raises:
+        ExportError: there are no images, or the two models' outputs differ in shape.
+    """
+    comparison = _Comparison(manifest, metric)
+    name = manifest.image_input.name
+    for images, class_ids in batches:
+        expected = reference.run({name: images})
+        comparison.update(images, class_ids, expected, _run(candidate, name, images, candidate_batch))
+    if not comparison.decoded.images:
+        raise ExportError("parity: expected at least one image to compare the file on, received none")
+    return comparison.report(images_from)
+
+
+def _run(model: Model, name: str, images: Pixels, batch: int | None) -> _Outputs:
+    """Returns the outputs for any number of images from a model that takes `batch` at a time."""
+    if batch is None or batch == len(images):
+        return model.run({name: images})
+    parts = []
+    for first in range(0, len(images), batch):
+        part = images[first : first + batch]
+        padding = np.repeat(part[-1:], batch - len(part), axis=0)
+        outputs = model.run({name: np.concatenate([part, padding]) if len(padding) else part})
+        parts.append({output: values[: len(part)] for output, values in outputs.items()})
+    return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]} if parts else {}
+
+
+class _Comparison:
+    """Adds up the three levels."""
+
+    def __init__(self, manifest: Manifest, metric: Callable[[], Metric]) -> None:
+        self._manifest = manifest
+        self._metrics: tuple[Metric, Metric] | None = (metric(), metric())
+        self._outputs = [OutputDifference(output.name) for output in manifest.outputs]
+        self.decoded = DecodedDifference()
+        self._non_finite: list[int] = []
+
+    def update(self, images: Pixels, class_ids: ClassIds | None, expected: _Outputs, received: _Outputs) -> None:
+        if not len(images):
+            return
+        self._check_shapes(expected, received)
+        finite = np.logical_and(_finite(expected, len(images)), _finite(received, len(images)))  # (N,)
+        numbers = self.decoded.images + np.arange(len(images))
+        self.decoded.images += len(images)
+        self._non_finite += numbers[~finite].tolist()
+        expected = {name: values[finite] for name, values in expected.items()}
+        received = {name: values[finite] for name, values in received.items()}
+        for output in self._outputs:
+            output.update(expected[output.output], received[output.output], numbers[finite])
+        placements = [Placement(images.shape[1:3], (1.0, 1.0), (0.0, 0.0))] * int(finite.sum())
+        results = (decode(self._manifest, expected, placements), decode(self._manifest, received, placements))
+        logits = expected[self._manifest.decoder.output]
+        self.decoded.update(results[0], results[1], logits, numbers[finite])
+        self._update_metrics(results, None if class_ids is None else class_ids[finite])
+
+    def report(self, images_from: str) -> ParityReport:
+        worst = max(self._outputs, key=lambda output: output.max_relative)
+        decoder = next(o for o in self._outputs if o.output == self._manifest.decoder.output)
+        beyond = self.decoded.beyond(TENSOR_BUDGET * decoder.max_reference)
+        metric = self._metric()
+        tensors = tuple(output.parity() for output in self._outputs)
+        return ParityReport(
+            parity=Parity(images_from, tensors, self.decoded.parity(), metric),
+            gates=self._gates(worst.max_relative, len(beyond), metric),
+            worst_tensor=worst.output,
+            worst_image=worst.worst_image,
+            non_finite=tuple(self._non_finite[:_LISTED]),
+            disagreements=beyond[:_LISTED],
+        )
+
+    def _gates(self, max_relative: float, beyond: int, metric: MetricParity | None) -> tuple[Gate, ...]:
+        images = self.decoded.images
+        gates = [
+            _at_most("parity.non_finite_images", 0, len(self._non_finite)),
+            _at_most("parity.tensors", TENSOR_BUDGET, max_relative),
+            _at_most("parity.decided_disagreements", 0, beyond),
+        ]
+        if metric is not None:
+            budget = max(METRIC_BUDGET, 1 / images)
+            gates.append(_at_most(f"parity.{metric.name}", budget, abs(metric.source - metric.file)))
+        return tuple(gates)
+
+    def _update_metrics(self, results: Sequence[Sequence[Result]], class_ids: ClassIds | None) -> None:
+        if class_ids is None or self._metrics is None:
+            self._metrics = None
+            return
+        for metric, answers in zip(self._metrics, results, strict=True):
+            metric.update(answers, class_ids)
+
+    def _metric(self) -> MetricParity | None:
+        if self._metrics is None:
+            return None
+        source, file = self._metrics
+        return MetricParity(source.name, self.decoded.images, source.value(), file.value())
+
+    def _check_shapes(self, expected: _Outputs, received: _Outputs) -> None:
+        shapes = [{o.output: outputs[o.output].shape for o in self._outputs} for outputs in (expected, received)]
+        if shapes[0] != shapes[1]:
+            raise ExportError(
+                f"parity: expected outputs of shape {shapes[0]} as the source gives, received {shapes[1]}"
+            )
+
+
+def _finite(outputs: _Outputs, images: int) -> npt.NDArray[np.bool_]:
+    """Returns for each image whether all its outputs are finite, (N,)."""
+    finite = np.ones(images, dtype=np.bool_)
+    for values in outputs.values():
+        finite &= np.isfinite(values).reshape(images, -1).all(axis=1)
+    return finite
+
+
+def _at_most(name: str, budget: float, value: float) -> Gate:
+    return Gate(name, float(budget), float(value), bool(value <= budget))

@@ -1,0 +1,69 @@
+"""Seeded images for parity where there are no real ones: noise, smooth shapes, gradients, single colours."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_runtime.manifest import ImageInput
+
+_Pixels = npt.NDArray[np.uint8]
+_Draw = Callable[[np.random.Generator, int, int, int], npt.NDArray[np.float64]]
+
+COUNT = 32
+_SEED = 20170412
+_FREE_SIDE = 256  # pixels, where the graph takes any size; rounded to the input's multiple
+
+
+def synthetic_images(spec: ImageInput, *, count: int = COUNT, batch_size: int = 8) -> Iterator[_Pixels]:
+    """Yields the same images every time, as uint8 (N, H, W, C) with N up to `batch_size`.
+
+    Args:
+        spec: the input they are for.
+        count: how many in all.
+        batch_size: how many at a time.
+    """
+    generator = np.random.default_rng(_SEED)
+    height, width = (_side(size, spec.multiple_of) for size in (spec.height, spec.width))
+    for first in range(0, count, batch_size):
+        numbers = range(first, min(first + batch_size, count))
+        yield np.stack([_image(number, generator, height, width, spec.channels) for number in numbers])
+
+
+def _image(number: int, generator: np.random.Generator, height: int, width: int, channels: int) -> _Pixels:
+    drawn = _DRAWN[number % len(_DRAWN)](generator, height, width, channels)
+    return np.rint(np.clip(drawn, 0, 255)).astype(np.uint8)  # (H, W, C)
+
+
+def _noise(generator: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float64]:
+    return generator.uniform(0, 255, (height, width, channels))
+
+
+def _blobs(generator: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float64]:
+    """A few waves of random direction and length: edges and areas, as photos have."""
+    rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+    waves = [
+        np.sin(frequency[0] * rows + frequency[1] * columns + phase)
+        for frequency, phase in zip(generator.normal(0, 12, (6, 2)), generator.uniform(0, 6.3, 6), strict=True)
+    ]
+    mixed: npt.NDArray[np.float64] = np.stack(waves, axis=-1) @ generator.normal(0, 60, (6, channels))  # (H, W, C)
+    return 128 + mixed
+
+
+def _gradient(generator: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float64]:
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    slopes = generator.uniform(-127, 127, (2, channels))
+    mixed = rows[..., np.newaxis] * slopes[0] + columns[..., np.newaxis] * slopes[1]  # (H, W, C)
+    return 128 + mixed
+
+
+def _constant(generator: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float64]:
+    return np.broadcast_to(generator.choice([0.0, 64.0, 128.0, 192.0, 255.0], channels), (height, width, channels))
+
+
+_DRAWN: tuple[_Draw, ...] = (_noise, _blobs, _gradient, _constant)
+
+
+def _side(size: int | None, multiple_of: int | None) -> int:
+    step = multiple_of or 1
+    return size or max(step, _FREE_SIDE // step * step)

@@ -1,0 +1,43 @@
+"""Whether a manifest and a graph agree; a contradiction is an error, never a guess."""
+
+from collections.abc import Sequence
+
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.session import Session, TensorInfo
+
+_Size = int | str | None
+
+
+def check_agreement(manifest: Manifest, session: Session) -> None:
+    """Checks names, dtypes and shapes of all inputs and outputs against the graph's.
+
+    Raises:
+        ManifestError: they differ; both values are in the message.
+    """
+    _check("input names", [spec.name for spec in manifest.inputs], [info.name for info in session.inputs])
+    _check("output names", [spec.name for spec in manifest.outputs], [info.name for info in session.outputs])
+    for spec, info in zip(manifest.inputs, session.inputs, strict=True):
+        _check_tensor(f"input {spec.name!r}", "uint8", (spec.height, spec.width, spec.channels), info)
+    for output, info in zip(manifest.outputs, session.outputs, strict=True):
+        _check_tensor(f"output {output.name!r}", "float32", output.shape, info)
+        _check(f"output {output.name!r} batch", _batch(session.inputs[0]), _batch(info))
+
+
+def _check_tensor(where: str, dtype: str, sizes: Sequence[int | None], info: TensorInfo) -> None:
+    """Checks one tensor; `sizes` are without the batch axis, None where a size is free."""
+    _check(f"{where} dtype", dtype, str(info.dtype))
+    received = tuple(size if isinstance(size, int) else None for size in info.shape[1:])
+    _check(f"{where} shape after the batch axis", tuple(sizes), received)
+
+
+def _batch(info: TensorInfo) -> int | None:
+    return info.shape[0] if info.shape and isinstance(info.shape[0], int) else None
+
+
+def _check(what: str, expected: object, received: object) -> None:
+    if expected != received:
+        raise ManifestError(
+            f"manifest and graph disagree on {what}: expected {expected} (manifest), received {received} (graph). "
+            "Export the model again."
+        )

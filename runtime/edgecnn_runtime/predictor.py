@@ -1,0 +1,256 @@
+"""The Predictor: Preprocessor, Session and decoding as one, for devices to embed."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgecnn_runtime.agreement import check_agreement
+from edgecnn_runtime.container import read_model_file
+from edgecnn_runtime.decoding import decode
+from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
+from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.integrity import read_evidence, read_manifest
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement, Preprocessor
+from edgecnn_runtime.providers import Device
+from edgecnn_runtime.results import Failure, Result, Speed
+from edgecnn_runtime.session import Session
+from edgecnn_runtime.sources import Source, iter_sources
+
+_Pixels = npt.NDArray[np.uint8]
+
+
+class Predictor:
+    """A model file that answers images; safe to call from several threads, and picklable (it loads its path again).
+
+    Attributes:
+        manifest: what the file says about its inputs, labels, decoder and outputs.
+        evidence: what was proven about the file; None where there is none, or where it was altered and that is allowed.
+        session: the loaded graph.
+    """
+
+    def __init__(self, session: Session, manifest: Manifest, evidence: Evidence | None = None) -> None:
+        """Joins a loaded graph and its manifest; `Predictor.load` does so from a file.
+
+        Raises:
+            ManifestError: they contradict each other.
+        """
+        check_agreement(manifest, session)
+        self.manifest = manifest
+        self.evidence = evidence
+        self.session = session
+        self._preprocess = Preprocessor(manifest.image_input)
+        self._input = manifest.image_input.name
+        self._reload: tuple[str, dict[str, Any]] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        spinning: bool = False,
+        allow_modified: bool = False,
+    ) -> "Predictor":
+        """Loads a model file.
+
+        Args:
+            path: of the file.
+            device: "cpu"; "cuda", which never falls back; "auto", which is CUDA where it works and else the CPU.
+            threads: 1 or more; None is one for each CPU that this process may use.
+            spinning: whether waiting threads burn CPU time: faster back to back, wasteful at a few calls a second.
+            allow_modified: whether a file that was altered after its export is run, without its evidence.
+
+        Raises:
+            ModelFileError: the file is missing, damaged, altered, or needs a newer opset or IR version.
+            ManifestError: the manifest is missing, damaged, of another schema version, or contradicts the graph.
+            ProviderError: device "cuda" cannot be used here.
+        """
+        file = read_model_file(path)
+        evidence = read_evidence(file, allow_modified=allow_modified)
+        manifest = read_manifest(file)
+        try:
+            session = Session(file.payload, device=device, threads=threads, spinning=spinning)
+            predictor = cls(session, manifest, evidence)
+        except (ModelFileError, ManifestError) as error:
+            raise type(error)(f"{file.name}: {error}") from error
+        options = {"device": device, "threads": threads, "spinning": spinning, "allow_modified": allow_modified}
+        predictor._reload = (os.path.abspath(path), options)  # noqa: PTH100  (pathlib costs 4 ms of import)
+        return predictor
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs the graph."""
+        return self.session.provider
+
+    @property
+    def batch(self) -> int | None:
+        """The graph's fixed batch size, or None where it is free."""
+        return self.session.batch
+
+    def predict(self, image: ImageSource) -> Result:
+        """Returns the result of one image.
+
+        Args:
+            image: a path, the bytes of a file, a Pillow image, or a uint8 array (H,W), (H,W,1) or (H,W,3) in RGB order.
+
+        Raises:
+            ImageError: the image cannot be read or is refused.
+            OutputError: the network answered with NaN or infinity.
+            SessionError: the run failed.
+        """
+        start = perf_counter()
+        pixels, placement = self._preprocess(image)
+        preprocess_ms = (perf_counter() - start) * 1000
+        result = self._run(pixels, [placement], [_name(image)], preprocess_ms)[0]
+        if isinstance(result, EdgeCNNError):
+            raise result
+        return result
+
+    def predict_batch(self, images: Sequence[ImageSource]) -> list[Result | Failure]:
+        """Returns one result or failure an image, in their order; a bad image does not stop the others.
+
+        Images are run together as far as the graph's batch size allows; with a free batch size, all that have the same
+        input size. A fixed batch that is not full is filled up with copies, whose results are dropped.
+
+        Args:
+            images: as `predict` takes them.
+        """
+        return self._answer([Source(_name(image), image) for image in images])
+
+    def stream(
+        self, sources: ImageSource | Iterable[ImageSource], *, batch_size: int | None = None
+    ) -> Iterator[Result | Failure]:
+        """Yields one result or failure an image, as they come; nothing accumulates.
+
+        Args:
+            sources: one or many of: a file, a directory, a glob, "@list.txt" (paths), "-" (image bytes on stdin), and
+                all that `predict` takes. An iterator may be endless.
+            batch_size: how many images run together; None is the graph's fixed batch size, or 1 where that is free.
+
+        Raises:
+            ValueError: batch_size is below 1 or above the graph's fixed batch size.
+        """
+        size = (self.batch or 1) if batch_size is None else batch_size
+        if size < 1 or (self.batch is not None and size > self.batch):
+            limit = f"to {self.batch}, the graph's fixed batch size" if self.batch is not None else "or more"
+            raise ValueError(f"batch_size: expected 1 {limit}, received {size}")
+        return self._stream(sources, size)
+
+    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple[str, dict[str, Any]]]:
+        if self._reload is None:
+            raise TypeError("only a Predictor that Predictor.load made can be pickled, because it is loaded again")
+        return _load, self._reload
+
+    def _stream(self, sources: ImageSource | Iterable[ImageSource], batch_size: int) -> Iterator[Result | Failure]:
+        waiting: list[Source | Failure] = []
+        for source in _expand(sources):
+            waiting.append(source)
+            if len(waiting) == batch_size:
+                yield from self._answer(waiting)
+                waiting = []
+        yield from self._answer(waiting)
+
+    def _answer(self, sources: Sequence[Source | Failure]) -> list[Result | Failure]:
+        """Returns one answer a source: prepares each, runs those of one input size together, keeps the order."""
+        answers: dict[int, Result | Failure] = {}
+        ready: dict[tuple[int, ...], list[tuple[int, _Prepared]]] = {}
+        for index, source in enumerate(sources):
+            prepared = source if isinstance(source, Failure) else self._prepare(source)
+            if isinstance(prepared, Failure):
+                answers[index] = prepared
+            else:
+                ready.setdefault(prepared.pixels.shape, []).append((index, prepared))
+        for same_size in ready.values():
+            step = self.batch or len(same_size)
+            for first in range(0, len(same_size), step):
+                indices, items = zip(*same_size[first : first + step], strict=True)
+                answers.update(zip(indices, self._answer_batch(items), strict=True))
+        return [answers[index] for index in range(len(sources))]
+
+    def _prepare(self, source: Source) -> "_Prepared | Failure":
+        start = perf_counter()
+        try:
+            pixels, placement = self._preprocess(source.image)
+        except ImageError as error:
+            return _failure(source.name, error)
+        return _Prepared(source.name, pixels, placement, (perf_counter() - start) * 1000)
+
+    def _answer_batch(self, items: Sequence["_Prepared"]) -> list[Result | Failure]:
+        names = [item.name for item in items]
+        pixels = items[0].pixels if len(items) == 1 else np.concatenate([item.pixels for item in items])
+        preprocess_ms = sum(item.preprocess_ms for item in items) / len(items)
+        try:
+            results = self._run(pixels, [item.placement for item in items], names, preprocess_ms)
+        except SessionError as error:
+            return [_failure(name, error) for name in names]
+        return [
+            _failure(name, result) if isinstance(result, EdgeCNNError) else result
+            for name, result in zip(names, results, strict=True)
+        ]
+
+    def _run(
+        self, pixels: _Pixels, placements: Sequence[Placement], names: Sequence[str | None], preprocess_ms: float
+    ) -> list[Result | OutputError]:
+        """Returns one result an image, or the error of that image alone."""
+        start = perf_counter()
+        outputs = self.session.run({self._input: _filled(pixels, self.batch)})
+        inference_ms = (perf_counter() - start) * 1000 / len(placements)
+        results: list[Result | OutputError] = []
+        for index, (placement, name) in enumerate(zip(placements, names, strict=True)):
+            start = perf_counter()
+            row = {output: values[index : index + 1] for output, values in outputs.items()}
+            try:
+                result = decode(self.manifest, row, [placement])[0]
+            except OutputError as error:
+                results.append(error)
+                continue
+            speed = Speed(preprocess_ms, inference_ms, (perf_counter() - start) * 1000)
+            results.append(replace(result, source=name, provider=self.session.provider, speed_ms=speed))
+        return results
+
+
+class _Prepared(NamedTuple):
+    """An image that is ready to run."""
+
+    name: str | None
+    pixels: _Pixels
+    placement: Placement
+    preprocess_ms: float
+
+
+def _load(path: str, options: dict[str, Any]) -> Predictor:
+    return Predictor.load(path, **options)
+
+
+def _filled(pixels: _Pixels, batch: int | None) -> _Pixels:
+    """Returns as many rows as the graph's fixed batch size: the last one repeated."""
+    if batch is None or len(pixels) == batch:
+        return pixels
+    return np.concatenate([pixels, np.repeat(pixels[-1:], batch - len(pixels), axis=0)])
+
+
+def _expand(sources: ImageSource | Iterable[ImageSource]) -> Iterator[Source | Failure]:
+    if isinstance(sources, str | os.PathLike | bytes | Image.Image | np.ndarray):
+        sources = [sources]
+    for source in sources:
+        if isinstance(source, str | os.PathLike):
+            yield from iter_sources([os.fspath(source)])
+        else:
+            yield Source(None, source)
+
+
+def _name(image: ImageSource) -> str | None:
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else None
+
+
+def _failure(name: str | None, error: EdgeCNNError) -> Failure:
+    return Failure(name, error.kind, str(error))

@@ -1,0 +1,147 @@
+"""Results: plain values with labels, the provider that ran, the time it took, `to_dict()` and `draw(image)`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgecnn_runtime.images import ImageSource, open_image
+from edgecnn_runtime.scores import top_k
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One class and how sure the model is of it.
+
+    Attributes:
+        label: the class's name; None for a model that never saw data.
+        class_id: its index in the model's output.
+        score: probability, 0 to 1.
+    """
+
+    label: str | None
+    class_id: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How long the three parts took, in milliseconds; in a batch, the batch's time divided by its images.
+
+    Attributes:
+        preprocess: from the source to pixels.
+        inference: the network.
+        postprocess: from raw outputs to the result.
+    """
+
+    preprocess: float
+    inference: float
+    postprocess: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification:
+    """The class probabilities of one image.
+
+    Attributes:
+        scores: (classes,) float32 probabilities, sum 1.
+        labels: one name a class, or None for a model that never saw data.
+        shape: (height, width) of the displayed image, in pixels.
+        source: the path or name of the image; None for an image out of memory.
+        provider: the execution provider that ran; None for results that did not come from a Session.
+        speed_ms: how long it took; None where it was not measured.
+    """
+
+    scores: npt.NDArray[np.float32]
+    labels: Sequence[str] | None
+    shape: tuple[int, int]
+    source: str | None = None
+    provider: str | None = None
+    speed_ms: Speed | None = None
+
+    @property
+    def class_id(self) -> int:
+        """The best class's index; of equal ones the lowest."""
+        return int(self.scores.argmax())
+
+    @property
+    def label(self) -> str | None:
+        """The best class's name; None for a model that never saw data."""
+        return None if self.labels is None else self.labels[self.class_id]
+
+    @property
+    def score(self) -> float:
+        """The best class's probability."""
+        return float(self.scores.max())
+
+    def top(self, k: int) -> list[Score]:
+        """Returns the k best classes, best first; of equal ones the lower class id comes first.
+
+        Raises:
+            ValueError: k is below 1.
+
+        Example:
+            >>> Classification(np.array([0.25, 0.75], dtype=np.float32), ("cat", "dog"), (28, 28)).top(1)
+            [Score(label='dog', class_id=1, score=0.75)]
+        """
+        labels = self.labels
+        return [
+            Score(None if labels is None else labels[index], index, float(self.scores[index]))
+            for index in top_k(self.scores, k).tolist()
+        ]
+
+    def to_dict(self, top_k: int = 5) -> dict[str, Any]:
+        """Returns the JSON object of one image, with its best classes as predictions."""
+        predictions = [
+            {"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.top(top_k)
+        ]
+        return {
+            "source": self.source,
+            "shape": list(self.shape),
+            "task": "classification",
+            "provider": self.provider,
+            "speed_ms": None if self.speed_ms is None else asdict(self.speed_ms),
+            "predictions": predictions,
+        }
+
+    def draw(self, image: ImageSource, *, top_k: int = 1) -> Image.Image:
+        """Returns an RGB copy of the image with the best classes and their probabilities written on it.
+
+        A small image is enlarged by a whole factor, so that the text is readable.
+
+        Args:
+            image: the image that was classified, as `Predictor.predict` takes it.
+            top_k: how many classes to write, one a line.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        from edgecnn_runtime.drawing import draw_lines  # fonts cost a device 15 ms that never draws
+
+        lines = [f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(top_k)]
+        return draw_lines(open_image(image), lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that gave no result; the others go on.
+
+    Attributes:
+        source: the path or name of the image; None for an image out of memory.
+        kind: a stable word for machines: the error class's `kind`.
+        message: for people.
+    """
+
+    source: str | None
+    kind: str
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of a failed image."""
+        return {"source": self.source, "error": {"kind": self.kind, "message": self.message}}
+
+
+Result = Classification

@@ -1,0 +1,214 @@
+"""ONNX Runtime behind one door: checked bytes, strict providers, set threads, checked inputs, and no telemetry."""
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_runtime.errors import ModelFileError, ProviderError, SessionError
+from edgecnn_runtime.providers import CPU, CUDA, Device, cuda_problem, onnxruntime, say_once
+
+_ORT_ERRORS: tuple[type[Exception], ...] = (
+    *(
+        error
+        for error in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+        if isinstance(error, type) and issubclass(error, Exception)
+    ),
+    RuntimeError,
+    UnicodeDecodeError,  # a damaged name in the message of another error
+)
+_DTYPES: Mapping[str, str] = {
+    **{f"tensor({name})": name for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")},
+    **{"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool"},
+}
+_NEWER_OPSET = re.compile(r"Opset (\d+) is under development.*is till opset (\d+)", re.DOTALL)
+_NEWER_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
+_FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
+
+
+class Model(Protocol):
+    """What evaluation and parity hold: a Session, or an adapter round a Keras model."""
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Returns the raw outputs by name for the inputs by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A graph input or output.
+
+    Attributes:
+        name: in the graph.
+        shape: a number where the size is fixed, the dimension's name where it is free.
+        dtype: of the elements.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: np.dtype[Any]
+
+
+class Session:
+    """A loaded graph that runs on one device; safe to call from several threads.
+
+    Attributes:
+        provider: the execution provider that runs it: "CPUExecutionProvider" or "CUDAExecutionProvider".
+        inputs: of the graph, in its order.
+        outputs: of the graph, in its order.
+        threads: how many threads one operator may use on the CPU.
+        batch: the fixed batch size, or None where it is free.
+    """
+
+    def __init__(
+        self, payload: bytes, *, device: Device = "auto", threads: int | None = None, spinning: bool = False
+    ) -> None:
+        """Loads a graph.
+
+        Args:
+            payload: an ONNX ModelProto, as `ModelFile.payload` holds it.
+            device: "cpu"; "cuda", which never falls back; "auto", which is CUDA where it works and else the CPU.
+            threads: 1 or more; None is one for each CPU that this process may use.
+            spinning: whether waiting threads burn CPU time: faster back to back, wasteful at a few calls a second.
+
+        Raises:
+            ModelFileError: ONNX Runtime refuses the graph, for one because it needs a newer opset or IR version.
+            ProviderError: device "cuda" cannot be used here; the message names what is missing.
+            ValueError: an unknown device, or threads below 1.
+        """
+        if device not in get_args(Device):
+            raise ValueError(f"device: expected one of {list(get_args(Device))}, received {device!r}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads: expected 1 or more, received {threads}")
+        self.threads = threads or _usable_cpus()
+        self._session = _open(payload, device, _options(self.threads, spinning))
+        self.provider: str = self._session.get_providers()[0]
+        self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
+        self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
+        first = self.inputs[0].shape[:1] if self.inputs else ()
+        self.batch = first[0] if first and isinstance(first[0], int) else None
+        self._inputs_by_name = {info.name: info for info in self.inputs}
+        self._output_names = [info.name for info in self.outputs]
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Returns the raw outputs by name.
+
+        Args:
+            feeds: one array an input, of its dtype and shape; arrays of another byte order are converted.
+
+        Raises:
+            SessionError: a name, dtype or shape is not what the graph takes, or the run fails.
+        """
+        if feeds.keys() != self._inputs_by_name.keys():
+            raise SessionError(f"inputs: expected {sorted(self._inputs_by_name)}, received {sorted(feeds)}")
+        checked = {name: _checked(array, self._inputs_by_name[name]) for name, array in feeds.items()}
+        try:
+            values = self._session.run(self._output_names, checked)
+        except _ORT_ERRORS as error:
+            raise SessionError(f"the run on {self.provider} failed: {_first_line(error)}") from error
+        return dict(zip(self._output_names, values, strict=True))
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _options(threads: int, spinning: bool) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = _FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return options
+
+
+def _open(payload: bytes, device: Device, options: Any) -> Any:
+    """Returns an ONNX Runtime session that really runs where it was asked to."""
+    problem = None if device == "cpu" else cuda_problem()
+    if device == "cpu" or (device == "auto" and problem):
+        if problem and CUDA in onnxruntime.get_available_providers():
+            say_once(logging.WARNING, f"device auto: running on the CPU, because {problem}.")
+        elif problem:
+            say_once(logging.INFO, "device auto: running on the CPU.")
+        return _create(payload, options, [CPU])
+    if problem:
+        raise ProviderError(f"device cuda: {problem}. Or ask for device cpu.")
+    return _open_cuda(payload, device, options)
+
+
+def _open_cuda(payload: bytes, device: Device, options: Any) -> Any:
+    try:
+        session = _create(payload, options, [CUDA, CPU])
+        received = str(session.get_providers())
+        if received.startswith(f"['{CUDA}'"):
+            say_once(logging.INFO, f"device {device}: running on {CUDA}.")
+            return session
+    except (ModelFileError, ValueError) as error:
+        received = _first_line(error)
+    session = _create(payload, options, [CPU])  # a model that is refused is refused here, whatever the device
+    if device == "cuda":
+        raise ProviderError(
+            f"device cuda: expected {CUDA}, received {received} from ONNX Runtime {onnxruntime.__version__}. Check the "
+            "GPU, its driver and its free memory with nvidia-smi, or ask for device cpu."
+        )
+    say_once(logging.WARNING, f"device auto: running on the CPU, because {CUDA} did not load: received {received}.")
+    return session
+
+
+def _create(payload: bytes, options: Any, providers: list[str]) -> Any:
+    """Creates the session; no fallback inside ONNX Runtime (it prints on stdout), no options out of the model."""
+    try:
+        return onnxruntime.InferenceSession(
+            payload, options, providers=providers, enable_fallback=0, read_config_from_model=0
+        )
+    except _ORT_ERRORS as error:
+        raise ModelFileError(_refusal(error)) from error
+
+
+def _refusal(error: Exception) -> str:
+    runtime = f"this runtime (ONNX Runtime {onnxruntime.__version__})"
+    if match := _NEWER_OPSET.search(str(error)):
+        needed, known = match.groups()
+        return f"the model needs opset {needed}, {runtime} has {known}: re-export with --opset {known} or lower"
+    if match := _NEWER_IR.search(str(error)):
+        needed, known = match.groups()
+        return (
+            f"the model needs ONNX IR version {needed}, {runtime} has {known}: re-export with edgecnn export, "
+            "which writes IR version 8"
+        )
+    return f"the model is refused by {runtime}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _tensor_info(node: Any) -> TensorInfo:
+    if node.type not in _DTYPES:
+        raise ModelFileError(f"the model's tensor {node.name!r}: expected one of {list(_DTYPES)}, received {node.type}")
+    shape = tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape)
+    return TensorInfo(node.name, shape, np.dtype(_DTYPES[node.type]))
+
+
+def _checked(array: npt.NDArray[Any], info: TensorInfo) -> npt.NDArray[Any]:
+    """Returns the array in the machine's byte order, once it has the input's dtype and shape."""
+    if not isinstance(array, np.ndarray):
+        raise SessionError(f"input {info.name!r}: expected a numpy array, received {type(array).__name__}")
+    if array.dtype != info.dtype:
+        if array.dtype.newbyteorder("=") != info.dtype:
+            raise SessionError(f"input {info.name!r}: expected dtype {info.dtype}, received {array.dtype}")
+        array = array.astype(info.dtype)
+    if len(array.shape) != len(info.shape) or not all(
+        got == size if isinstance(size, int) else got > 0 for got, size in zip(array.shape, info.shape, strict=True)
+    ):
+        raise SessionError(f"input {info.name!r}: expected shape {info.shape}, received {array.shape}")
+    return array

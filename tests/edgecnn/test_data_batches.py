@@ -1,0 +1,49 @@
+import types
+
+import numpy as np
+import pytest
+
+from edgecnn.data import iter_batches
+from edgecnn.data.batches import iter_placed_batches
+from edgecnn.data.folders import read_folders
+from edgecnn.data.npz import read_npz
+from edgecnn.errors import DatasetError
+from edgecnn_runtime.manifest import ImageInput
+from edgecnn_runtime.preprocessing import Preprocessor
+
+PREPROCESSOR = Preprocessor(ImageInput(name="image", height=12, width=10, color="gray"))
+
+
+def test_iter_batches_gives_every_image_once_in_order(npz):
+    test = read_npz(npz).test
+    pixels, class_ids = zip(*iter_batches(test, PREPROCESSOR, 4), strict=True)
+    assert [len(part) for part in pixels] == [4, 4, 1]
+    assert np.concatenate(class_ids).tolist() == test.class_ids.tolist()
+    assert (np.concatenate(pixels)[5] == PREPROCESSOR(test.sources[5])[0][0]).all()
+
+
+def test_iter_batches_gives_uint8_of_the_inputs_size(npz):
+    pixels, class_ids = next(iter_batches(read_npz(npz).test, PREPROCESSOR, 2))
+    assert (pixels.dtype, pixels.shape, class_ids.dtype) == (np.uint8, (2, 12, 10, 1), np.int64)
+
+
+def test_iter_batches_is_a_generator(npz):
+    assert isinstance(iter_batches(read_npz(npz).test, PREPROCESSOR, 2), types.GeneratorType)
+
+
+def test_iter_batches_names_a_broken_image(tmp_path, write_classes):
+    write_classes(tmp_path, cat=5, dog=5)
+    for path in (tmp_path / "dog").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"/dog/\d\.png: "):
+        list(iter_batches(read_folders(tmp_path).train, PREPROCESSOR, 2))
+
+
+def test_iter_placed_batches_says_where_the_image_lies(npz):
+    batch = next(iter_placed_batches(read_npz(npz).test, PREPROCESSOR, 2))
+    assert [placement.image_size for placement in batch.placements] == [(8, 8), (8, 8)]
+
+
+def test_iter_placed_batches_refuses_an_empty_batch(npz):
+    with pytest.raises(ValueError, match="batch_size: expected at least 1, received 0"):
+        next(iter_placed_batches(read_npz(npz).test, PREPROCESSOR, 0))

@@ -1,0 +1,95 @@
+import multiprocessing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edgecnn.data.cache import cached_pixels
+from edgecnn.data.folders import read_folders
+from edgecnn.data.npz import read_npz
+from edgecnn.errors import DatasetError, WriteError
+from edgecnn_runtime.manifest import ImageInput
+from edgecnn_runtime.preprocessing import Preprocessor
+
+INPUT = ImageInput(name="image", height=12, width=10, color="gray")
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Makes or reads the cache of a data set's train part."""
+
+    def make(dataset, image_input=INPUT, **options):
+        return cached_pixels(dataset.train, image_input, tmp_path / "cache", fingerprint=dataset.fingerprint, **options)
+
+    return make
+
+
+def test_cached_pixels_are_what_the_preprocessor_gives(npz, cache):
+    dataset = read_npz(npz)
+    pixels = cache(dataset)
+    assert pixels.shape == (24, 12, 10, 1)
+    for row, (source, _) in zip(pixels, dataset.train, strict=True):
+        assert (row == Preprocessor(INPUT)(source)[0][0]).all()
+
+
+def test_cached_pixels_are_read_only(npz, cache):
+    assert not cache(read_npz(npz)).flags.writeable
+
+
+def test_cached_pixels_are_made_once(npz, cache, tmp_path):
+    cache(read_npz(npz))
+    (path,) = (tmp_path / "cache").iterdir()
+    made = path.stat().st_mtime_ns, path.stat().st_ino
+    cache(read_npz(npz))
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == made
+
+
+def test_cached_pixels_are_made_anew_for_another_input(npz, cache):
+    dataset = read_npz(npz)
+    assert cache(dataset).shape[3] == 1
+    assert cache(dataset, replace(INPUT, color="rgb")).shape[3] == 3
+
+
+def test_cached_pixels_are_made_anew_when_the_file_is_damaged(npz, cache, tmp_path):
+    pixels = np.array(cache(read_npz(npz)))
+    (path,) = (tmp_path / "cache").iterdir()
+    path.write_bytes(path.read_bytes()[:200])
+    assert (cache(read_npz(npz)) == pixels).all()
+
+
+def test_cached_pixels_tell_how_many_images_are_done(npz, cache):
+    seen = []
+    cache(read_npz(npz), on_image=lambda *numbers: seen.append(numbers))
+    assert seen == [(24, 24)]
+
+
+def test_cached_pixels_name_a_broken_image(tmp_path, write_classes, cache):
+    write_classes(tmp_path / "set", cat=5, dog=5)
+    (tmp_path / "set" / "dog" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
+    with pytest.raises(DatasetError, match=r"^\S*/dog/3\.png: [^\n]*$"):
+        cache(read_folders(tmp_path / "set"))
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def test_cached_pixels_name_the_file_when_the_disk_is_full(npz, cache, tmp_path, disk_with_room_for):
+    disk_with_room_for(1000)
+    with pytest.raises(WriteError, match=r"cannot write \S*/cache/train-[0-9a-f]{16}\.npy: File too large"):
+        cache(read_npz(npz))
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def _make(npz, folder):
+    dataset = read_npz(npz)
+    cached_pixels(dataset.train, INPUT, folder, fingerprint=dataset.fingerprint)
+
+
+def test_cached_pixels_are_whole_when_two_processes_make_them(npz, tmp_path, cache):
+    context = multiprocessing.get_context("spawn")
+    makers = [context.Process(target=_make, args=(npz, tmp_path / "cache")) for _ in range(2)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [maker.exitcode for maker in makers] == [0, 0]
+    assert [path.stat().st_size for path in (tmp_path / "cache").iterdir()] == [128 + 24 * 12 * 10]
+    assert cache(read_npz(npz)).max() > 200

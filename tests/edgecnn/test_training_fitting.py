@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.errors import RunFolderError, TrainingError
+from edgecnn.training.config import TrainConfig
+from edgecnn.training.fitting import TrainingData, new_model, run_epoch, saved_model
+
+CONFIG = TrainConfig("fashion_cnn", "unused", batch_size=10, image_size=(8, 8), width=0.05, seed=3)
+
+
+@pytest.fixture
+def training_data(arrays):
+    return TrainingData(arrays["x_train"][..., np.newaxis], arrays["y_train"], np.arange(18), np.arange(18, 24))
+
+
+def epoch_of(model, data, config=CONFIG, epoch=1, on_batch=lambda *_: None):
+    return run_epoch(model, data, config, epoch, on_batch=on_batch)
+
+
+def weights_of(model):
+    return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("sgd", "SGD"), ("rmsprop", "RMSprop"), ("adam", "Adam")])
+def test_new_model_has_the_optimizer_and_its_rate(name, optimizer):
+    config = TrainConfig("mnist_convnet", "unused", optimizer=name, learning_rate=0.125, width=0.05)
+    model = new_model(config, 3)
+    assert type(model.optimizer).__name__ == optimizer
+    assert float(model.optimizer.learning_rate) == 0.125
+    assert model.output_shape == (None, 3)
+
+
+def test_new_model_runs_sgd_with_momentum():
+    assert new_model(TrainConfig("mnist_convnet", "unused", optimizer="sgd", width=0.05), 3).optimizer.momentum == 0.9
+
+
+def test_run_epoch_shows_every_learned_image_once(training_data):
+    seen = []
+
+    class Spy:
+        shape = training_data.pixels.shape
+
+        def __getitem__(self, chosen):
+            seen.extend(chosen.tolist())
+            return training_data.pixels[chosen]
+
+    spied = TrainingData(Spy(), training_data.class_ids, training_data.learned, np.arange(0))
+    epoch_of(new_model(CONFIG, 3), spied)
+    assert sorted(seen) == list(range(18))
+    assert seen != list(range(18))
+
+
+def test_run_epoch_depends_on_seed_and_epoch_alone(training_data):
+    def trained(epoch, seed=3):
+        model = new_model(CONFIG, 3)
+        keras.utils.set_random_seed(seed)  # what happened before must not matter
+        epoch_of(model, training_data, epoch=epoch)
+        return weights_of(model)
+
+    first = trained(1)
+    assert (trained(1, seed=9) == first).all()
+    assert (trained(2) != first).any()
+
+
+def test_run_epoch_scores_the_held_out_part_without_dropout(training_data):
+    model = new_model(CONFIG, 3)
+    metrics = epoch_of(model, training_data)
+    logits = model(training_data.pixels[18:], training=False)
+    right = np.argmax(logits, axis=1) == training_data.class_ids[18:]
+    assert metrics.val_accuracy == pytest.approx(right.mean())
+
+
+def test_run_epoch_tells_every_batch(training_data):
+    told = []
+    epoch_of(new_model(CONFIG, 3), training_data, on_batch=lambda *news: told.append(news))
+    assert [(done, total) for done, total, _ in told] == [(1, 2), (2, 2)]
+    assert told[0][2].keys() == {"loss", "accuracy"}
+
+
+def test_run_epoch_stops_when_training_diverges(training_data):
+    config = TrainConfig(
+        "mnist_convnet", "unused", optimizer="sgd", learning_rate=1e30, image_size=(18, 18), width=0.05
+    )
+    data = TrainingData(np.pad(training_data.pixels, ((0, 0), (0, 10), (0, 10), (0, 0))), *_parts(training_data))
+    with pytest.raises(TrainingError, match=r"diverged in epoch 1: expected a finite loss.*rate, which is 1e\+30"):
+        epoch_of(new_model(config, 3), data, config)
+
+
+def _parts(data):
+    return data.class_ids, data.learned, data.held_out
+
+
+def test_saved_model_goes_on_with_the_optimizers_state(training_data, tmp_path):
+    model = new_model(CONFIG, 3)
+    epoch_of(model, training_data)
+    model.save(tmp_path / "model.keras")
+    again = saved_model(tmp_path / "model.keras")
+    for candidate in (model, again):
+        epoch_of(candidate, training_data, epoch=2)
+    assert (weights_of(model) == weights_of(again)).all()
+
+
+def test_saved_model_refuses_a_damaged_file(tmp_path):
+    path = tmp_path / "model.keras"
+    new_model(CONFIG, 3).save(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(RunFolderError, match=r"the checkpoint is damaged: .*model\.keras"):
+        saved_model(path)
+
+
+def test_saved_model_refuses_a_model_that_was_never_compiled(tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
+    with pytest.raises(RunFolderError, match="expected a model with its optimizer"):
+        saved_model(tmp_path / "model.keras")

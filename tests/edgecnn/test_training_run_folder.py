@@ -1,0 +1,194 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from edgecnn.errors import RunFolderError, WriteError
+from edgecnn.models.build import build_manifest, get_spec
+from edgecnn.training import run_folder
+from edgecnn.training.config import TrainConfig
+from edgecnn.training.history import EpochMetrics, history_to_csv
+from edgecnn.training.record import DataRecord, RunRecord
+
+RECORD = RunRecord(TrainConfig("mnist_convnet", "digits", epochs=3), DataRecord("digits", "f" * 64, 9, 3), {})
+MANIFEST = build_manifest(get_spec("mnist_convnet"), ("a", "b"))
+HISTORY = tuple(EpochMetrics(epoch, 1 / epoch, 0.5) for epoch in (1, 2, 3))
+
+
+def saves(text):
+    """What `model.save` does, with a text for a model."""
+    return lambda path: path.write_text(text) and None
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """A run at its beginning."""
+    (tmp_path / "unfinished").mkdir()
+    run_folder.begin(tmp_path, RECORD, MANIFEST)
+    return tmp_path
+
+
+@pytest.fixture
+def finished(begun):
+    run_folder.save_checkpoint(begun, HISTORY, saves("weights 3"))
+    run_folder.finish(begun, RECORD)
+    return begun
+
+
+def test_open_reads_a_finished_run(finished):
+    folder = run_folder.RunFolder.open(finished)
+    assert (folder.manifest, folder.history, folder.record) == (MANIFEST, HISTORY, replace(RECORD, finished=True))
+    assert folder.model_path.read_text() == "weights 3"
+
+
+def test_finish_leaves_nothing_but_the_results(finished):
+    assert sorted(entry.name for entry in finished.iterdir()) == [
+        "config.json",
+        "history.csv",
+        "manifest.json",
+        "model.keras",
+    ]
+
+
+def test_open_says_that_resuming_would_finish_it(begun):
+    run_folder.save_checkpoint(begun, HISTORY[:2], saves("weights 2"))
+    with pytest.raises(RunFolderError, match=r"interrupted after epoch 2 of 3\. Finish it with .* --resume"):
+        run_folder.RunFolder.open(begun)
+
+
+def test_open_says_that_resuming_would_begin_it(begun):
+    with pytest.raises(RunFolderError, match=r"interrupted before its first epoch was done.* --resume"):
+        run_folder.RunFolder.open(begun)
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json", "model.keras", "history.csv"])
+def test_open_names_a_missing_file(finished, name):
+    (finished / name).unlink()
+    with pytest.raises(RunFolderError, match=name.replace(".", r"\.") + " is missing"):
+        run_folder.RunFolder.open(finished)
+
+
+@pytest.mark.parametrize("name", ["config.json", "manifest.json", "history.csv"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000], ids=["empty", "half", "bytes", "deep"])
+def test_open_names_a_damaged_file(finished, name, content):
+    (finished / name).write_bytes(content)
+    with pytest.raises(RunFolderError, match=name.replace(".", r"\.")) as caught:
+        run_folder.RunFolder.open(finished)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing", "file", "empty"])
+def test_open_refuses_what_is_no_run_folder(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunFolderError, match=name):
+        run_folder.RunFolder.open(tmp_path / name)
+
+
+def test_save_checkpoint_keeps_the_last_one_alone(begun):
+    for epoch in (1, 2):
+        run_folder.save_checkpoint(begun, HISTORY[:epoch], saves(f"weights {epoch}"))
+    assert [entry.name for entry in (begun / "unfinished").iterdir()] == ["epoch-0002"]
+    checkpoint = run_folder.latest_checkpoint(begun)
+    assert (checkpoint.epoch, checkpoint.model_path.read_text()) == (2, "weights 2")
+    assert run_folder.read_history(checkpoint.history_path) == HISTORY[:2]
+
+
+def test_save_checkpoint_keeps_the_earlier_one_when_the_disk_is_full(begun, disk_with_room_for):
+    run_folder.save_checkpoint(begun, HISTORY[:1], saves("weights 1"))
+    disk_with_room_for(1000)
+    with pytest.raises(WriteError, match=r"cannot write \S*/unfinished/epoch-0002/model\.keras: File too large"):
+        run_folder.save_checkpoint(begun, HISTORY[:2], saves("weights 2" * 1000))
+    assert [entry.name for entry in (begun / "unfinished").iterdir()] == ["epoch-0001"]
+
+
+def test_begin_removes_what_an_earlier_run_left(finished):
+    (finished / "unfinished" / "epoch-0007").mkdir(parents=True)
+    run_folder.begin(finished, RECORD, MANIFEST)
+    assert sorted(entry.name for entry in finished.iterdir()) == ["config.json", "manifest.json", "unfinished"]
+    assert run_folder.latest_checkpoint(finished) is None
+
+
+def test_reopen_goes_on_from_the_finished_model(finished):
+    run_folder.reopen(finished, replace(RECORD, config=replace(RECORD.config, epochs=5)), HISTORY)
+    checkpoint = run_folder.latest_checkpoint(finished)
+    assert (checkpoint.epoch, checkpoint.model_path.read_text()) == (3, "weights 3")
+    assert run_folder.read_record(finished).config.epochs == 5
+    assert not run_folder.read_record(finished).finished
+
+
+def test_finish_refuses_a_run_without_a_checkpoint(begun):
+    with pytest.raises(RunFolderError, match="expected a checkpoint"):
+        run_folder.finish(begun, RECORD)
+
+
+def test_history_is_readable_while_training_goes_on(begun):
+    run_folder.save_checkpoint(begun, HISTORY[:2], saves("weights 2"))
+    assert (begun / "history.csv").read_text() == history_to_csv(HISTORY[:2])
+
+
+# Kills a process at its n-th file operation, for every n, then resumes in the way `train` does.
+KILLS = """
+import os, signal, sys, warnings
+from pathlib import Path
+from dataclasses import replace
+from edgecnn.errors import RunFolderError
+from edgecnn.training import run_folder
+from edgecnn.training.history import EpochMetrics
+from test_training_run_folder import HISTORY, MANIFEST, RECORD, saves
+
+EVENTS = ("open", "os.", "shutil.")
+
+def killed_at(n):
+    seen = 0
+    def hook(event, arguments):
+        nonlocal seen
+        if event.startswith(EVENTS) and not event.startswith(("os.fork", "os.listdir", "os.scandir")):
+            seen += 1
+            if seen == n:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+def go(path):
+    record = run_folder.read_record(path) if run_folder.is_run_folder(path) else None
+    if record is not None and record.finished:
+        run_folder.remove_unfinished(path)
+        return
+    checkpoint = run_folder.latest_checkpoint(path)
+    history = run_folder.read_history(checkpoint.history_path) if checkpoint else ()
+    if checkpoint:
+        assert checkpoint.model_path.read_text() == f"weights {len(history)}", "checkpoint is not whole"
+        assert history == HISTORY[: checkpoint.epoch], "history does not fit"
+    (path / "unfinished").mkdir(parents=True, exist_ok=True)
+    if not history:
+        run_folder.begin(path, RECORD, MANIFEST)
+    for epoch in range(len(history) + 1, 4):
+        run_folder.save_checkpoint(path, HISTORY[:epoch], saves(f"weights {epoch}"))
+    run_folder.finish(path, RECORD)
+
+warnings.simplefilter("ignore")
+for n in range(1, 1000):
+    path = Path(sys.argv[1], str(n))
+    child = os.fork()
+    if child == 0:
+        killed_at(n)
+        go(path)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+    go(path)
+    folder = run_folder.RunFolder.open(path)
+    assert folder.model_path.read_text() == "weights 3" and folder.history == HISTORY and folder.manifest == MANIFEST
+    assert not (path / "unfinished").exists()
+print(n)
+"""
+
+
+@pytest.mark.slow
+def test_run_folder_is_resumable_when_killed_at_any_file_operation(tmp_path, request):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS, tmp_path], capture_output=True, text=True, cwd=request.path.parent, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 40

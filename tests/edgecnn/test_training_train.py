@@ -1,0 +1,267 @@
+import logging
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+from edgecnn.errors import DatasetError, RunFolderError, TrainingError, UnknownModelError, UsageError
+from edgecnn.training import RunFolder, TrainConfig, train
+
+
+@pytest.fixture
+def config(npz):
+    return TrainConfig(
+        *("fashion_cnn", str(npz)), epochs=3, batch_size=9, image_size=(8, 8), width=0.05, validation=0.25, seed=5
+    )
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return tmp_path / "runs" / "a"
+
+
+class Recorder:
+    """Keeps what it is told, and interrupts training where a test wants it."""
+
+    def __init__(self, interrupt_in=None):
+        self.stages, self.batches, self.epochs, self.interrupt_in = [], [], [], interrupt_in
+
+    def on_stage(self, stage, /):
+        self.stages.append(stage)
+        self._interrupt(stage)
+
+    def on_batch(self, done, total, metrics, /):
+        self.batches.append((done, total))
+        self._interrupt(("batch", len(self.epochs) + 1, done) if metrics else "image")
+
+    def on_epoch(self, metrics, epochs, /):
+        self.epochs.append((metrics.epoch, epochs))
+
+    def _interrupt(self, where):
+        if where == self.interrupt_in:
+            raise KeyboardInterrupt
+
+
+def weights_of(run_dir):
+    model = keras.saving.load_model(run_dir / "model.keras")
+    return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_train_leaves_a_run_folder(config, run_dir):
+    result = train(config, run_dir)
+    assert sorted(entry.name for entry in run_dir.iterdir()) == [
+        *("config.json", "curves.png", "history.csv", "manifest.json", "model.keras")
+    ]
+    folder = RunFolder.open(run_dir)
+    assert (folder.record.config, folder.history, folder.manifest.labels) == (
+        config,
+        result.history,
+        ("cat", "dog", "owl"),
+    )
+    assert (result.epochs_trained, result.stopped_early) == (3, False)
+
+
+def test_train_learns(config, run_dir):
+    easy = replace(config, width=0.25, epochs=15, learning_rate=0.005, validation=None)
+    assert train(easy, run_dir).history[-1].accuracy > 0.9
+
+
+def test_train_tells_how_it_goes(config, run_dir, caplog):
+    recorder = Recorder()
+    with caplog.at_level(logging.INFO, logger="edgecnn"):
+        train(config, run_dir, progress=recorder)
+    assert recorder.stages == ["data", "cache", "model", "fit", "finish"]
+    assert recorder.batches == [(24, 24), *[(1, 2), (2, 2)] * 3]
+    assert recorder.epochs == [(1, 3), (2, 3), (3, 3)]
+    assert [message.split()[0] for message in caplog.messages] == [
+        *("data", "cache:", "model", "epoch", "epoch", "epoch", "finished:")
+    ]
+
+
+def test_train_prints_nothing(config, run_dir, capfd):
+    train(config, run_dir)
+    assert capfd.readouterr().out == ""
+
+
+def test_train_never_sees_the_test_part(config, run_dir, write_npz, arrays):
+    other = write_npz(
+        "other.npz", **{**arrays, "x_test": 255 - arrays["x_test"]}, labels=np.array(["cat", "dog", "owl"])
+    )
+    train(config, run_dir)
+    train(replace(config, data=str(other)), run_dir.with_name("b"))
+    assert (weights_of(run_dir) == weights_of(run_dir.with_name("b"))).all()
+
+
+@pytest.mark.parametrize(
+    "interrupt_in", ["data", "cache", "image", "model", ("batch", 1, 1), ("batch", 3, 2), "finish"]
+)
+def test_train_resumes_to_the_same_weights_when_interrupted(config, run_dir, interrupt_in, uninterrupted):
+    with pytest.raises(KeyboardInterrupt):
+        train(config, run_dir, progress=Recorder(interrupt_in))
+    run_dir.mkdir(parents=True, exist_ok=True)  # interrupted in "data", there is none yet
+    result = train(config, run_dir, resume=True)
+    weights, history = uninterrupted(config)
+    assert (weights_of(run_dir) == weights).all()
+    assert result.history == history
+    assert not (run_dir / "unfinished").exists()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Trains a config once without a break."""
+    results = {}
+
+    def trained(config):
+        if "all" not in results:
+            run_dir = tmp_path_factory.mktemp("whole") / "run"
+            history = train(config, run_dir).history
+            results["all"] = weights_of(run_dir), history
+        return results["all"]
+
+    return trained
+
+
+def test_train_goes_on_when_epochs_are_raised(config, run_dir, uninterrupted):
+    train(replace(config, epochs=1), run_dir)
+    result = train(config, run_dir, resume=True)
+    assert result.epochs_trained == 2
+    assert (weights_of(run_dir) == uninterrupted(config)[0]).all()
+
+
+def test_train_does_nothing_when_the_run_is_finished(config, run_dir, caplog):
+    train(replace(config, epochs=1), run_dir)
+    before = contents(run_dir)
+    with caplog.at_level(logging.INFO, logger="edgecnn.training"):
+        result = train(replace(config, epochs=1), run_dir, resume=True)
+    assert (result.epochs_trained, len(result.history)) == (0, 1)
+    assert contents(run_dir) == before
+    assert caplog.messages == [f"{run_dir} is finished already: 1 epochs"]
+
+
+def test_train_stops_early_and_keeps_the_last_weights(config, run_dir):
+    stuck = replace(config, epochs=9, learning_rate=1e-30, early_stopping=2)
+    result = train(stuck, run_dir)
+    assert (len(result.history), result.stopped_early) == (3, True)
+    assert train(replace(stuck, epochs=20), run_dir, resume=True).epochs_trained == 0
+
+
+def test_train_stops_early_at_the_same_epoch_when_resumed(config, run_dir):
+    stuck = replace(config, epochs=9, learning_rate=1e-30, early_stopping=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(stuck, run_dir, progress=Recorder(("batch", 3, 1)))
+    assert len(train(stuck, run_dir, resume=True).history) == 3
+
+
+def test_train_refuses_a_folder_that_is_not_empty(config, run_dir):
+    run_dir.mkdir(parents=True)
+    (run_dir / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match=r"received one with 1 entries\. Continue .*--resume, or .*--overwrite"):
+        train(config, run_dir)
+
+
+def test_train_overwrites_a_run_and_nothing_else(config, run_dir):
+    train(replace(config, epochs=1), run_dir)
+    (run_dir / "thesis.tex").write_text("x")
+    result = train(replace(config, seed=6, epochs=1), run_dir, overwrite=True)
+    assert (result.epochs_trained, RunFolder.open(run_dir).record.config.seed) == (1, 6)
+    assert (run_dir / "thesis.tex").read_text() == "x"
+
+
+def test_train_refuses_resume_and_overwrite_together(config, run_dir):
+    with pytest.raises(UsageError, match="received both"):
+        train(config, run_dir, resume=True, overwrite=True)
+
+
+def test_train_refuses_to_resume_what_never_was(config, run_dir):
+    with pytest.raises(UsageError, match="received no such folder"):
+        train(config, run_dir, resume=True)
+
+
+def test_train_refuses_to_resume_a_folder_of_other_things(config, run_dir):
+    run_dir.mkdir(parents=True)
+    (run_dir / "thesis.tex").write_text("x")
+    with pytest.raises(RunFolderError, match=r"without config\.json"):
+        train(config, run_dir, resume=True)
+
+
+def test_train_refuses_a_file_for_a_folder(config, npz):
+    with pytest.raises(UsageError, match="expected a folder for the run, received a file"):
+        train(config, npz)
+
+
+def test_train_refuses_to_resume_with_other_options(config, run_dir):
+    train(replace(config, epochs=1), run_dir)
+    before = contents(run_dir)
+    with pytest.raises(UsageError, match="expected batch_size 9, received 8"):
+        train(replace(config, batch_size=8), run_dir, resume=True)
+    assert contents(run_dir) == before
+
+
+def test_train_refuses_to_resume_with_other_data(config, run_dir, arrays, write_npz):
+    train(replace(config, epochs=1), run_dir)
+    other = write_npz("other.npz", **{**arrays, "x_train": 255 - arrays["x_train"]})
+    with pytest.raises(UsageError, match=r"expected data \S*/set\.npz .*, received \S*/other\.npz"):
+        train(replace(config, data=str(other)), run_dir, resume=True)
+
+
+def test_train_refuses_to_resume_another_manifest(config, run_dir):
+    train(replace(config, epochs=1), run_dir)
+    path = run_dir / "manifest.json"
+    path.write_text(
+        path.read_text().replace('"stretch"', '"center_crop"').replace('"crop_fraction":null', '"crop_fraction":1.0')
+    )
+    with pytest.raises(RunFolderError, match=r"manifest\.json: expected the manifest that this version"):
+        train(config, run_dir, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"model": "fashion_cn"}, UnknownModelError),
+        ({"data": "digit"}, DatasetError),
+        ({"image_size": (7, 8)}, UsageError),
+    ],
+)
+def test_train_leaves_nothing_when_an_option_is_wrong(config, run_dir, options, error):
+    with pytest.raises(error):
+        train(replace(config, **options), run_dir)
+    assert not run_dir.exists()
+
+
+def test_train_leaves_nothing_when_an_image_is_broken(config, run_dir, tmp_path, write_classes):
+    write_classes(tmp_path / "set", cat=5, dog=5)
+    for path in (tmp_path / "set" / "dog").iterdir():
+        path.write_bytes(b"GIF89a")
+    with pytest.raises(DatasetError, match=r"/dog/\d\.png: "):
+        train(replace(config, data=str(tmp_path / "set")), run_dir)
+    assert not run_dir.exists()
+
+
+def test_train_keeps_the_old_run_when_an_image_is_broken(config, run_dir, tmp_path, write_classes):
+    train(replace(config, epochs=1), run_dir)
+    before = contents(run_dir)
+    write_classes(tmp_path / "set", cat=5, dog=5)
+    for path in (tmp_path / "set" / "dog").iterdir():
+        path.write_bytes(b"GIF89a")
+    with pytest.raises(DatasetError):
+        train(replace(config, data=str(tmp_path / "set")), run_dir, overwrite=True)
+    assert contents(run_dir) == before
+
+
+def test_train_refuses_validation_when_a_class_has_one_image(config, run_dir, write_npz, arrays):
+    few = {**arrays, "x_train": arrays["x_train"][:4], "y_train": np.array([0, 1, 2, 0])}
+    with pytest.raises(UsageError, match=r"validation 0\.25: expected at least 2 .* received 1 of '1'"):
+        train(replace(config, data=str(write_npz("few.npz", **few))), run_dir)
+
+
+def test_train_keeps_the_last_good_epoch_when_it_diverges(config, run_dir):
+    wild = replace(config, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(TrainingError, match="diverged"):
+        train(wild, run_dir)
+    with pytest.raises(RunFolderError, match="interrupted"):
+        RunFolder.open(run_dir)

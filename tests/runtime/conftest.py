@@ -1,0 +1,192 @@
+import dataclasses
+import io
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from edgecnn_runtime import Predictor
+from edgecnn_runtime.container import append_metadata
+from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
+from edgecnn_runtime.evidence import (
+    DecodedParity,
+    Evidence,
+    Gate,
+    MetricParity,
+    Parity,
+    Provenance,
+    Requirements,
+    TensorParity,
+    payload_sha256,
+)
+from edgecnn_runtime.manifest import METADATA_KEY as MANIFEST_KEY
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+
+CLASSES = 3
+
+
+def _make_graph(
+    *,
+    batch: int | str = 1,
+    size: tuple[int | str, int | str] = (8, 6),
+    channels: int = 1,
+    classes: int = CLASSES,
+    opset: int = 17,
+    ir_version: int = 8,
+    input_name: str = "image",
+    output_name: str = "logits",
+    input_type: int = TensorProto.UINT8,
+    operator: str = "GlobalAveragePool",
+    bias: Sequence[float] | None = None,
+) -> bytes:
+    """A classifier whose logits are linear in each channel's mean: small, and different for different pixels."""
+    weights = np.linspace(-0.02, 0.02, channels * classes, dtype=np.float32).reshape(channels, classes)
+    biases = np.asarray(bias if bias is not None else np.linspace(1, -1, classes), dtype=np.float32)
+    nodes = [
+        helper.make_node("Cast", [input_name], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node(operator, ["planes"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+        helper.make_node("Gemm", ["features", "weights", "biases"], [output_name]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(input_name, input_type, [batch, *size, channels])],
+        [helper.make_tensor_value_info(output_name, TensorProto.FLOAT, [batch, classes])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(biases, "biases")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
+    return model.SerializeToString()
+
+
+def _make_manifest(**changes: object) -> Manifest:
+    """The manifest of `_make_graph()`, with changed fields of Manifest or of its ImageInput."""
+    image_fields = {field.name for field in dataclasses.fields(ImageInput)}
+    image = ImageInput(name="image", height=8, width=6, color="gray")
+    image = dataclasses.replace(image, **{k: v for k, v in changes.items() if k in image_fields})
+    manifest = Manifest(
+        task="classification",
+        model=ModelInfo("test_cnn", 1.0),
+        inputs=(image,),
+        labels=("zero", "one", "two"),
+        decoder=SoftmaxDecoder(),
+        outputs=(OutputSpec("logits", (CLASSES,)),),
+    )
+    return dataclasses.replace(manifest, **{k: v for k, v in changes.items() if k not in image_fields})
+
+
+def _make_evidence(payload: bytes) -> Evidence:
+    return Evidence(
+        payload_sha256=payload_sha256(payload),
+        precision="float32",
+        parity=Parity(
+            images_from="synthetic",
+            tensors=(TensorParity("logits", 1e-7, 1e-8),),
+            decoded=DecodedParity(32, 1.0, 1e-7),
+            metric=MetricParity("accuracy", 100, 0.99, 0.99),
+        ),
+        gates=(Gate("parity.tensors", 1e-4, 1e-8, True),),
+        requirements=Requirements(17, 8, "1.13", ("Cast", "Gemm")),
+        provenance=Provenance("0" * 64, 1, None, {"edgecnn": "0.1.0"}),
+        cpu_family="x86-64-avx512-vnni",
+    )
+
+
+def _stamp(payload: bytes, manifest: Manifest | str | None, extra: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a stamped file; a manifest given as text is written as it is."""
+    entries = {EVIDENCE_KEY: _make_evidence(payload).to_json(), **(extra or {})}
+    if manifest is not None:
+        entries[MANIFEST_KEY] = manifest if isinstance(manifest, str) else manifest.to_json()
+    return append_metadata(payload, entries)
+
+
+def _write_model(path: Path, payload: bytes | None = None, manifest: Manifest | str | None = None) -> Path:
+    payload = _make_graph() if payload is None else payload
+    path.write_bytes(_stamp(payload, _make_manifest() if manifest is None else manifest))
+    return path
+
+
+def _encode(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, file_format, **options)
+    return stream.getvalue()
+
+
+def _photo(height: int = 40, width: int = 60, mode: str = "RGB") -> Image.Image:
+    """A smooth, asymmetric picture: every corner differs."""
+    y, x = np.mgrid[0:height, 0:width]
+    planes = [x * 255 // max(1, width - 1), y * 255 // max(1, height - 1), (x + 2 * y) * 85 // (height + width)]
+    return Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8)).convert(mode)
+
+
+@pytest.fixture(scope="session")
+def make_graph() -> Callable[..., bytes]:
+    return _make_graph
+
+
+@pytest.fixture(scope="session")
+def make_manifest() -> Callable[..., Manifest]:
+    return _make_manifest
+
+
+@pytest.fixture(scope="session")
+def make_evidence() -> Callable[[bytes], Evidence]:
+    return _make_evidence
+
+
+@pytest.fixture(scope="session")
+def stamp() -> Callable[..., bytes]:
+    return _stamp
+
+
+@pytest.fixture(scope="session")
+def write_model() -> Callable[..., Path]:
+    return _write_model
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    return _encode
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[..., Image.Image]:
+    return _photo
+
+
+@pytest.fixture
+def model_path(tmp_path: Path) -> Path:
+    """A stamped file of the default graph and manifest."""
+    return _write_model(tmp_path / "model.onnx")
+
+
+@pytest.fixture(scope="session")
+def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """The default graph (8 x 6, gray, three classes), loaded once."""
+    return Predictor.load(_write_model(tmp_path_factory.mktemp("model") / "model.onnx"), device="cpu", threads=1)
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python code in a fresh process; a signal would show as a negative return code."""
+
+    def run(code: str, *arguments: str, env: Mapping[str, str] | None = None, **options: object):
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, **(env or {})},
+            check=False,
+            **options,
+        )
+
+    return run

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from edgecnn_runtime.decoding import decode, softmax, top_k
+from edgecnn_runtime.errors import OutputError, SessionError
+from edgecnn_runtime.preprocessing import Placement
+
+PLACEMENTS = [Placement((10, 20), (1.0, 1.0), (0.0, 0.0)), Placement((30, 40), (1.0, 1.0), (0.0, 0.0))]
+LOGITS = np.array([[0, 1, 2], [2, 1, 0]], dtype=np.float32)
+
+
+def test_decode_gives_one_classification_an_image(make_manifest):
+    results = decode(make_manifest(), {"logits": LOGITS}, PLACEMENTS)
+    assert [result.label for result in results] == ["two", "zero"]
+    assert [result.shape for result in results] == [(10, 20), (30, 40)]
+    np.testing.assert_array_equal([result.scores for result in results], softmax(LOGITS))
+
+
+def test_decode_ignores_outputs_that_the_decoder_does_not_read(make_manifest):
+    outputs = {"logits": LOGITS, "other": np.full((2, 5), np.nan)}
+    assert len(decode(make_manifest(), outputs, PLACEMENTS)) == 2
+
+
+# faults.md, row 23
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_decode_never_ranks_invalid_outputs(make_manifest, value):
+    logits = LOGITS.copy()
+    logits[1, 2] = value
+    with pytest.raises(OutputError, match="received 1 NaN or infinite of 6") as caught:
+        decode(make_manifest(), {"logits": logits}, PLACEMENTS)
+    assert (caught.value.kind, caught.value.exit_code) == ("invalid_output", 1)
+
+
+def test_decode_names_an_output_that_is_missing(make_manifest):
+    with pytest.raises(SessionError, match=r"expected 'logits', received \['scores'\]"):
+        decode(make_manifest(), {"scores": LOGITS}, PLACEMENTS)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (1, 3), (2, 3, 1)])
+def test_decode_names_a_shape_that_the_manifest_does_not_declare(make_manifest, shape):
+    with pytest.raises(SessionError, match=r"expected shape \(2, 3\), received"):
+        decode(make_manifest(), {"logits": np.zeros(shape, np.float32)}, PLACEMENTS)
+
+
+def test_decode_gives_no_labels_where_the_model_never_saw_data(make_manifest):
+    result = decode(make_manifest(labels=None), {"logits": LOGITS[:1]}, PLACEMENTS[:1])[0]
+    assert result.label is None
+    assert result.class_id == 2
+
+
+def test_top_k_is_part_of_the_module():
+    assert top_k(LOGITS[0], 1).tolist() == [2]

@@ -1,0 +1,181 @@
+import io
+import logging
+import os
+import types
+
+import pytest
+
+from edgecnn_runtime.results import Failure
+from edgecnn_runtime.sources import Source, iter_sources
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*sources):
+    return [source.name for source in iter_sources(sources)]
+
+
+def failures(*sources):
+    found = list(iter_sources(sources))
+    assert all(isinstance(each, Failure) for each in found)
+    return [each.message for each in found]
+
+
+def touch(folder, *paths):
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
+
+
+def test_a_file_is_itself_whatever_its_name(folder):
+    touch(folder, "notes.txt")
+    assert list(iter_sources(["notes.txt", "missing.png"])) == [
+        Source("notes.txt", "notes.txt"),
+        Source("missing.png", "missing.png"),
+    ]
+
+
+def test_sources_keep_their_order(folder):
+    touch(folder, "b.png", "a.png")
+    assert names("b.png", "a.png", "b.png") == ["b.png", "a.png", "b.png"]
+
+
+# faults.md, row 20
+
+
+def test_a_directory_gives_its_images_sorted_and_deep(folder):
+    touch(folder, "d/b.png", "d/a.JPG", "d/c/z.webp", "d/c/a.bmp", "d/e.jpeg")
+    assert names("d") == ["d/a.JPG", "d/b.png", "d/c/a.bmp", "d/c/z.webp", "d/e.jpeg"]
+
+
+def test_other_files_are_skipped_and_counted(folder, caplog):
+    touch(folder, "d/a.png", "d/notes.txt", "d/.hidden.png", "d/.cache/b.png", "d/model.onnx")
+    (folder / "d/broken.png").symlink_to("nowhere")
+    os.mkfifo(folder / "d/fifo.png")
+    with caplog.at_level(logging.INFO, logger="edgecnn_runtime"):
+        assert names("d") == ["d/a.png"]
+    assert caplog.records[0].getMessage() == "d: 1 images, 6 others skipped"
+
+
+def test_links_are_followed_and_loops_are_cut(folder):
+    touch(folder, "d/a.png", "other/b.png")
+    (folder / "d/again").symlink_to(".")
+    (folder / "d/up").symlink_to("..")
+    (folder / "d/self.png").symlink_to("self.png")
+    assert sorted(names("d")) == ["d/a.png", "d/up/other/b.png"]
+
+
+def test_a_tree_of_links_is_read_once_and_not_exponentially(folder):
+    for level in range(40):
+        touch(folder, f"{level}/a.png")
+        for link in ("x", "y"):
+            (folder / str(level) / link).symlink_to(folder / str(level + 1))
+    assert len(names("0")) == 40
+
+
+@pytest.mark.parametrize("name", ["a b.png", "new\nline.png", "日本 🐈.png", "'quote\".png", "[1]*.png"])
+def test_names_of_any_kind_are_found(folder, name):
+    touch(folder, f"d/{name}")
+    assert names("d", f"d/{name}") == [f"d/{name}"] * 2
+
+
+def test_names_that_are_not_utf8_are_found(folder):
+    (folder / "d").mkdir()
+    with open(os.path.join(b"d", b"\xff.png"), "wb"):  # noqa: PTH118, PTH123  (bytes are no Path)
+        pass
+    assert names("d") == ["d/\udcff.png"]
+
+
+def test_an_empty_directory_is_a_failure(folder):
+    (folder / "d").mkdir()
+    assert "d: expected a directory with images" in failures("d")[0]
+
+
+def test_a_directory_without_images_says_how_many_others_it_holds(folder):
+    touch(folder, "d/a.txt", "d/b.txt")
+    assert failures("d")[0].endswith("received 2 other files")
+
+
+def test_a_directory_that_cannot_be_read_is_a_failure_and_the_others_go_on(folder, monkeypatch):
+    touch(folder, "d/a.png", "d/closed/b.png", "d/z.png")
+    real = os.scandir
+
+    def deny(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    assert list(iter_sources(["d"])) == [
+        Source("d/a.png", "d/a.png"),
+        Failure("d/closed", "image", "d/closed: expected a readable directory: Permission denied"),
+        Source("d/z.png", "d/z.png"),
+    ]
+
+
+# globs, lists, stdin
+
+
+def test_a_glob_gives_its_matches_sorted(folder):
+    touch(folder, "b1.png", "a1.png", "c.txt")
+    assert names("*1.png") == ["a1.png", "b1.png"]
+
+
+def test_a_glob_reads_matching_directories(folder):
+    touch(folder, "day1/a.png", "day2/b.png", "night/c.png")
+    assert names("day*") == ["day1/a.png", "day2/b.png"]
+
+
+def test_a_deep_glob_names_each_file_once(folder):
+    touch(folder, "d/a.png", "d/e/b.png", "d/e/c.txt")
+    assert names("d/**/*.png") == ["d/a.png", "d/e/b.png"]
+
+
+def test_an_absolute_glob_works(folder):
+    touch(folder, "a.png")
+    assert names(f"{folder}/*.png") == [f"{folder}/a.png"]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_itself(folder):
+    touch(folder, "a[1].png", "a1.png")
+    assert names("a[1].png") == ["a[1].png"]
+
+
+def test_a_glob_without_a_match_is_a_failure(folder):
+    assert failures(f"{folder}/*.png")[0].endswith("received no match")
+
+
+def test_a_list_gives_its_paths_in_order(folder):
+    touch(folder, "b.png", "d/a.png")
+    (folder / "list.txt").write_bytes(b"b.png\n\n d/x y.png\r\n\xff.png\nd\n")
+    assert names("@list.txt") == ["b.png", " d/x y.png", "\udcff.png", "d/a.png"]
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "No such file"), (b"\n \n", "received none")])
+def test_a_list_that_names_nothing_is_a_failure(folder, content, message):
+    if content is not None:
+        (folder / "list.txt").write_bytes(content)
+    assert message in failures("@list.txt")[0]
+
+
+def test_a_file_that_starts_with_an_at_sign_can_be_named(folder):
+    touch(folder, "@a.png")
+    assert names("./@a.png") == ["./@a.png"]
+
+
+def test_a_dash_reads_the_bytes_of_stdin(monkeypatch):
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(b"bytes of an image")))
+    assert list(iter_sources(["-"])) == [Source("-", b"bytes of an image")]
+
+
+def test_nothing_is_expanded_before_it_is_needed(folder):
+    touch(folder, "d/a.png")
+    found = iter_sources(["d", "e"])
+    assert next(found).name == "d/a.png"
+    touch(folder, "e/late.png")
+    assert [source.name for source in found] == ["e/late.png"]
