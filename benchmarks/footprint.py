@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 from slim_environment import REPOSITORY, build_slim_environment
 
@@ -27,6 +26,17 @@ from edgecnn.machine import describe_machine
 RESULTS = REPOSITORY / "benchmarks" / "results" / "footprint.json"
 TARGETS = {"run_s": 0.6, "run_peak_bytes": 120e6, "help_s": 0.3, "import_over_onnxruntime_s": 0.06}
 HEAVY = {"numpy", "PIL", "onnxruntime", "tensorflow", "keras"}
+_METER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+stdout = process.stdout.read().decode()
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - start
+if status:
+    sys.exit(f"{sys.argv[1:]} ended with {os.waitstatus_to_exitcode(status)}")
+print(json.dumps({"seconds": seconds, "peak_bytes": usage.ru_maxrss * 1024, "stdout": stdout}))
+"""
 _HELP_MODULES = """
 import contextlib, io, json, sys
 from edgecnn.cli import main
@@ -105,19 +115,14 @@ def _measure(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, li
 
 
 def _spend(command: Sequence[str]) -> Cost:
-    start = perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
+    """Runs a command from a process that is smaller than it, since a child's peak is never below its parent's."""
+    meter = subprocess.run(
+        [sys.executable, "-S", "-c", _METER, *command],
+        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
+        check=True,
+        capture_output=True,
     )
-    assert process.stdout is not None
-    stdout = process.stdout.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = perf_counter() - start
-    process.stdout.close()
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, stdout)
-    return Cost(seconds, usage.ru_maxrss * 1024, stdout)
+    return Cost(**json.loads(meter.stdout))
 
 
 def _report(costs: Mapping[str, Sequence[Cost]], loaded: set[str], label: str, rounds: int) -> int:

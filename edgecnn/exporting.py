@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgecnn.data import Dataset, iter_batches, load_dataset
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map
+from edgecnn.export_config import ExportConfig
 from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
@@ -24,29 +25,6 @@ RANDOM_SEED = 0  # of the weights of a model that was never trained
 _BATCH_SIZE = 64
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportConfig:
-    """What is exported, and how.
-
-    Attributes:
-        source: a run folder, a .keras file, or the name of a catalogue row; an existing path wins.
-        data: labelled images to prove the file on; None takes those that the run was trained on, if they are unchanged.
-        batch: the fixed batch size; None for a dynamic one.
-        opset: of the default ONNX domain.
-        manifest: of a .keras file; None takes the manifest.json beside it.
-        weights: "none" for a catalogue name: seeded random weights.
-        labels: a file with one label a line, for a catalogue name; None for a model without labels.
-    """
-
-    source: str
-    data: str | None = None
-    batch: int | None = 1
-    opset: int = 17
-    manifest: Path | None = None
-    weights: Literal["none"] | None = None
-    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,39 +74,17 @@ def export_source(
 
 def _open(config: ExportConfig) -> _Source:
     path = Path(config.source)
-    if path.is_dir():
-        _refuse(config, "a run folder has its own", ("manifest", "weights", "labels"))
+    if config.kind == "run folder":
         run = RunFolder.open(path)
         record = run.record
         model = load_keras(run.model_path)
         return _Source(model, run.manifest, record.config.seed, record.data.location, record.data.fingerprint)
-    if path.exists() or path.suffix == ".keras":
-        _refuse(config, "a .keras file has its own", ("weights", "labels"))
+    if config.kind == "keras file":
         return _Source(load_keras(path), _read_manifest(path, config.manifest))
-    return _random_model(config)
-
-
-def _random_model(config: ExportConfig) -> _Source:
-    _refuse(config, "it belongs to a .keras file", ("manifest",))
-    if len(Path(config.source).parts) > 1:
-        raise UsageError(
-            f"{config.source}: expected a run folder, a .keras file or the name of a model, received nothing"
-        )
-    spec = get_spec(config.source)
-    if config.weights is None:
-        raise UsageError(
-            f"--weights: {spec.name} is the name of a model, which has no weights of its own. Give --weights none for "
-            "seeded random ones, or train it and give the run folder."
-        )
     labels = None if config.labels is None else _read_labels(config.labels)
-    manifest = build_manifest(spec, labels)
-    return _Source(build_model(spec.name, num_classes=manifest.num_classes, seed=RANDOM_SEED), manifest, RANDOM_SEED)
-
-
-def _refuse(config: ExportConfig, reason: str, options: tuple[Literal["manifest", "weights", "labels"], ...]) -> None:
-    for option in options:
-        if getattr(config, option) is not None:
-            raise UsageError(f"--{option}: it cannot take effect on {config.source}: {reason}. Leave it out.")
+    manifest = build_manifest(get_spec(config.source), labels)
+    model = build_model(config.source, num_classes=manifest.num_classes, seed=RANDOM_SEED)
+    return _Source(model, manifest, RANDOM_SEED)
 
 
 def _read_manifest(model: Path, given: Path | None) -> Manifest:

@@ -2,12 +2,10 @@
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -16,6 +14,7 @@ from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
 from edgecnn.cli.inspect import inspect
+from edgecnn.cli.interrupts import INTERRUPTS
 from edgecnn.cli.models import models
 from edgecnn.cli.run import run
 from edgecnn.cli.streams import say
@@ -50,15 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; `sys.argv` by default.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow at its import
-    signal.signal(signal.SIGTERM, _unwind)
     if sys.stderr is None:  # closed by the caller: there is nobody to tell
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  (for as long as the process runs)
     try:
-        return app(arguments, prog_name="edgecnn", standalone_mode=False) or 0
+        with INTERRUPTS.caught():
+            return app(arguments, prog_name="edgecnn", standalone_mode=False) or 0
     except typer.TyperException as error:
         return _fail(f"{error.format_message()} Try '{_help_command(error)}'.", error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return 128 + signal.SIGINT
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
@@ -89,11 +86,6 @@ def edgecnn(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
-
-
-def _unwind(signum: int, _frame: FrameType | None) -> NoReturn:
-    """Turns SIGTERM into an exit that unwinds, so that results are kept and temporary files removed."""
-    raise SystemExit(128 + signum)
 
 
 def _fail(message: str, exit_code: int) -> int:

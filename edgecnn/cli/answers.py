@@ -83,27 +83,21 @@ class JsonLinesWriter:
 
 
 class JsonWriter:
-    """One JSON list of objects; each is written when the next one, or the end, shows which comma it needs."""
+    """One JSON list of objects, which is whole once it is closed."""
 
     def __init__(self, results: Results, top_k: int) -> None:
         self._results, self._top_k = results, top_k
-        self._waiting: str | None = None
-        self._results.line("[")
+        self._separator = "\n  "
+        self._results.write("[")
 
     def write(self, answer: Result | Failure) -> None:
-        """Writes the answer before this one."""
-        self._flush(",")
-        self._waiting = _format_object(answer, self._top_k)
+        """Writes the answer's object."""
+        self._results.write(self._separator + _format_object(answer, self._top_k))
+        self._separator = ",\n  "
 
     def close(self) -> None:
-        """Writes the last answer and ends the list."""
-        self._flush("")
-        self._results.line("]")
-
-    def _flush(self, separator: str) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._results.line(f"  {waiting}{separator}")
+        """Ends the list."""
+        self._results.write("\n]\n")
 
 
 class CsvWriter:

@@ -34,13 +34,15 @@ def export(
 ) -> None:
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
     with stdout_for_results() as results:
-        load_tensorflow()
-        from edgecnn.exporting import ExportConfig, export_source  # loads Keras and tf2onnx
+        from edgecnn.export_config import ExportConfig  # loads ONNX Runtime
 
         config = ExportConfig(source, data, batch, opset, manifest, weights, labels)
-        report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: {stage}"))
+        load_tensorflow()
+        from edgecnn.exporting import export_source  # loads Keras and tf2onnx
+
+        report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: export: {stage}"))
         parity = report.evidence.parity
-        results.line(f"{report.path}: {format_bytes(report.size_bytes)}, graph sha256 {report.evidence.payload_sha256}")
+        results.line(f"{output}: {format_bytes(report.size_bytes)}, graph sha256 {report.evidence.payload_sha256}")
         results.line(
             f"top-1 agreement {parity.decoded.top1_agreement:.4f} on {parity.decoded.images} images, outputs within "
             f"{max(tensor.max_relative for tensor in parity.tensors):.2g} of their largest value"

@@ -10,11 +10,13 @@ from typing import Any, TextIO
 
 import typer
 
+from edgecnn.cli.interrupts import INTERRUPTS
+
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python holds the bytes of a file name that are not UTF-8
 
 
 class Results:
-    """The real stdout, flushed line by line, so that whatever ends the process loses no finished result.
+    """The real stdout, flushed piece by piece, so that whatever ends the process loses no finished result.
 
     Args:
         stream: where the lines go.
@@ -24,15 +26,20 @@ class Results:
         self._stream = stream
 
     def line(self, text: str) -> None:
-        """Writes one line.
+        """Writes one line; raises as `write` does."""
+        self.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        """Writes the whole text, whatever signal comes.
 
         Raises:
             typer.Exit: nobody reads any more (`| head`), which ends the command quietly with code 0.
-            EdgeCNNError: the line cannot be written, for example to a full disk.
+            EdgeCNNError: the text cannot be written, for example to a full disk.
         """
         try:
-            self._stream.write(escape_bytes(text) + "\n")
-            self._stream.flush()
+            with INTERRUPTS.held_back():
+                self._stream.write(escape_bytes(text))
+                self._stream.flush()
         except BrokenPipeError:
             raise typer.Exit(0) from None
         except OSError as error:

@@ -101,6 +101,8 @@ def compare(
     comparison = _Comparison(manifest, metric)
     name = manifest.image_input.name
     for images, class_ids in batches:
+        if not len(images):
+            continue
         expected = reference.run({name: images})
         comparison.update(images, class_ids, expected, _run(candidate, name, images, candidate_batch))
     if not comparison.decoded.images:
@@ -118,7 +120,7 @@ def _run(model: Model, name: str, images: Pixels, batch: int | None) -> _Outputs
         padding = np.repeat(part[-1:], batch - len(part), axis=0)
         outputs = model.run({name: np.concatenate([part, padding]) if len(padding) else part})
         parts.append({output: values[: len(part)] for output, values in outputs.items()})
-    return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]} if parts else {}
+    return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
 
 
 class _Comparison:
@@ -132,8 +134,6 @@ class _Comparison:
         self._non_finite: list[int] = []
 
     def update(self, images: Pixels, class_ids: ClassIds | None, expected: _Outputs, received: _Outputs) -> None:
-        if not len(images):
-            return
         self._check_shapes(expected, received)
         finite = np.logical_and(_finite(expected, len(images)), _finite(received, len(images)))  # (N,)
         numbers = self.decoded.images + np.arange(len(images))

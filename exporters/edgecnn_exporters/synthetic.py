@@ -53,7 +53,9 @@ def _blobs(generator: np.random.Generator, height: int, width: int, channels: in
 def _gradient(generator: np.random.Generator, height: int, width: int, channels: int) -> npt.NDArray[np.float64]:
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     slopes = generator.uniform(-127, 127, (2, channels))
-    mixed = rows[..., np.newaxis] * slopes[0] + columns[..., np.newaxis] * slopes[1]  # (H, W, C)
+    mixed: npt.NDArray[np.float64] = (
+        rows[..., np.newaxis] * slopes[0] + columns[..., np.newaxis] * slopes[1]
+    )  # (H, W, C)
     return 128 + mixed
 
 

@@ -25,8 +25,8 @@ ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint
 MAX_PIXELS = 50_000_000
 
 # First bytes, bytes from 8 on, and Pillow's "module:class" of the format. The class is called directly, because
-# Image.open tries more formats and warns about size instead of refusing; it is named as text, because each module costs
-# milliseconds to import.
+# Image.open tries more formats and warns about size instead of refusing; it is named as text, because a device that
+# reads one format should not load them all.
 _FORMATS = (
     (b"\xff\xd8\xff", b"", "PIL.JpegImagePlugin:JpegImageFile"),
     (b"\x89PNG\r\n\x1a\n", b"", "PIL.PngImagePlugin:PngImageFile"),
@@ -38,10 +38,10 @@ _TIFF_FORMATS = (
     (b"MM\0*", b"", "PIL.TiffImagePlugin:TiffImageFile"),
 )
 _SIGNATURE_BYTES = 12
-# What Pillow raises on damaged files.
+# What Pillow raises on damaged files; the warnings where the caller's filters make errors of them.
 _DAMAGED = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, AttributeError, RuntimeError),
-    *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning),
+    *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning, UserWarning),
 )
 _ORIENTATION = 0x0112
 # EXIF orientation -> what makes the picture upright

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.scores import top_k
 
@@ -119,8 +120,6 @@ class Classification:
         Raises:
             ImageError: the image cannot be read.
         """
-        from edgecnn_runtime.drawing import draw_lines  # fonts cost a device 15 ms that never draws
-
         lines = [f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(top_k)]
         return draw_lines(open_image(image), lines)
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.images import ImageSource
@@ -102,7 +103,7 @@ def _directory(directory: str) -> Iterator[Source | Failure]:
 def _walk(directory: str, visited: set[tuple[int, int]]) -> Iterator[Source | Failure | None]:
     """Yields images below a directory, None for each other file, and a Failure for a directory that cannot be read."""
     try:
-        status = os.stat(directory)  # noqa: PTH116  (pathlib costs 4 ms of import)
+        status = Path(directory).stat()
         with os.scandir(directory) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:

@@ -35,7 +35,7 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str) -> T:
         ManifestError: not JSON, another schema version, a missing or unknown key, a value of the wrong type.
     """
     try:
-        tree = json.loads(text)
+        tree = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{what}: expected JSON, received {text[:40]!r} ({error})") from error
     if not isinstance(tree, dict):
@@ -47,6 +47,10 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str) -> T:
             "version of edgecnn, or install the version that wrote it."
         )
     return _record(cls, tree, what)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _record(cls: type[T], value: Any, where: str) -> T:

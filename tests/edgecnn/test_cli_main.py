@@ -1,5 +1,3 @@
-import signal
-
 import pytest
 import typer
 
@@ -10,8 +8,7 @@ from edgecnn_runtime.errors import ModelFileError, ProviderError
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Lets the app raise what the test wants, and puts the signal handler back."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Lets the app raise what the test wants."""
 
     def fail_with(error):
         def app(*_args, **_kwargs):
@@ -19,8 +16,7 @@ def failing(monkeypatch):
 
         monkeypatch.setattr(edgecnn.cli, "app", app)
 
-    yield fail_with
-    signal.signal(signal.SIGTERM, handler)
+    return fail_with
 
 
 @pytest.mark.parametrize(
@@ -30,7 +26,6 @@ def failing(monkeypatch):
         (ProviderError("no"), 3),
         (ModelFileError("no"), 6),
         (typer.BadParameter("no"), 2),
-        (KeyboardInterrupt(), 130),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -63,11 +58,3 @@ def test_main_keeps_the_traceback_of_a_bug(failing, error):
     failing(error)
     with pytest.raises(type(error), match=str(error)):
         edgecnn.cli.main([])
-
-
-def test_main_turns_sigterm_into_an_exit_that_unwinds(failing):
-    failing(typer.Abort())
-    edgecnn.cli.main([])
-    with pytest.raises(SystemExit) as raised:
-        signal.raise_signal(signal.SIGTERM)
-    assert raised.value.code == 143

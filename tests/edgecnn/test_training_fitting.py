@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -52,15 +54,20 @@ def test_run_epoch_shows_every_learned_image_once(training_data):
 
 
 def test_run_epoch_depends_on_seed_and_epoch_alone(training_data):
-    def trained(epoch, seed=3):
-        model = new_model(CONFIG, 3)
+    model = new_model(CONFIG, 3)
+    model.optimizer.build(model.trainable_variables)
+    fresh = [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+    def trained(epoch, seed):
+        for variable, value in zip((*model.variables, *model.optimizer.variables), fresh, strict=True):
+            variable.assign(value)
         keras.utils.set_random_seed(seed)  # what happened before must not matter
         epoch_of(model, training_data, epoch=epoch)
         return weights_of(model)
 
-    first = trained(1)
+    first = trained(1, seed=3)
     assert (trained(1, seed=9) == first).all()
-    assert (trained(2) != first).any()
+    assert (trained(2, seed=3) != first).any()
 
 
 def test_run_epoch_scores_the_held_out_part_without_dropout(training_data):
@@ -79,16 +86,9 @@ def test_run_epoch_tells_every_batch(training_data):
 
 
 def test_run_epoch_stops_when_training_diverges(training_data):
-    config = TrainConfig(
-        "mnist_convnet", "unused", optimizer="sgd", learning_rate=1e30, image_size=(18, 18), width=0.05
-    )
-    data = TrainingData(np.pad(training_data.pixels, ((0, 0), (0, 10), (0, 10), (0, 0))), *_parts(training_data))
+    config = replace(CONFIG, optimizer="sgd", learning_rate=1e30)
     with pytest.raises(TrainingError, match=r"diverged in epoch 1: expected a finite loss.*rate, which is 1e\+30"):
-        epoch_of(new_model(config, 3), data, config)
-
-
-def _parts(data):
-    return data.class_ids, data.learned, data.held_out
+        epoch_of(new_model(config, 3), training_data, config)
 
 
 def test_saved_model_goes_on_with_the_optimizers_state(training_data, tmp_path):

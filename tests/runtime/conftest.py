@@ -174,6 +174,18 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     return Predictor.load(_write_model(tmp_path_factory.mktemp("model") / "model.onnx"), device="cpu", threads=1)
 
 
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Predictor]:
+    """Loads a predictor of the default graph and manifest with changes."""
+
+    def load(graph: Mapping[str, object] | None = None, manifest: Mapping[str, object] | None = None) -> Predictor:
+        payload = _make_graph(**(graph or {}))
+        path = _write_model(tmp_path / "changed.onnx", payload, _make_manifest(**(manifest or {})))
+        return Predictor.load(path, device="cpu")
+
+    return load
+
+
 @pytest.fixture(scope="session")
 def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs Python code in a fresh process; a signal would show as a negative return code."""

@@ -173,3 +173,9 @@ def test_output_and_its_shortcuts(make_manifest):
     assert (manifest.num_classes, manifest.image_input.channels) == (3, 3)
     with pytest.raises(ManifestError, match="reads output 'other'"):
         manifest.output("other")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_from_json_refuses_what_is_no_json_number(make_manifest, number):
+    with pytest.raises(ManifestError, match="is no JSON number"):
+        Manifest.from_json(make_manifest().to_json().replace('"width":1.0', f'"width":{number}'))

@@ -1,4 +1,3 @@
-import logging
 import os
 import types
 
@@ -8,8 +7,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from edgecnn_runtime import providers, session
-from edgecnn_runtime.errors import ModelFileError, ProviderError, SessionError
+from edgecnn_runtime.errors import ModelFileError, SessionError
 from edgecnn_runtime.session import Session
 
 PIXELS = np.arange(48, dtype=np.uint8).reshape(1, 8, 6, 1)
@@ -197,87 +195,6 @@ def test_a_run_that_fails_is_a_session_error(make_graph):
     graph = make_graph(size=("height", "width"), operator="Identity")  # the Gemm fits 1 feature only
     with pytest.raises(SessionError, match="the run on CPUExecutionProvider failed"):
         Session(graph, device="cpu").run({"image": PIXELS})
-
-
-# faults.md, row 22
-
-
-class SilentFallback:
-    """An ONNX Runtime session that takes CUDA and gives the CPU without a word, as both wheels do."""
-
-    def __init__(self, payload, options, **_):
-        self._real = REAL_SESSION(payload, options, providers=["CPUExecutionProvider"])
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-
-class FailingCuda(SilentFallback):
-    """One that raises where CUDA is asked for."""
-
-    def __init__(self, payload, options, *, providers, **_):
-        if "CUDAExecutionProvider" in providers:
-            raise onnxruntime.capi.onnxruntime_pybind11_state.Fail("CUDA failure 100: no CUDA-capable device")
-        super().__init__(payload, options)
-
-
-REAL_SESSION = onnxruntime.InferenceSession
-
-
-@pytest.fixture
-def gpu_wheel(monkeypatch):
-    """A machine where nothing is known to keep CUDA from working."""
-    monkeypatch.setattr(session, "cuda_problem", lambda: None)
-    providers.say_once.cache_clear()
-
-
-@pytest.mark.usefixtures("gpu_wheel")
-@pytest.mark.parametrize("fake", [SilentFallback, FailingCuda])
-def test_device_cuda_never_runs_on_the_cpu(make_graph, monkeypatch, fake):
-    monkeypatch.setattr(onnxruntime, "InferenceSession", fake)
-    with pytest.raises(ProviderError, match="expected CUDAExecutionProvider, received ") as caught:
-        Session(make_graph(), device="cuda")
-    assert caught.value.exit_code == 3
-
-
-@pytest.mark.usefixtures("gpu_wheel")
-@pytest.mark.parametrize("fake", [SilentFallback, FailingCuda])
-def test_device_auto_says_once_that_it_runs_on_the_cpu(make_graph, monkeypatch, caplog, fake):
-    monkeypatch.setattr(onnxruntime, "InferenceSession", fake)
-    with caplog.at_level(logging.INFO, logger="edgecnn_runtime"):
-        loaded = [Session(make_graph(), device="auto") for _ in range(3)]
-    assert {each.provider for each in loaded} == {"CPUExecutionProvider"}
-    assert len(caplog.records) == 1
-    assert caplog.records[0].levelno == logging.WARNING
-
-
-@pytest.mark.usefixtures("gpu_wheel")
-def test_device_cuda_still_says_that_a_model_is_damaged(make_graph, monkeypatch):
-    monkeypatch.setattr(onnxruntime, "InferenceSession", FailingCuda)
-    with pytest.raises(ModelFileError):
-        Session(make_graph()[:100], device="cuda")
-
-
-@pytest.mark.usefixtures("gpu_wheel")
-def test_device_cuda_is_what_ran_where_it_works(make_graph, monkeypatch):
-    class WorkingCuda(SilentFallback):
-        def get_providers(self):
-            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", WorkingCuda)
-    assert Session(make_graph(), device="cuda").provider == "CUDAExecutionProvider"
-    assert Session(make_graph(), device="auto").provider == "CUDAExecutionProvider"
-
-
-@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA")
-def test_device_cuda_names_what_is_missing_on_this_machine(make_graph):
-    with pytest.raises(ProviderError, match=r"has no CUDAExecutionProvider.*edgecnn-runtime\[cuda\]"):
-        Session(make_graph(), device="cuda")
-
-
-@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA")
-def test_device_auto_tells_the_truth_on_this_machine(make_graph):
-    assert Session(make_graph(), device="auto").provider == "CPUExecutionProvider"
 
 
 # faults.md, row 29

@@ -1,0 +1,176 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecnn_exporters.errors import ExportError
+from edgecnn_exporters.parity import TENSOR_BUDGET, compare
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+
+MANIFEST = Manifest(
+    "classification",
+    ModelInfo("test", 1.0),
+    (ImageInput("image", 2, 2, "gray"),),
+    ("a", "b", "c"),
+    SoftmaxDecoder(),
+    (OutputSpec("logits", (3,)),),
+)
+
+
+class Answering:
+    """Logits that are a function of the first three pixels; counts how many images it was given at a time."""
+
+    def __init__(self, change=lambda logits: logits, dtype=np.float32):
+        self.change, self.dtype, self.batches = change, dtype, []
+
+    def run(self, feeds):
+        self.batches.append(len(feeds["image"]))
+        pixels = feeds["image"].reshape(len(feeds["image"]), -1)[:, :3]
+        return {"logits": np.asarray(self.change(pixels / 255.0 + np.arange(3)), self.dtype)}
+
+
+def images(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 2, 2, 1), dtype=np.uint8)
+
+
+def verdict(candidate, *batches, reference=None, **options):
+    options.setdefault("images_from", "synthetic")
+    batches = batches or ((images(8), None),)
+    return compare(reference or Answering(), candidate, MANIFEST, batches, **options)
+
+
+def failed(report):
+    return [gate.name for gate in report.gates if not gate.passed]
+
+
+def test_compare_passes_equal_answers():
+    report = verdict(Answering())
+    assert report.passed
+    assert (report.parity.decoded.images, report.parity.decoded.top1_agreement) == (8, 1.0)
+    assert report.parity.tensors[0].max_abs == 0
+
+
+@pytest.mark.parametrize(("factor", "gates"), [(0.9, []), (1.1, ["parity.tensors"])])
+def test_compare_draws_the_line_at_the_tensor_budget(factor, gates):
+    shift = factor * TENSOR_BUDGET * 3  # the largest logit is 3
+
+    def change(logits):
+        return logits + np.array([0, 0, shift])
+
+    full = np.full((1, 2, 2, 1), 255, np.uint8)
+    report = verdict(Answering(change, np.float64), (full, None), reference=Answering(dtype=np.float64))
+    assert failed(report) == gates
+
+
+def test_compare_names_the_worst_image_over_all_batches():
+    def change(logits):
+        return logits + (logits[:, :1] > 0.99) * 0.5
+
+    batches = [(np.zeros((3, 2, 2, 1), np.uint8), None) for _ in range(2)]
+    batches[1][0][1] = 255
+    report = verdict(Answering(change), *batches)
+    assert report.worst_image == 4
+    assert "worst output 'logits', worst image 4 of 6 (synthetic)" in report.summary()
+
+
+def test_compare_fails_when_a_decided_class_changes():
+    report = verdict(Answering(lambda logits: logits[:, ::-1]))
+    assert "parity.decided_disagreements" in failed(report)
+    assert report.parity.decoded.top1_agreement == 0
+    assert report.disagreements == tuple(range(8))
+
+
+def test_compare_forgives_a_class_that_the_reference_left_undecided():
+    tied = np.float64([[1.0, 1.0 + 1e-6, 0.0]])
+    report = verdict(Answering(lambda _: tied[:, [1, 0, 2]]), (images(1), None), reference=Answering(lambda _: tied))
+    assert report.passed
+    assert report.parity.decoded.top1_agreement == 0
+
+
+@pytest.mark.parametrize("side", ["reference", "candidate"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_compare_fails_on_an_answer_that_is_not_finite(side, bad):
+    def change(logits):
+        logits[2, 1] = bad
+        return logits
+
+    report = verdict(Answering(**({"change": change} if side == "candidate" else {})),
+                     reference=Answering(change) if side == "reference" else None)  # fmt: skip
+    assert failed(report) == ["parity.non_finite_images"]
+    assert report.non_finite == (2,)
+    assert report.parity.decoded.top1_agreement == 7 / 8
+    assert json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_compare_fails_when_no_answer_is_finite():
+    report = verdict(Answering(lambda logits: logits * np.nan))
+    assert failed(report) == ["parity.non_finite_images"]
+
+
+@given(counts=st.lists(st.integers(0, 7), min_size=1, max_size=4).filter(any), batch=st.integers(1, 5))
+def test_compare_splits_and_fills_batches_for_a_fixed_batch_size(counts, batch):
+    candidate = Answering()
+    batches = [(images(count, seed=count), None) for count in counts]
+    report = verdict(candidate, *batches, candidate_batch=batch)
+    assert report.passed
+    assert report.parity.decoded.images == sum(counts)
+    assert set(candidate.batches) == {batch}
+
+
+def test_compare_measures_the_metric_of_both():
+    class_ids = np.array([2, 2, 2, 0, 1, 2, 2, 2])  # the reference always says 2
+    report = verdict(Answering(lambda logits: logits[:, ::-1]), (images(8), class_ids))
+    assert report.parity.metric is not None
+    assert (report.parity.metric.name, report.parity.metric.images) == ("accuracy", 8)
+    assert (report.parity.metric.source, report.parity.metric.file) == (6 / 8, 1 / 8)
+    assert "parity.accuracy" in failed(report)
+
+
+def test_compare_has_no_metric_without_labels():
+    assert verdict(Answering()).parity.metric is None
+
+
+def test_compare_has_no_metric_when_one_batch_has_no_labels():
+    assert verdict(Answering(), (images(2), np.array([2, 2])), (images(2), None)).parity.metric is None
+
+
+def test_compare_takes_any_metric():
+    class Count:
+        name = "count"
+
+        def __init__(self):
+            self.total = 0
+
+        def update(self, results, class_ids):
+            self.total += len(results) + int(class_ids.sum())
+
+        def value(self):
+            return self.total
+
+    report = verdict(Answering(), (images(3), np.array([1, 1, 1])), metric=Count)
+    assert (report.parity.metric.name, report.parity.metric.source, report.parity.metric.file) == ("count", 6, 6)
+
+
+def test_compare_refuses_no_images():
+    with pytest.raises(ExportError, match="at least one image"):
+        verdict(Answering(), (images(0), None))
+
+
+def test_compare_refuses_outputs_of_another_shape():
+    with pytest.raises(ExportError, match=r"\(8, 3\).*received.*\(8, 2\)"):
+        verdict(Answering(lambda logits: logits[:, :2]))
+
+
+def test_compare_reads_batches_one_at_a_time():
+    alive = []
+
+    def stream():
+        for count in (2, 3):
+            assert sum(candidate.batches) == sum(alive)
+            alive.append(count)
+            yield images(count), None
+
+    candidate = Answering()
+    assert compare(Answering(), candidate, MANIFEST, stream(), images_from="x").parity.decoded.images == 5
