@@ -1,11 +1,12 @@
 """`edgecnn train`: train a documented model into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.cli.options import DataOption, ImageSize, Width
+from edgecnn.augmentations import AUGMENTATIONS
+from edgecnn.cli.options import DataOption, ImageSize, Width, read_names
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import get_spec
@@ -19,6 +20,14 @@ def train(
     batch_size: Annotated[int, typer.Option(metavar="N", help="Images a step.")] = 64,
     learning_rate: Annotated[float | None, typer.Option(metavar="F", help="[default: the optimizer's]")] = None,
     optimizer: Annotated[Literal["sgd", "rmsprop", "adam"], typer.Option(help="sgd has momentum 0.9.")] = "adam",
+    schedule: Annotated[
+        Literal["constant", "exponential", "cosine", "plateau"],
+        typer.Option(help="How the rate goes over the epochs; plateau watches --validation."),
+    ] = "constant",
+    augment: Annotated[
+        Any,  # a tuple of names; typer would ask for many options
+        typer.Option(parser=read_names, metavar="NAMES", help=f"Of {', '.join(AUGMENTATIONS)}; with commas."),
+    ] = (),
     image_size: ImageSize = None,
     width: Width = None,
     validation: Annotated[
@@ -45,6 +54,8 @@ def train(
             batch_size=batch_size,
             optimizer=optimizer,
             learning_rate=learning_rate,
+            schedule=schedule,
+            augment=augment,
             image_size=image_size,
             width=1.0 if width is None else width,
             validation=validation,

@@ -4,7 +4,7 @@ Everything random in an epoch follows from (seed, epoch), so that a run which wa
 way as one that was not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from edgecnn.data.augment import Augmentation, color_axes
 from edgecnn.errors import KerasFileError, RunFolderError, TrainingError
 from edgecnn.models.build import build_model
 from edgecnn.models.loading import load_keras
@@ -21,7 +22,7 @@ from edgecnn.training.config import TrainConfig
 from edgecnn.training.history import EpochMetrics
 
 OnBatch = Callable[[int, int, Mapping[str, float]], None]
-_ORDER, _DROPOUT = 0, 1  # separate streams of random numbers
+_ORDER, _DROPOUT, _AUGMENTATION = 0, 1, 2  # separate streams of random numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +34,19 @@ class TrainingData:
         class_ids: (N,) int64.
         learned: positions to learn from.
         held_out: positions to validate with; empty for none.
+        augmentation: what changes the images that are learned from; None for nothing.
     """
 
     pixels: npt.NDArray[np.uint8]
     class_ids: npt.NDArray[np.int64]
     learned: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
+    augmentation: Augmentation | None = None
+
+
+def new_augmentation(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Augmentation | None:
+    """Returns what changes the images while they are learned, made to measure for them; None for no names."""
+    return Augmentation(names, color_axes(pixels)) if names else None
 
 
 def new_model(config: TrainConfig, num_classes: int) -> keras.Model:
@@ -96,6 +104,10 @@ def run_epoch(
     order = np.random.default_rng([config.seed, epoch, _ORDER]).permutation(data.learned)
     _seed_dropout(model, config.seed, epoch)
     batches = _batches(data, order, config.batch_size)
+    if data.augmentation is not None:
+        augment = data.augmentation.seeded([config.seed, epoch, _AUGMENTATION])
+        batches = batches.enumerate().map(lambda step, batch: (augment(batch[0], step), batch[1]))
+    batches = batches.prefetch(tf.data.AUTOTUNE)
     total = -(-len(order) // config.batch_size)
 
     def tell(batch: int, logs: Mapping[str, float]) -> None:
@@ -127,7 +139,7 @@ def _batches(data: TrainingData, order: npt.NDArray[np.int64], batch_size: int) 
     )
     batches = tf.data.Dataset.from_generator(generate, output_signature=signature)
     count = tf.data.experimental.assert_cardinality(-(-len(order) // batch_size))
-    return batches.apply(count).prefetch(tf.data.AUTOTUNE)
+    return batches.apply(count)
 
 
 def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:

@@ -20,6 +20,7 @@ from edgecnn.training.curves import draw_curves
 from edgecnn.training.history import History, stops_early
 from edgecnn.training.progress import Progress, Silent
 from edgecnn.training.record import RunRecord, check_same_run, new_record
+from edgecnn.training.schedules import learning_rate
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.manifest import Manifest
 
@@ -199,9 +200,11 @@ def _fit(run: _Run, pixels: npt.NDArray[np.uint8], history: History, progress: P
     else:
         model = fitting.saved_model(checkpoint.model_path)
     logger.info("model %s: %d parameters, after epoch %d", run.config.model, model.count_params(), len(history))
-    data = fitting.TrainingData(pixels, run.dataset.train.class_ids, run.learned, run.held_out)
+    augmentation = fitting.new_augmentation(run.config.augment, pixels)
+    data = fitting.TrainingData(pixels, run.dataset.train.class_ids, run.learned, run.held_out, augmentation)
     progress.on_stage("fit")
     while not _is_complete(history, run.config):
+        model.optimizer.learning_rate = learning_rate(run.config, history)
         metrics = fitting.run_epoch(model, data, run.config, len(history) + 1, on_batch=progress.on_batch)
         history = (*history, metrics)
         run_folder.save_checkpoint(run.path, history, model.save)
