@@ -28,6 +28,20 @@ def train(
         Any,  # a tuple of names; typer would ask for many options
         typer.Option(parser=read_names, metavar="NAMES", help=f"Of {', '.join(AUGMENTATIONS)}; with commas."),
     ] = (),
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")
+    ] = False,
+    weights: Annotated[
+        str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE is a .weights.h5 or .keras.")
+    ] = "none",
+    freeze: Annotated[Literal["backbone"] | None, typer.Option(help="Train the head alone, on --weights.")] = None,
+    unfreeze_from: Annotated[
+        int | None, typer.Option(metavar="N", help="Train from layer N of the backbone on, at a tenth of the rate.")
+    ] = None,
+    strategy: Annotated[
+        Literal["none", "mirrored"], typer.Option(help="mirrored trains on every GPU, or on the CPU.")
+    ] = "none",
+    classes: Annotated[int | None, typer.Option(metavar="N", help="Must be the data's. [default: the data's]")] = None,
     image_size: ImageSize = None,
     width: Width = None,
     validation: Annotated[
@@ -56,6 +70,12 @@ def train(
             learning_rate=learning_rate,
             schedule=schedule,
             augment=augment,
+            balance=balance,
+            weights=weights,
+            freeze=freeze,
+            unfreeze_from=unfreeze_from,
+            strategy=strategy,
+            num_classes=classes,
             image_size=image_size,
             width=1.0 if width is None else width,
             validation=validation,

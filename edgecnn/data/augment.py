@@ -11,7 +11,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 _MOST_DRAWS = 64  # more random draws than one layer makes for one batch
-_MOST_MEASURED = 1000  # images
 # Krizhevsky et al. 2012, section 4.1: patches of 227 pixels out of 256, so up to 14.5 pixels from the middle
 _ALEXNET_SHIFT = (256 - 227) / 2 / 227
 _ALEXNET_COLOR_STDDEV = 0.1
@@ -28,16 +27,16 @@ class Augmentation:
     def __init__(self, names: Sequence[str], colors: npt.NDArray[np.float64]) -> None:
         self._layers = [layer for name in names for layer in _LAYERS[name](colors)]
 
-    def seeded(self, seed: Sequence[int]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    def seeded(self, random: np.random.Generator) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
         """Returns a function of a batch and of its number in the epoch, for use in a tf.data pipeline.
 
         It takes (N, height, width, C) uint8 and a scalar int64, and returns the images in the form in which they came,
         rounded, since that is what the model takes.
 
         Args:
-            seed: of everything random; another one an epoch.
+            random: seeds the layers, once.
         """
-        seeds = np.random.default_rng(seed).integers(2**31, size=len(self._layers))
+        seeds = random.integers(2**31, size=len(self._layers))
 
         def augment(pixels: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
             x = tf.cast(pixels, tf.float32)
@@ -51,7 +50,7 @@ class Augmentation:
         return augment
 
 
-class ColorShift(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+class ColorShift(keras.layers.Layer):
     """Adds to every pixel of an image one colour, normally distributed along given axes.
 
     Args:
@@ -79,7 +78,7 @@ def color_axes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     The length of each is a tenth of its eigenvalue, of the covariance of colours from 0 to 1.
 
     Args:
-        pixels: (N, height, width, C) uint8; at most 1000 images of them, evenly spread, are measured.
+        pixels: (N, height, width, C) uint8.
 
     Returns:
         (C, C) float64, one axis a row.
@@ -89,8 +88,8 @@ def color_axes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """
     channels, count = pixels.shape[-1], 0
     total, products = np.zeros(channels), np.zeros((channels, channels))
-    for index in np.unique(np.linspace(0, len(pixels) - 1, _MOST_MEASURED).astype(np.int64)):
-        colors = pixels[index].reshape(-1, channels) / 255.0
+    for image in pixels:  # one at a time: float64 takes eight times the memory
+        colors = image.reshape(-1, channels) / 255.0
         count, total, products = count + len(colors), total + colors.sum(axis=0), products + colors.T @ colors
     mean = total / count
     values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))

@@ -14,8 +14,8 @@ def squares():
     return pixels
 
 
-def augmented(names, pixels, *, seed=(0, 1), step=0):
-    augment = Augmentation(names, color_axes(pixels)).seeded(seed)
+def augmented(names, pixels, *, seed=0, step=0):
+    augment = Augmentation(names, color_axes(pixels)).seeded(np.random.default_rng(seed))
     return tf.function(augment)(tf.constant(pixels), tf.constant(step, tf.int64)).numpy()
 
 
@@ -39,10 +39,10 @@ def test_augmentation_follows_from_seed_and_step_alone(squares):
 
     def first_and_second(seed):
         batches = tf.data.Dataset.from_tensor_slices(squares).batch(4).enumerate()
-        augment = augmentation.seeded(seed)
+        augment = augmentation.seeded(np.random.default_rng(seed))
         return np.stack([*batches.map(lambda step, pixels: augment(pixels, step)).as_numpy_iterator()])
 
-    earlier, other, again = first_and_second((0, 1)), first_and_second((0, 2)), first_and_second((0, 1))
+    earlier, other, again = first_and_second(0), first_and_second(1), first_and_second(0)
     assert (earlier == again).all()
     assert (earlier != other).any()
     assert (earlier[0] != earlier[1]).any()
@@ -90,7 +90,7 @@ def test_augmentation_stays_between_black_and_white():
 def test_alexnet_shifts_colours_along_the_axes(squares):
     pixels = squares[:, :1, :1].repeat(20, axis=1).repeat(20, axis=2)  # one colour: moving and mirroring show nothing
     axes = np.array([[0.1, 0, 0], [0, 0, 0], [0, 0, 0]])
-    augment = Augmentation(["alexnet"], axes).seeded([0])
+    augment = Augmentation(["alexnet"], axes).seeded(np.random.default_rng(0))
     added = augment(tf.constant(pixels), tf.constant(0, tf.int64)).numpy().astype(int) - pixels
     assert (added[..., 1:] == 0).all()
     assert len(np.unique(added[:, 0, 0, 0])) > 3

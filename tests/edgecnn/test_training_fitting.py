@@ -6,7 +6,9 @@ import pytest
 
 from edgecnn.errors import RunFolderError, TrainingError
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.fitting import TrainingData, new_augmentation, new_model, run_epoch, saved_model
+from edgecnn.training.feeding import TrainingData, new_augmentation
+from edgecnn.training.fitting import run_epoch
+from edgecnn.training.network import new_model, saved_model
 
 CONFIG = TrainConfig("fashion_cnn", "unused", batch_size=10, image_size=(8, 8), width=0.05, seed=3)
 
@@ -71,19 +73,19 @@ def test_run_epoch_depends_on_seed_and_epoch_alone(training_data):
 
 
 STILL = replace(CONFIG, model="simple_cnn", image_size=(10, 10), width=0.1, optimizer="sgd", learning_rate=1e-30)
+STILL = replace(STILL, augment=("shift", "contrast"))
 
 
 @pytest.fixture
 def augmented_data(training_data):
     pixels = np.pad(training_data.pixels, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    return replace(training_data, pixels=pixels, augmentation=new_augmentation(("shift", "contrast"), pixels))
+    return replace(training_data, pixels=pixels, augmentation=new_augmentation(STILL, pixels, np.arange(18)))
 
 
 def test_run_epoch_learns_from_augmented_images_and_validates_with_the_images_themselves(augmented_data):
     model = new_model(STILL, 3)  # whose weights stay what they are
-    plain, augmented = (
-        epoch_of(model, data, STILL) for data in (replace(augmented_data, augmentation=None), augmented_data)
-    )
+    plain = epoch_of(model, replace(augmented_data, augmentation=None), STILL)
+    augmented = epoch_of(model, augmented_data, STILL)
     assert augmented.loss != pytest.approx(plain.loss, rel=1e-6)
     assert augmented.val_loss == pytest.approx(plain.val_loss, rel=1e-6)
 
