@@ -1,11 +1,12 @@
 """`edgecnn train`: train a documented model into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.cli.options import DataOption, ImageSize, Width
+from edgecnn.augmentations import AUGMENTATIONS
+from edgecnn.cli.options import DataOption, ImageSize, Width, read_names
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import get_spec
@@ -19,6 +20,28 @@ def train(
     batch_size: Annotated[int, typer.Option(metavar="N", help="Images a step.")] = 64,
     learning_rate: Annotated[float | None, typer.Option(metavar="F", help="[default: the optimizer's]")] = None,
     optimizer: Annotated[Literal["sgd", "rmsprop", "adam"], typer.Option(help="sgd has momentum 0.9.")] = "adam",
+    schedule: Annotated[
+        Literal["constant", "exponential", "cosine", "plateau"],
+        typer.Option(help="How the rate goes over the epochs; plateau watches --validation."),
+    ] = "constant",
+    augment: Annotated[
+        Any,  # a tuple of names; typer would ask for many options
+        typer.Option(parser=read_names, metavar="NAMES", help=f"Of {', '.join(AUGMENTATIONS)}; with commas."),
+    ] = (),
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")
+    ] = False,
+    weights: Annotated[
+        str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE is a .weights.h5 or .keras.")
+    ] = "none",
+    freeze: Annotated[Literal["backbone"] | None, typer.Option(help="Train the head alone, on --weights.")] = None,
+    unfreeze_from: Annotated[
+        int | None, typer.Option(metavar="N", help="Train from layer N of the backbone on, at a tenth of the rate.")
+    ] = None,
+    strategy: Annotated[
+        Literal["none", "mirrored"], typer.Option(help="mirrored trains on every GPU, or on the CPU.")
+    ] = "none",
+    classes: Annotated[int | None, typer.Option(metavar="N", help="Must be the data's. [default: the data's]")] = None,
     image_size: ImageSize = None,
     width: Width = None,
     validation: Annotated[
@@ -45,6 +68,14 @@ def train(
             batch_size=batch_size,
             optimizer=optimizer,
             learning_rate=learning_rate,
+            schedule=schedule,
+            augment=augment,
+            balance=balance,
+            weights=weights,
+            freeze=freeze,
+            unfreeze_from=unfreeze_from,
+            strategy=strategy,
+            num_classes=classes,
             image_size=image_size,
             width=1.0 if width is None else width,
             validation=validation,

@@ -149,6 +149,27 @@ def uninterrupted(tmp_path_factory):
     return trained
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"augment": ("shift", "flip", "rotation", "contrast", "brightness", "alexnet")},
+        {"schedule": "exponential"},
+        {"schedule": "cosine"},
+        {"schedule": "plateau", "learning_rate": 1e-30, "epochs": 6},  # no epoch is better than the first
+    ],
+    ids=str,
+)
+def test_train_resumes_to_the_same_weights_with(config, run_dir, options):
+    config = replace(config, **options)
+    history = train(config, run_dir).history
+    again = run_dir.with_name("b")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, again, progress=Recorder(("batch", config.epochs, 1)))
+    assert train(config, again, resume=True).history == history
+    assert (weights_of(again) == weights_of(run_dir)).all()
+
+
 def test_train_goes_on_when_epochs_are_raised(config, run_dir, uninterrupted, finished_once):
     finished_once(replace(config, epochs=1), run_dir)
     result = train(config, run_dir, resume=True)
