@@ -21,7 +21,6 @@ from edgecnn.training.config import TrainConfig
 from edgecnn.training.history import EpochMetrics
 
 OnBatch = Callable[[int, int, Mapping[str, float]], None]
-_ORDER, _DROPOUT = 0, 1  # separate streams of random numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,8 +92,9 @@ def run_epoch(
     Raises:
         TrainingError: the loss is no number any more.
     """
-    order = np.random.default_rng([config.seed, epoch, _ORDER]).permutation(data.learned)
-    _seed_dropout(model, config.seed, epoch)
+    random = np.random.default_rng([config.seed, epoch])
+    order = random.permutation(data.learned)
+    _seed_dropout(model, random)
     batches = _batches(data, order, config.batch_size)
     total = -(-len(order) // config.batch_size)
 
@@ -130,8 +130,7 @@ def _batches(data: TrainingData, order: npt.NDArray[np.int64], batch_size: int) 
     return batches.apply(count).prefetch(tf.data.AUTOTUNE)
 
 
-def _seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
-    random = np.random.default_rng([seed, epoch, _DROPOUT])
+def _seed_dropout(model: keras.Model, random: np.random.Generator) -> None:
     for variable in model.non_trainable_variables:
         if variable.name == "seed_generator_state":
             variable.assign([int(random.integers(2**31)), 0])
