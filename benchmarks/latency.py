@@ -1,9 +1,9 @@
 """What does everything around the network cost? `Predictor.predict` against bare `session.run` on ready tensors.
 
-Both run in one process, in turn, on the same file, with the same number of threads and without spinning. The network has
-seeded random weights: its time does not depend on them. The overhead is the median over the runs of (predict - run); for an
-encoded image the cost of decoding it with Pillow, measured in the same turn, is taken off. Quality: both must give the same
-class scores, bit by bit.
+Both run in one process, in turn, on the same file, with the same number of threads and without spinning. The network
+has seeded random weights: its time does not depend on them. The overhead is the median over the runs of (predict -
+run); for an encoded image the cost of decoding it with Pillow, measured in the same turn, is taken off. Quality: both
+must give the same class scores, bit by bit.
 
     uv run python benchmarks/latency.py
 """

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edgecnn.cli.bench import bench
+from edgecnn.cli.demo import demo
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
@@ -98,6 +99,7 @@ def _help_command(error: typer.TyperException) -> str:
     return f"{context.command_path if context else 'edgecnn'} --help"
 
 
+app.command(epilog="Example: edgecnn demo")(demo)
 app.command(epilog="Example: edgecnn models mnist_convnet --image-size 64,64 --classes 3")(models)
 app.command(epilog="Example: edgecnn train mnist_convnet --data digits --epochs 5 -o runs/digits")(train)
 app.command(epilog="Example: edgecnn evaluate runs/digits --data digits")(evaluate)

@@ -2,10 +2,11 @@
 
 The large weights are *arguments* of the traced function and become initializers afterwards, because tf2onnx takes about
 seventy times the memory of weights that are captured as constants. Vectors (biases, batch-norm statistics) are small
-and stay constants, so that tf2onnx folds their arithmetic and moves its Transposes past them.
+and stay constants, so that tf2onnx folds their arithmetic and moves its Transposes past them. No weight is copied here.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 import sys
@@ -21,6 +22,7 @@ import tf2onnx.convert
 
 from edgecnn_exporters.errors import ExportError, WeightsError
 from edgecnn_exporters.layers import LayerNames, find_layer, mark, unique
+from edgecnn_exporters.writer import Converted, Weight
 
 _ARGUMENT = "edgecnn_weight_"
 _LARGEST_FILE = 2**31 - 2**20  # protobuf ends at 2 GiB; a MiB is left for the graph
@@ -33,12 +35,11 @@ def convert(
     input_names: Sequence[str] = ("image",),
     batch: int | None = 1,
     opset: int = 17,
-) -> onnx.ModelProto:
-    """Returns the model's inference graph as tf2onnx makes it, with the weights in it.
+) -> Converted:
+    """Returns the model's inference graph as tf2onnx makes it.
 
-    Matrices and kernels are initializers under their Keras variable path. Node names carry their Keras layer (see
-    `edgecnn_exporters.layers`). Operators that tf2onnx lacks are still in the graph: `edgecnn_exporters.graph` refuses
-    them.
+    Its nodes carry their Keras layers (see `edgecnn_exporters.layers`); kernels are under their Keras variable path.
+    Operators that tf2onnx lacks are still in the graph: `edgecnn_exporters.graph` refuses them.
 
     Args:
         model: a built Keras model.
@@ -49,14 +50,14 @@ def convert(
 
     Raises:
         ExportError: the numbers of names and tensors differ, the weights exceed 2 GiB, or TensorFlow or tf2onnx fail.
-        WeightsError: a weight is NaN or infinite.
+        WeightsError: a bias or a statistic is NaN or infinite; a kernel is checked when it is read.
     """
     _check_size(model)
     _check_count("inputs", input_names, len(model.inputs))
     _check_count("outputs", output_names, len(model.outputs))
-    weights = _arguments(model)
-    function = _function(model, list(weights.values()), output_names)
-    signature = [_image_specs(model, input_names, batch), _weight_specs(weights)]
+    arguments = _arguments(model)
+    function = _function(model, list(arguments.values()), output_names)
+    signature = [_image_specs(model, input_names, batch), _weight_specs(arguments)]
     graph: onnx.ModelProto
     with _quiet() as messages:
         try:
@@ -67,8 +68,7 @@ def convert(
                 "model runs inside tf.function with a fixed image size."
             ) from error
     _mark_layers(graph, _layer_names(model))
-    _attach(graph, weights)
-    return graph
+    return Converted(graph, _take_arguments(graph, arguments))
 
 
 def hash_weights(model: keras.Model) -> str:
@@ -128,27 +128,22 @@ def _function(model: keras.Model, arguments: Sequence[keras.Variable], output_na
     return tf.function(call)
 
 
-def _attach(graph: onnx.ModelProto, weights: Mapping[str, keras.Variable]) -> None:
-    """Turns the arguments among the graph's inputs into initializers, those that nothing uses into nothing."""
-    paths = {f"{_ARGUMENT}{number}": path for number, path in enumerate(weights)}
-    used = {name for node in graph.graph.node for name in node.input}
+def _take_arguments(graph: onnx.ModelProto, arguments: Mapping[str, keras.Variable]) -> tuple[Weight, ...]:
+    """Takes the arguments out of the graph's inputs and returns those that it reads, as its weights."""
+    paths = {f"{_ARGUMENT}{number}": path for number, path in enumerate(arguments)}
+    read = {name for node in graph.graph.node for name in node.input}
     for node in graph.graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = paths.get(name, name)
     images = [tensor for tensor in graph.graph.input if tensor.name not in paths]
     del graph.graph.input[:]
     graph.graph.input.extend(images)
-    for argument, path in paths.items():
-        if argument in used:
-            _add_initializer(graph, path, _values(weights[path]))
+    return tuple(_weight(path, arguments[path]) for argument, path in paths.items() if argument in read)
 
 
-def _add_initializer(graph: onnx.ModelProto, name: str, values: npt.NDArray[Any]) -> None:
-    tensor = graph.graph.initializer.add()  # filled in place: appending a finished one would copy it
-    tensor.name = name
-    tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
-    tensor.dims.extend(values.shape)
-    tensor.raw_data = values.tobytes()
+def _weight(name: str, variable: keras.Variable) -> Weight:
+    dtype = np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
+    return Weight(name, tuple(variable.shape), dtype, functools.partial(_values, variable))
 
 
 def _mark_layers(graph: onnx.ModelProto, names: LayerNames) -> None:
@@ -163,8 +158,8 @@ def _layer_names(model: keras.Model) -> LayerNames:
 
 
 def _values(variable: keras.Variable) -> npt.NDArray[Any]:
-    """Returns a variable's values, once they are found finite."""
-    values = np.ascontiguousarray(variable.numpy())
+    """Returns a variable's values, where TensorFlow holds them, once they are found finite."""
+    values = np.asarray(tf.convert_to_tensor(variable.value), order="C")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         count = np.count_nonzero(~np.isfinite(values))
         raise WeightsError(

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from edgecnn_exporters.parity import Batch, ParityReport, Pixels, compare
 from edgecnn_exporters.report import ExportReport, report_json, report_path, rounded, rounded_gate, versions
 from edgecnn_exporters.stamp import trailer
 from edgecnn_exporters.synthetic import synthetic_images
+from edgecnn_exporters.writer import Converted
 from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.errors import ManifestError, ModelFileError
-from edgecnn_runtime.evidence import Evidence, Provenance, Requirements, payload_sha256
+from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.integrity import read_evidence, read_manifest
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
@@ -54,10 +54,10 @@ def export(
 ) -> ExportReport:
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
 
-    The stages are "weights" (hashed, found finite), "convert", "write", "load" (with the runtime's own reader and
-    Session), "parity" and "publish". All is made in a temporary folder beside `path`; the file takes its name last.
-    FILE.report.json beside it tells what was compared, on which machine, and how long each stage took; it is written
-    for a failed comparison too.
+    The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
+    runtime's own reader and Session), "parity" and "publish". All is made in a temporary folder beside `path`; the file
+    takes its name last. FILE.report.json beside it tells what was compared, on which machine, and how long each stage
+    took; it is written for a failed comparison too.
 
     Args:
         model: from the manifest's inputs to its raw outputs, built.
@@ -88,13 +88,13 @@ def export(
     check_replaceable(report_path(target))
     with working_folder(target) as folder, _naming(target):
         candidate = folder / "candidate.onnx"
+        inputs, outputs = [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]
         with stages("weights"):
             weights_sha256 = hash_weights(model)
-        with stages("convert"), writing(target):
-            graph = _make_graph(model, manifest, batch, opset, folder)
-        with stages("write"), writing(target):
-            payload = _write_candidate(graph, manifest, candidate)
-        del graph
+        with stages("convert"):
+            converted = convert(model, input_names=inputs, output_names=outputs, batch=batch, opset=opset)
+        with stages("graph"), writing(target):
+            graph = _write_candidate(converted, candidate, manifest, batch)
         with stages("load"):
             session = _load(candidate, manifest)
         with stages("parity"):
@@ -102,22 +102,13 @@ def export(
         del session
         if not parity.passed:
             raise _parity_error(parity, target, folder, stages.seconds)
-        evidence = _evidence(payload, parity, Provenance(weights_sha256, seed, data_fingerprint, versions()))
+        evidence = _evidence(graph, parity, Provenance(weights_sha256, seed, data_fingerprint, versions()))
         with stages("publish"), writing(target):
-            size_bytes = _stamp(candidate, payload, manifest, evidence)
+            size_bytes = _stamp(candidate, graph.written.size_bytes, manifest, evidence)
         with writing(target):
             _publish_report(parity, evidence, target, folder, stages.seconds)
             publish(candidate, target)
     return ExportReport(target, size_bytes, evidence, parity, stages.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Payload:
-    """What is remembered of a graph's bytes once they are on the disk."""
-
-    sha256: str
-    size_bytes: int
-    requirements: Requirements
 
 
 class _Stages:
@@ -157,24 +148,18 @@ def _check_arguments(batch: int | None, opset: int) -> None:
         raise ValueError(f"batch: expected 1 or more, or None for any, received {batch}")
 
 
-def _make_graph(model: "keras.Model", manifest: Manifest, batch: int | None, opset: int, folder: Path) -> Graph:
-    inputs, outputs = [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]
-    # the converted model goes straight in, so that nothing here keeps its weights in memory
-    return finish(
-        convert(model, input_names=inputs, output_names=outputs, batch=batch, opset=opset),
-        input_names=inputs,
-        output_names=outputs,
-        batch=batch,
-        scratch=folder,
-    )
-
-
-def _write_candidate(graph: Graph, manifest: Manifest, candidate: Path) -> _Payload:
+def _write_candidate(converted: Converted, candidate: Path, manifest: Manifest, batch: int | None) -> Graph:
     """Writes the graph and the manifest; evidence comes when there is some."""
-    with candidate.open("xb") as file:
-        file.write(graph.payload)
+    graph = finish(
+        converted,
+        candidate,
+        input_names=[image.name for image in manifest.inputs],
+        output_names=[output.name for output in manifest.outputs],
+        batch=batch,
+    )
+    with candidate.open("ab") as file:
         file.write(trailer(manifest))
-    return _Payload(payload_sha256(graph.payload), len(graph.payload), graph.requirements)
+    return graph
 
 
 def _load(candidate: Path, manifest: Manifest) -> Session:
@@ -206,22 +191,22 @@ def _compare(
     )
 
 
-def _evidence(payload: _Payload, parity: ParityReport, provenance: Provenance) -> Evidence:
+def _evidence(graph: Graph, parity: ParityReport, provenance: Provenance) -> Evidence:
     return Evidence(
-        payload_sha256=payload.sha256,
+        payload_sha256=graph.written.sha256,
         precision=PRECISION,
         parity=rounded(parity.parity),
         gates=tuple(rounded_gate(gate) for gate in parity.gates),
-        requirements=payload.requirements,
+        requirements=graph.requirements,
         provenance=provenance,
         cpu_family=cpu_family(),
     )
 
 
-def _stamp(candidate: Path, payload: _Payload, manifest: Manifest, evidence: Evidence) -> int:
+def _stamp(candidate: Path, payload_size: int, manifest: Manifest, evidence: Evidence) -> int:
     """Replaces the metadata by the final one, reads the file back and returns its size in bytes."""
     with candidate.open("r+b") as file:
-        file.seek(payload.size_bytes)
+        file.seek(payload_size)
         file.truncate()
         file.write(trailer(manifest, evidence))
     read_back = read_model_file(candidate)

@@ -35,7 +35,7 @@ def writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExportError(
-            f"{target}: cannot be written: {error.strerror or error}. An earlier file of that name is intact."
+            f"{target}: cannot be written: {error.strerror or error}. What stood under that name before is intact."
         ) from error
 
 

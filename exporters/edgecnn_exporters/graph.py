@@ -15,6 +15,7 @@ import onnx.defs
 from edgecnn_exporters.canonical import canonicalise
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
 from edgecnn_exporters.layers import marked_layer
+from edgecnn_exporters.writer import Converted, Written, write_model
 from edgecnn_runtime.evidence import Requirements
 from edgecnn_runtime.providers import onnxruntime
 
@@ -29,55 +30,45 @@ _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A graph that is ready to be stamped.
+    """A published graph, on the disk.
 
     Attributes:
-        payload: the bytes of a ModelProto without metadata.
+        written: hash and size of its bytes, a ModelProto without metadata.
         requirements: what a machine needs to run it.
     """
 
-    payload: bytes
+    written: Written
     requirements: Requirements
 
 
 def finish(
-    model: onnx.ModelProto,
-    *,
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-    batch: int | None,
-    scratch: Path,
+    converted: Converted, target: Path, *, input_names: Sequence[str], output_names: Sequence[str], batch: int | None
 ) -> Graph:
-    """Returns the published form of a converted model.
-
-    Drop the model afterwards: this function does not hold on to it, so that its weights are not in memory twice.
+    """Writes the published form of a converted model.
 
     Args:
-        model: as `edgecnn_exporters.convert.convert` returns it.
+        converted: its model is changed.
+        target: the file to write; two others appear beside it meanwhile.
         input_names: in the order that the graph is to have.
         output_names: in the order that the graph is to have.
         batch: the fixed batch size, or None for the dimension "batch".
-        scratch: an existing folder on a disk with room for the model; what is written there is removed again.
 
     Raises:
         UnsupportedOpError: an operator is no standard ONNX operator, or is control flow; the layer is named.
+        WeightsError: a weight is NaN or infinite.
         ExportError: ONNX Runtime refuses the graph or cannot write.
-        OSError: the scratch folder cannot be written.
+        OSError: the file cannot be written.
     """
-    opset = _opset(model)
-    check_operators(model, opset)
-    model.ir_version = IR_VERSION
-    source = scratch / "converted.onnx"
-    source.write_bytes(model.SerializeToString())
-    del model
-    folded = _fold(source, scratch / "folded.onnx")
-    canonicalise(folded, input_names=input_names, output_names=output_names, batch=batch)
-    check_operators(folded, opset, control_flow=False)
-    operators = tuple(sorted({node.op_type for node in folded.graph.node}))
-    payload = folded.SerializeToString(deterministic=True)
-    del folded
-    onnx.checker.check_model(payload)
-    return Graph(payload, Requirements(opset, IR_VERSION, ONNXRUNTIME_BY_OPSET[opset], operators))
+    opset = _opset(converted.model)
+    check_operators(converted.model, opset)
+    model = _fold(converted, target.parent)
+    canonicalise(model, input_names=input_names, output_names=output_names, batch=batch)
+    check_operators(model, opset, control_flow=False)
+    operators = tuple(sorted({node.op_type for node in model.graph.node}))
+    _check(model)
+    with target.open("xb") as file:
+        written = write_model(Converted(model), file)
+    return Graph(written, Requirements(opset, IR_VERSION, ONNXRUNTIME_BY_OPSET[opset], operators))
 
 
 def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = True) -> None:
@@ -105,12 +96,37 @@ def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = 
         )
 
 
+def _check(model: onnx.ModelProto) -> None:
+    """Runs onnx's checker over all but the values of the weights, which it would copy."""
+    graph = model.graph
+    weights = [onnx.helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in graph.initializer]
+    inputs = [*graph.input, *weights]
+    skeleton = onnx.GraphProto(name=graph.name, node=graph.node, input=inputs, output=graph.output)
+    onnx.checker.check_model(
+        onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=skeleton)
+    )
+
+
 def _opset(model: onnx.ModelProto) -> int:
     return next(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
-def _fold(source: Path, target: Path) -> onnx.ModelProto:
-    """Returns the graph after ONNX Runtime's basic level; both files are removed."""
+def _fold(converted: Converted, folder: Path) -> onnx.ModelProto:
+    """Returns the graph after ONNX Runtime's basic level, which reads and writes files."""
+    source, target = folder / "converted.onnx", folder / "folded.onnx"
+    converted.model.ir_version = IR_VERSION
+    try:
+        with source.open("xb") as file:
+            write_model(converted, file)
+        _run_basic_level(source, target)
+        source.unlink()
+        return onnx.load(target)
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
+def _run_basic_level(source: Path, target: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
@@ -120,12 +136,12 @@ def _fold(source: Path, target: Path) -> onnx.ModelProto:
     options.add_session_config_entry("session.disable_prepacking", "1")
     try:
         onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], enable_fallback=0)
-        return onnx.load(target)
     except Exception as error:
         raise ExportError(
             f"ONNX Runtime {onnxruntime.__version__} could not load the converted graph or not write the folded one: "
-            f"{str(error).strip().splitlines()[0]}. Check that the disk has room for the model."
+            f"{_first_line(error)}. Check that the disk has room for twice the model."
         ) from error
-    finally:
-        source.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

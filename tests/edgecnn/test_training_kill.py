@@ -3,22 +3,24 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 
 import keras
 import numpy as np
 import pytest
 
 from edgecnn.errors import RunFolderError
-from edgecnn.training import RunFolder
+from edgecnn.training import RunFolder, TrainConfig, train
 
 pytestmark = pytest.mark.slow
 
-# Trains; ends itself by a signal at the given epoch and batch, or when a file of that name is about to be written.
+# Trains. Ends itself by a signal at the given epoch and batch, or when a file of that name is about to be written; a
+# number lets no file grow beyond so many bytes, as on a full disk.
 SCRIPT = """
-import json, os, signal, sys
+import json, os, resource, signal, sys
 from edgecnn.training import TrainConfig, train
 
-options, run_dir, resume, where, sent = json.loads(sys.argv[1])
+options, run_dir, where, sent = json.loads(sys.argv[1])
 
 class Killer:
     epochs = 0
@@ -33,27 +35,26 @@ def hook(event, arguments):
         os.kill(os.getpid(), sent)
 
 sys.addaudithook(hook)
-options["image_size"] = tuple(options["image_size"])
-train(TrainConfig(**options), run_dir, resume=resume, progress=Killer())
+if isinstance(where, int):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (where, where))
+train(TrainConfig(**{**options, "image_size": (8, 8)}), run_dir, progress=Killer())
 """
 
 
 @pytest.fixture
-def run(npz):
-    """Trains in a process of its own; gives its end."""
-    options = {
-        **{"model": "fashion_cnn", "data": str(npz), "epochs": 3, "batch_size": 9, "image_size": (8, 8)},
-        **{"width": 0.05, "validation": 0.25, "seed": 5},
-    }
+def config(npz):
+    return TrainConfig(
+        *("fashion_cnn", str(npz)), epochs=3, batch_size=9, image_size=(8, 8), width=0.05, validation=0.25, seed=5
+    )
 
-    def start(run_dir, *, resume=False, where=None, sent=signal.SIGKILL):
-        arguments = json.dumps([options, str(run_dir), resume, where, int(sent)])
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        return subprocess.run(
-            [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, env=environment, check=False
-        )
 
-    return start
+def train_apart(config, run_dir, where, sent=signal.SIGKILL):
+    """Trains in a process of its own, which does not come to its end; gives what it left."""
+    arguments = json.dumps([asdict(config), str(run_dir), where, int(sent)])
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, arguments], capture_output=True, text=True, env=environment, check=False
+    )
 
 
 def weights_of(run_dir):
@@ -62,23 +63,28 @@ def weights_of(run_dir):
 
 
 @pytest.mark.parametrize("where", [[1, 2], [3, 1], "model.keras"], ids=str)
-def test_train_resumes_to_the_same_weights_when_killed(run, tmp_path, where):
-    killed = run(tmp_path / "killed", where=where)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+def test_train_resumes_to_the_same_weights_when_killed(config, tmp_path, where):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    ended = train_apart(config, killed, where)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     with pytest.raises(RunFolderError, match="--resume"):
-        RunFolder.open(tmp_path / "killed")
-    resumed, whole = run(tmp_path / "killed", resume=True), run(tmp_path / "whole")
-    assert (resumed.returncode, whole.returncode) == (0, 0), resumed.stderr + whole.stderr
-    assert RunFolder.open(tmp_path / "killed").history == RunFolder.open(tmp_path / "whole").history
-    np.testing.assert_allclose(weights_of(tmp_path / "killed"), weights_of(tmp_path / "whole"), rtol=0, atol=1e-6)
-    assert sorted(entry.name for entry in (tmp_path / "killed").iterdir()) == sorted(
-        entry.name for entry in (tmp_path / "whole").iterdir()
-    )
+        RunFolder.open(killed)
+    assert train(config, killed, resume=True).history == train(config, whole).history
+    np.testing.assert_allclose(weights_of(killed), weights_of(whole), rtol=0, atol=1e-6)
+    assert {entry.name for entry in killed.iterdir()} == {entry.name for entry in whole.iterdir()}
 
 
-def test_train_leaves_a_resumable_folder_when_interrupted_by_a_signal(run, tmp_path):
-    stopped = run(tmp_path / "run", where=[2, 1], sent=signal.SIGINT)
-    assert "KeyboardInterrupt" in stopped.stderr
+def test_train_leaves_a_resumable_folder_when_interrupted_by_a_signal(config, tmp_path):
+    ended = train_apart(config, tmp_path / "run", [2, 1], signal.SIGINT)
+    assert "KeyboardInterrupt" in ended.stderr
     assert sorted(path.name for path in (tmp_path / "run" / "unfinished").iterdir()) == ["cache", "epoch-0001"]
-    assert run(tmp_path / "run", resume=True).returncode == 0
-    assert len(RunFolder.open(tmp_path / "run").history) == 3
+    assert train(config, tmp_path / "run", resume=True).epochs_trained == 2
+
+
+def test_train_names_the_file_when_the_disk_is_full(config, tmp_path):
+    ended = train_apart(config, tmp_path / "run", 8000)
+    last = ended.stderr.splitlines()[-1]
+    assert "WriteError: cannot write" in last
+    assert last.endswith("unfinished/epoch-0001/model.keras: File too large")
+    assert [path.name for path in (tmp_path / "run" / "unfinished").iterdir()] == ["cache"]
+    assert train(config, tmp_path / "run", resume=True).epochs_trained == 3

@@ -201,7 +201,7 @@ def mixed_directory(tmp_path, digits):
     (folder / "sub").mkdir()
     (folder / "sub" / "loop").symlink_to(folder)
     (folder / "sub" / "z.png").write_bytes(content)
-    return folder, [*sorted(os.fsdecode(name) for name in names), "sub/z.png"]
+    return folder, sorted([*(os.fsdecode(name) for name in names), "sub/z.png"])
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl"])

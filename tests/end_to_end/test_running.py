@@ -125,10 +125,11 @@ def test_run_keeps_finished_results_and_is_quiet_when_it_is_interrupted(start, s
     process = start("--format", format)
     first = [process.stdout.readline() for _ in range(5)]
     process.send_signal(signum)
-    stdout, stderr = process.communicate(timeout=30)
-    text = "".join(first) + stdout
+    text = "".join(first) + process.stdout.read()
+    stderr = process.stderr.read()
     entries = json.loads(text) if format == "json" else [json.loads(line) for line in text.splitlines()]
-    assert process.returncode == code
+    assert process.wait(timeout=30) == code
+    assert len(entries) >= 4
     assert all(entry["predictions"] for entry in entries)
     assert "Traceback" not in stderr
 

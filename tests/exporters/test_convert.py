@@ -1,4 +1,5 @@
 import importlib
+import io
 import sys
 
 import keras
@@ -9,25 +10,35 @@ import pytest
 from edgecnn_exporters.convert import convert, hash_weights
 from edgecnn_exporters.errors import ExportError, WeightsError
 from edgecnn_exporters.layers import marked_layer
+from edgecnn_exporters.writer import write_model
 from edgecnn_runtime.session import Session
 
 CONVERT = importlib.import_module("edgecnn_exporters.convert")
 
 
-def run(proto, pixels):
-    return Session(proto.SerializeToString(), device="cpu").run({"image": pixels})
+def run(converted, pixels):
+    file = io.BytesIO()
+    converted.model.ir_version = 8
+    write_model(converted, file)
+    return Session(file.getvalue(), device="cpu").run({"image": pixels})
 
 
 def test_convert_names_kernels_by_their_keras_variable(model):
-    proto = convert(model, output_names=["logits"])
+    converted = convert(model, output_names=["logits"])
     kernels = {v.path: v.numpy() for v in model.weights if len(v.shape) >= 2}
-    found = {t.name: onnx.numpy_helper.to_array(t) for t in proto.graph.initializer if t.name in kernels}
+    found = {weight.name: weight.read() for weight in converted.weights}
     assert found.keys() == kernels.keys()
     assert all(np.array_equal(found[name], kernels[name]) for name in kernels)
+    assert {weight.name: weight.size_bytes for weight in converted.weights} == {n: k.nbytes for n, k in kernels.items()}
+
+
+def test_convert_copies_no_kernel(model):
+    (kernel,) = (weight for weight in convert(model, output_names=["logits"]).weights if weight.name == "conv/kernel")
+    assert np.shares_memory(kernel.read(), kernel.read())
 
 
 def test_convert_leaves_the_image_as_the_only_input(model):
-    inputs = convert(model, output_names=["logits"]).graph.input
+    inputs = convert(model, output_names=["logits"]).model.graph.input
     assert [(i.name, i.type.tensor_type.elem_type) for i in inputs] == [("image", onnx.TensorProto.UINT8)]
 
 
@@ -41,10 +52,10 @@ def test_convert_keeps_the_order_of_several_outputs(make_pixels):
     image = keras.Input((12, 10, 1), dtype="uint8", name="image")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255, name="normalization")(image))
     model = keras.Model(image, [keras.layers.Dense(3, name="zebra")(x), keras.layers.Dense(2, name="ant")(x)])
-    proto = convert(model, output_names=["zebra", "ant"])
+    converted = convert(model, output_names=["zebra", "ant"])
     pixels = make_pixels(1)
     expected = model(pixels, training=False)
-    answers = run(proto, pixels)
+    answers = run(converted, pixels)
     assert {name: values.shape for name, values in answers.items()} == {"zebra": (1, 3), "ant": (1, 2)}
     np.testing.assert_allclose(answers["zebra"], expected[0], rtol=1e-5, atol=1e-6)
 
@@ -70,7 +81,7 @@ def test_convert_tells_apart_variables_of_one_path(make_model, make_pixels):
 
 
 def test_convert_marks_nodes_with_their_layer(model):
-    layers = {marked_layer(node.name) for node in convert(model, output_names=["logits"]).graph.node}
+    layers = {marked_layer(node.name) for node in convert(model, output_names=["logits"]).model.graph.node}
     assert {"normalization", "conv", "relu", "pool", "flatten", "logits"} <= layers
 
 
@@ -94,7 +105,7 @@ def test_convert_sends_prints_of_a_layer_to_stderr(make_model, capsys):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("variable", ["conv/kernel", "bn/moving_variance"])
-def test_convert_refuses_weights_that_are_not_finite(make_model, variable, bad):
+def test_convert_refuses_weights_that_are_not_finite(make_model, make_pixels, variable, bad):
     model = make_model()
     weight = next(v for v in model.weights if v.path == variable)
     values = weight.numpy()
@@ -103,7 +114,7 @@ def test_convert_refuses_weights_that_are_not_finite(make_model, variable, bad):
     with pytest.raises(
         WeightsError, match=f"weight '{variable}': expected finite numbers, received 1 of {values.size}"
     ):
-        convert(model, output_names=["logits"])
+        run(convert(model, output_names=["logits"]), make_pixels(1))
 
 
 def test_convert_refuses_another_number_of_outputs(model):

@@ -65,7 +65,7 @@ def test_export_leaves_the_file_and_its_report_and_nothing_else(exported, files_
 def test_export_reports_times_and_machine_beside_the_file(exported):
     report = json.loads(exported.report_path.read_text())
     assert (report["file"], report["passed"], report["machine"]["host"]) == ("model.onnx", True, platform.node())
-    assert list(report["seconds"]) == ["weights", "convert", "write", "load", "parity", "publish"]
+    assert list(report["seconds"]) == ["weights", "convert", "graph", "load", "parity", "publish"]
     assert report["evidence"]["payload_sha256"] == exported.evidence.payload_sha256
     assert {"cpu", "cpu_family"} <= report["machine"].keys()
 
@@ -81,11 +81,17 @@ def test_export_gives_the_same_bytes_again(model, exported, export_model, tmp_pa
     assert again.path.read_bytes() == exported.path.read_bytes()
 
 
+def test_export_gives_the_same_bytes_after_saving_and_loading(model, exported, export_model, tmp_path):
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert export_model(loaded, tmp_path / "m.onnx", seed=7).path.read_bytes() == exported.path.read_bytes()
+
+
 def test_export_tells_each_stage(model, export_model, tmp_path, caplog):
     stages = []
     with caplog.at_level(logging.INFO, logger="edgecnn_exporters"):
         export_model(model, tmp_path / "model.onnx", on_stage=stages.append)
-    assert stages == ["weights", "convert", "write", "load", "parity", "publish"]
+    assert stages == ["weights", "convert", "graph", "load", "parity", "publish"]
     assert [record.message.split(":")[0] for record in caplog.records] == stages
 
 
@@ -150,18 +156,19 @@ def assert_intact(earlier, files_in):
 
 def tamper(export_module, monkeypatch, name, change):
     """Alters one weight between conversion and verification."""
-    make_graph = export_module._make_graph
+    finish = export_module.finish
 
-    def tampered(*arguments):
-        graph = make_graph(*arguments)
-        proto = onnx.load_from_string(graph.payload)
+    def tampered(converted, target, **options):
+        graph = finish(converted, target, **options)
+        proto = onnx.load(target)
         weight = next(tensor for tensor in proto.graph.initializer if tensor.name == name)
         values = onnx.numpy_helper.to_array(weight).copy()
         change(values)
         weight.CopyFrom(onnx.numpy_helper.from_array(values, name))
-        return dataclasses.replace(graph, payload=proto.SerializeToString())
+        target.write_bytes(proto.SerializeToString())
+        return graph
 
-    monkeypatch.setattr(export_module, "_make_graph", tampered)
+    monkeypatch.setattr(export_module, "finish", tampered)
 
 
 def shift_one_bias(values):
@@ -250,7 +257,7 @@ def test_export_refuses_a_manifest_of_another_model(model, make_manifest, export
 
 def test_export_leaves_nothing_when_it_is_interrupted(model, export_model, earlier, assert_intact):
     class Interrupting:
-        def run(self, feeds):
+        def run(self, _):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -298,7 +305,7 @@ def test_export_refuses_a_directory_and_a_missing_folder(model, export_model, ea
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no read-only file system to be had")  # noqa: PTH112
 def test_export_names_the_file_on_a_read_only_file_system(model, export_model):
-    with pytest.raises(ExportError, match="^/proc/model.onnx: cannot be written"):
+    with pytest.raises(ExportError, match=r"^/proc/model\.onnx: cannot be written"):
         export_model(model, "/proc/model.onnx")
 
 

@@ -13,30 +13,36 @@ from edgecnn_exporters.canonical import canonicalise
 from edgecnn_exporters.convert import convert
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
 from edgecnn_exporters.graph import IR_VERSION, finish
+from edgecnn_exporters.writer import Converted
+from edgecnn_runtime.evidence import payload_sha256
 from edgecnn_runtime.session import Session
 
 
-def graph_of(model, folder, *, batch=1, opset=17):
-    return finish(
-        convert(model, output_names=["logits"], batch=batch, opset=opset),
-        input_names=["image"],
-        output_names=["logits"],
-        batch=batch,
-        scratch=folder,
-    )
+def finish_in(folder, converted, *, batch=1):
+    return finish(converted, folder / "g.onnx", input_names=["image"], output_names=["logits"], batch=batch)
 
 
-def nodes_of(graph):
-    return [(node.name, node.op_type) for node in onnx.load_from_string(graph.payload).graph.node]
+def proto_of(model, folder):
+    finish_in(folder, convert(model, output_names=["logits"]))
+    return onnx.load(folder / "g.onnx")
+
+
+def session_of(model, folder, *, batch=1, opset=17):
+    finish_in(folder, convert(model, output_names=["logits"], batch=batch, opset=opset), batch=batch)
+    return Session((folder / "g.onnx").read_bytes(), device="cpu")
+
+
+def nodes_of(proto):
+    return [(node.name, node.op_type) for node in proto.graph.node]
 
 
 @pytest.fixture(scope="module")
-def finished(model, tmp_path_factory):
-    return graph_of(model, tmp_path_factory.mktemp("scratch"))
+def proto(model, tmp_path_factory):
+    return proto_of(model, tmp_path_factory.mktemp("graph"))
 
 
-def test_finish_names_nodes_by_layer_and_operator(finished):
-    assert nodes_of(finished) == [
+def test_finish_names_nodes_by_layer_and_operator(proto):
+    assert nodes_of(proto) == [
         ("normalization/Cast", "Cast"),
         ("normalization/Mul", "Mul"),
         ("conv/Reshape", "Reshape"),
@@ -49,14 +55,13 @@ def test_finish_names_nodes_by_layer_and_operator(finished):
     ]
 
 
-def test_finish_names_weights_by_layer_and_role(finished):
-    names = [tensor.name for tensor in onnx.load_from_string(finished.payload).graph.initializer]
+def test_finish_names_weights_by_layer_and_role(proto):
+    names = [tensor.name for tensor in proto.graph.initializer]
     assert {"conv/kernel", "conv/bias", "logits/kernel", "logits/bias"} <= set(names)
     assert len(names) == len(set(names))
 
 
-def test_finish_writes_nothing_but_the_graph(finished):
-    proto = onnx.load_from_string(finished.payload)
+def test_finish_writes_nothing_but_the_graph(proto):
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 17)]
     assert (proto.ir_version, proto.producer_name) == (IR_VERSION, "edgecnn")
     assert not proto.graph.value_info
@@ -64,15 +69,16 @@ def test_finish_writes_nothing_but_the_graph(finished):
     assert not any(m.doc_string for m in (proto, proto.graph, *proto.graph.node, *proto.graph.initializer))
 
 
-def test_finish_tells_what_the_file_requires(finished):
-    requirements = finished.requirements
+def test_finish_tells_what_the_file_requires(model, tmp_path):
+    requirements = finish_in(tmp_path, convert(model, output_names=["logits"])).requirements
     assert (requirements.opset, requirements.ir_version, requirements.onnxruntime) == (17, 8, "1.12")
     assert requirements.operators == ("Cast", "Conv", "Gemm", "MaxPool", "Mul", "Relu", "Reshape", "Transpose")
 
 
-def test_finish_leaves_nothing_in_the_scratch_folder(model, tmp_path):
-    graph_of(model, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_finish_writes_one_file_and_tells_its_hash(model, tmp_path):
+    written = finish_in(tmp_path, convert(model, output_names=["logits"])).written
+    (path,) = tmp_path.iterdir()
+    assert (written.sha256, written.size_bytes) == (payload_sha256(path.read_bytes()), path.stat().st_size)
 
 
 def test_finish_tells_layers_apart_whose_names_look_counted(make_model, tmp_path):
@@ -85,7 +91,7 @@ def test_finish_tells_layers_apart_whose_names_look_counted(make_model, tmp_path
         inner,
         keras.layers.Conv2D(4, 1, name="conv_1", activation="relu"),
     )
-    convolutions = [name for name, operator in nodes_of(graph_of(model, tmp_path)) if operator == "Conv"]
+    convolutions = [name for name, operator in nodes_of(proto_of(model, tmp_path)) if operator == "Conv"]
     assert convolutions == ["conv/Conv", "block/conv/Conv", "block/conv/Conv_1", "conv_1/Conv"]
 
 
@@ -99,13 +105,13 @@ def test_finish_folds_batch_norm_behind_a_padded_convolution_and_pools_globally(
         keras.layers.BatchNormalization(name="bn2"),
         keras.layers.GlobalAveragePooling2D(name="gap"),
     )
-    operators = Counter(operator for _, operator in nodes_of(graph_of(model, tmp_path)))
+    operators = Counter(operator for _, operator in nodes_of(proto_of(model, tmp_path)))
     assert (operators["Conv"], operators["Mul"], operators["Add"], operators["GlobalAveragePool"]) == (2, 1, 0, 1)
 
 
 @pytest.mark.parametrize("images", [1, 3, 8])
 def test_finish_with_a_dynamic_batch_answers_any_number_of_images(model, make_pixels, tmp_path, images):
-    session = Session(graph_of(model, tmp_path, batch=None).payload, device="cpu")
+    session = session_of(model, tmp_path, batch=None)
     assert [tensor.shape[0] for tensor in (*session.inputs, *session.outputs)] == ["batch", "batch"]
     pixels = make_pixels(images)
     answer = session.run({"image": pixels})["logits"]
@@ -114,18 +120,18 @@ def test_finish_with_a_dynamic_batch_answers_any_number_of_images(model, make_pi
 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_finish_with_a_fixed_batch_has_no_shape_arithmetic(model, tmp_path, batch):
-    graph = graph_of(model, tmp_path, batch=batch)
-    shapes = [tensor.shape for tensor in Session(graph.payload, device="cpu").outputs]
-    assert shapes == [(batch, 3)]
+    graph = finish_in(tmp_path, convert(model, output_names=["logits"], batch=batch), batch=batch)
+    session = Session((tmp_path / "g.onnx").read_bytes(), device="cpu")
+    assert [tensor.shape for tensor in (*session.inputs, *session.outputs)] == [(batch, 12, 10, 1), (batch, 3)]
     assert not {"Shape", "Gather", "Slice", "Concat"} & set(graph.requirements.operators)
 
 
 @pytest.mark.parametrize("opset", [13, 15, 18])
 def test_finish_answers_alike_at_other_opsets(model, make_pixels, tmp_path, opset):
-    graph = graph_of(model, tmp_path, opset=opset)
-    assert graph.requirements.opset == opset
+    session = session_of(model, tmp_path, opset=opset)
+    assert onnx.load(tmp_path / "g.onnx").opset_import[0].version == opset
     pixels = make_pixels(1)
-    answer = Session(graph.payload, device="cpu").run({"image": pixels})["logits"]
+    answer = session.run({"image": pixels})["logits"]
     np.testing.assert_allclose(answer, model(pixels, training=False), rtol=1e-5, atol=1e-6)
 
 
@@ -153,7 +159,7 @@ def branch(x):
 def test_finish_refuses_what_onnx_lacks_and_control_flow(make_model, tmp_path, function, operator):
     model = make_model(Special(function, "special"))
     with pytest.raises(UnsupportedOpError, match=f"{operator} of layer 'special'.*Replace the layer"):
-        graph_of(model, tmp_path)
+        proto_of(model, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -219,5 +225,5 @@ def test_finish_says_what_onnx_runtime_said_when_it_refuses_the_graph(tmp_path):
     proto = small_graph()
     proto.graph.node[1].input[1] = "missing"
     with pytest.raises(ExportError, match="could not load the converted graph"):
-        finish(proto, input_names=["image"], output_names=["logits"], batch=1, scratch=tmp_path)
+        finish_in(tmp_path, Converted(proto))
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,98 @@
+"""Writes the tables of README.md from benchmarks/results/*.json and the catalogue.
+
+`uv run python benchmarks/tables.py` rewrites the blocks between their markers; with `--check` it changes nothing and
+exits with 1 where README.md differs.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgecnn.models.catalog import CATALOG
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> int:
+    """Rewrites or checks README.md."""
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    fresh = with_tables(text)
+    if "--check" in sys.argv[1:]:
+        return int(fresh != text)
+    path.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+def with_tables(text: str) -> str:
+    """Returns the README's text with every table made anew."""
+    for name, table in {"models": models_table(), "benchmarks": benchmark_tables()}.items():
+        block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
+        text = re.sub(rf"<!-- {name}: begin -->.*?<!-- {name}: end -->", lambda _, b=block: b, text, flags=re.DOTALL)
+    return text
+
+
+def models_table() -> str:
+    """Returns the catalogue."""
+    rows = (
+        (f"`{spec.name}`", f"{spec.image_size[0]}x{spec.image_size[1]} {spec.color}", f"{spec.parameters:,}",
+         spec.summary, spec.reference)
+        for spec in CATALOG.values()
+    )  # fmt: skip
+    return markdown(("name", "input", "parameters", "layers", "source"), rows)
+
+
+def benchmark_tables() -> str:
+    """Returns one table a result, each under the command that made it."""
+    makers = {"conversion": conversion_table, "latency": latency_table, "footprint": footprint_table}
+    parts = []
+    for name, maker in makers.items():
+        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        machine, versions = result["machine"], result["machine"]["versions"]
+        parts.append(
+            f"`{result['command']}`, {machine['usable_cpus']} CPUs ({machine['cpu']}), onnxruntime "
+            f"{versions['onnxruntime']}:\n\n{maker(result['rows'])}"
+        )
+    return "\n\n".join(parts)
+
+
+def conversion_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns seconds, memory and difference of each way."""
+    body = (
+        (row["model"], row["way"], f"{row['seconds']['median']:.1f}", f"{row['peak_mb']['median']:,.0f}",
+         f"{row['relative_difference']:.1e}", row["seconds"]["n"])
+        for row in rows
+    )  # fmt: skip
+    return markdown(("model", "way", "seconds", "peak MB", "difference from Keras, relative", "n"), body)
+
+
+def latency_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the overhead of `Predictor.predict`."""
+    body = (
+        (f"`{row['model']}`", row["source"], f"{row['run']['median']:.3f}", f"{row['predict']['median']:.3f}",
+         f"{row['decode']['median']:.3f}" if "decode" in row else "-", f"{row['overhead']['median']:.3f}",
+         "yes" if row["same_scores"] else "no", row["overhead"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "source", "session.run, ms", "predict, ms", "decoding the image, ms", "overhead, ms")
+    return markdown((*header, "same scores", "n"), body)
+
+
+def footprint_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what one answer costs from process start."""
+    body = ((row["what"], f"{row['here']:.3g}", f"{row['target']:.3g}", row["unit"], row["n"]) for row in rows)
+    return markdown(("what", "here", "target", "unit", "n"), body)
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Returns a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.errors import WriteError
+from edgecnn.evaluation import draw_confusion_matrix, score_answers
+from edgecnn.training.curves import draw_curves
+from edgecnn.training.history import EpochMetrics
+
+
+def random_evaluation(classes, labels=None):
+    true, answered = np.random.default_rng(0).integers(0, classes, (2, 200))
+    return score_answers(true, answered, num_classes=classes, labels=labels)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_draw_confusion_matrix_writes_a_png(tmp_path, classes):
+    draw_confusion_matrix(random_evaluation(classes), tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as image:
+        assert image.format == "PNG"
+        assert min(image.size) >= 400
+
+
+def test_draw_confusion_matrix_draws_what_differs(tmp_path):
+    true = np.array([0, 0, 1, 1])
+    for name, answered in (("right", true), ("wrong", 1 - true)):
+        draw_confusion_matrix(score_answers(true, answered, num_classes=2, labels=None), tmp_path / f"{name}.png")
+    assert (tmp_path / "right.png").read_bytes() != (tmp_path / "wrong.png").read_bytes()
+
+
+def test_draw_confusion_matrix_takes_labels_as_plain_text(tmp_path):
+    draw_confusion_matrix(random_evaluation(3, ("$x", "a_b$", "{\\frac}$")), tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").exists()
+
+
+def test_draw_confusion_matrix_names_the_file_when_it_cannot_be_written(tmp_path):
+    with pytest.raises(WriteError, match=r"cannot write \S*/missing/confusion\.png"):
+        draw_confusion_matrix(random_evaluation(2), tmp_path / "missing" / "confusion.png")
+
+
+@pytest.mark.parametrize("val_loss", [None, 0.5])
+def test_draw_curves_writes_a_png(tmp_path, val_loss):
+    draw_curves([EpochMetrics(epoch, 1 / epoch, 0.9, val_loss, val_loss) for epoch in (1, 2)], tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as image:
+        assert image.format == "PNG"

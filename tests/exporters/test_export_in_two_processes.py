@@ -1,0 +1,31 @@
+"""The same model exported twice, in two processes, is the same bytes."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from conftest import build, draw, export_to
+model = build(seed=5)
+batches = [(draw(count, seed=count), np.arange(count) % 3) for count in (7, 40, 64)]
+export_to(model, sys.argv[2], evaluation=batches, evaluation_fingerprint="f", seed=5)
+"""
+
+
+@pytest.mark.slow
+def test_export_gives_the_same_file_in_two_processes(tmp_path):
+    digests = set()
+    for hash_seed in ("1", "2"):
+        path = tmp_path / hash_seed / "model.onnx"
+        path.parent.mkdir()
+        command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(path)]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "PYTHONHASHSEED": hash_seed})
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
