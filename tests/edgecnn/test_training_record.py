@@ -60,6 +60,13 @@ def test_from_json_refuses_what_is_damaged(old, new):
         ({"validation": 0.1}, "expected validation None, received 0.1"),
         ({"schedule": "cosine"}, "expected schedule constant, received cosine"),
         ({"augment": ("flip",)}, r"expected augment \(\), received \('flip',\)"),
+        ({"balance": True}, "expected balance False, received True"),
+        ({"weights": "imagenet"}, "expected weights none, received imagenet"),
+        (
+            {"weights": "w.keras", "unfreeze_from": 9},
+            r"expected learning_rate 0\.001, received 0\.0001; weights none, .*; unfreeze_from None, received 9",
+        ),
+        ({"strategy": "mirrored"}, "expected strategy none, received mirrored"),
         ({"epochs": 2}, "expected epochs 3 or more, received 2"),
     ],
 )
