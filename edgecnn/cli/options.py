@@ -37,15 +37,6 @@ def read_batch(text: str) -> int | None:
     return int(text)
 
 
-def read_names(text: str) -> tuple[str, ...]:
-    """Reads names with commas between them.
-
-    >>> read_names("shift, flip")
-    ('shift', 'flip')
-    """
-    return tuple(name.strip() for name in text.split(","))
-
-
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
 DataOption = Annotated[
     str,

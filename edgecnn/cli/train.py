@@ -1,12 +1,12 @@
 """`edgecnn train`: train a documented model into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from edgecnn.augmentations import AUGMENTATIONS
-from edgecnn.cli.options import DataOption, ImageSize, Width, read_names
+from edgecnn.cli import training_options as options
+from edgecnn.cli.options import DataOption, ImageSize, Width
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import get_spec
@@ -16,41 +16,23 @@ def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model of 'edgecnn models'.")],
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN_DIR", help="Run folder to make.")],
-    epochs: Annotated[int, typer.Option(metavar="N", help="How often the train part is seen.")] = 10,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Images a step.")] = 64,
-    learning_rate: Annotated[float | None, typer.Option(metavar="F", help="[default: the optimizer's]")] = None,
-    optimizer: Annotated[Literal["sgd", "rmsprop", "adam"], typer.Option(help="sgd has momentum 0.9.")] = "adam",
-    schedule: Annotated[
-        Literal["constant", "exponential", "cosine", "plateau"],
-        typer.Option(help="How the rate goes over the epochs; plateau watches --validation."),
-    ] = "constant",
-    augment: Annotated[
-        Any,  # a tuple of names; typer would ask for many options
-        typer.Option(parser=read_names, metavar="NAMES", help=f"Of {', '.join(AUGMENTATIONS)}; with commas."),
-    ] = (),
-    balance: Annotated[
-        bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")
-    ] = False,
-    weights: Annotated[
-        str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE is a .weights.h5 or .keras.")
-    ] = "none",
-    freeze: Annotated[Literal["backbone"] | None, typer.Option(help="Train the head alone, on --weights.")] = None,
-    unfreeze_from: Annotated[
-        int | None, typer.Option(metavar="N", help="Train from layer N of the backbone on, at a tenth of the rate.")
-    ] = None,
-    strategy: Annotated[
-        Literal["none", "mirrored"], typer.Option(help="mirrored trains on every GPU, or on the CPU.")
-    ] = "none",
-    classes: Annotated[int | None, typer.Option(metavar="N", help="Must be the data's. [default: the data's]")] = None,
+    epochs: options.Epochs = 10,
+    batch_size: options.BatchSize = 64,
+    learning_rate: options.LearningRate = None,
+    optimizer: options.Optimizer = "adam",
+    schedule: options.Schedule = "constant",
+    augment: options.Augment = None,
+    balance: options.Balance = False,
+    weights: options.Weights = "none",
+    freeze: options.Freeze = None,
+    unfreeze_from: options.UnfreezeFrom = None,
+    strategy: options.Strategy = "none",
+    classes: options.Classes = None,
     image_size: ImageSize = None,
     width: Width = None,
-    validation: Annotated[
-        float | None, typer.Option(metavar="F", help="Hold this part of the train part out, score it each epoch.")
-    ] = None,
-    early_stopping: Annotated[
-        int | None, typer.Option(metavar="N", help="End after N epochs without a better validation loss.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of weights, order, dropout and the held-out part.")] = 0,
+    validation: options.Validation = None,
+    early_stopping: options.EarlyStopping = None,
+    seed: options.Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in RUN_DIR.")] = False,
 ) -> None:
@@ -69,7 +51,7 @@ def train(
             optimizer=optimizer,
             learning_rate=learning_rate,
             schedule=schedule,
-            augment=augment,
+            augment=augment or (),
             balance=balance,
             weights=weights,
             freeze=freeze,
