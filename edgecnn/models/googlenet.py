@@ -19,7 +19,7 @@ from edgecnn.models.layers import (
     squeeze_excite,
 )
 
-# The paper's table 1.
+# The paper's table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 _MODULES = {
     "3a": InceptionBranches(64, 96, 128, 16, 32, 32),
     "3b": InceptionBranches(128, 128, 192, 32, 96, 64),
@@ -55,7 +55,14 @@ def googlenet(*, image_size: tuple[int, int], channels: int, num_classes: int, w
     Reference:
         Szegedy et al. 2014, "Going Deeper with Convolutions", table 1.
     """
-    return _googlenet(image_size, channels, num_classes, width, squeeze_ratio=None, name="googlenet")
+    return _googlenet(
+        image_size=image_size,
+        channels=channels,
+        num_classes=num_classes,
+        width=width,
+        squeeze_ratio=None,
+        name="googlenet",
+    )
 
 
 def se_googlenet(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -77,7 +84,14 @@ def se_googlenet(*, image_size: tuple[int, int], channels: int, num_classes: int
     Reference:
         Hu et al. 2017, "Squeeze-and-Excitation Networks", figure 2 and section 3.3.
     """
-    return _googlenet(image_size, channels, num_classes, width, squeeze_ratio=16, name="se_googlenet")
+    return _googlenet(
+        image_size=image_size,
+        channels=channels,
+        num_classes=num_classes,
+        width=width,
+        squeeze_ratio=16,
+        name="se_googlenet",
+    )
 
 
 def auxiliary_logits(model: keras.Model) -> dict[str, keras.KerasTensor]:
@@ -97,13 +111,13 @@ def auxiliary_logits(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """
     num_classes = model.output.shape[-1]
     return {
-        f"auxiliary_{module}": _auxiliary(_module_output(model, module), num_classes, f"auxiliary_{module}")
+        f"auxiliary_{module}": _auxiliary(_module_output(model, module), num_classes, name=f"auxiliary_{module}")
         for module in _AUXILIARY_MODULES
     }
 
 
 def _googlenet(
-    image_size: tuple[int, int], channels: int, num_classes: int, width: float, *, squeeze_ratio: int | None, name: str
+    *, image_size: tuple[int, int], channels: int, num_classes: int, width: float, squeeze_ratio: int | None, name: str
 ) -> keras.Model:
     pool = partial(layers.MaxPooling2D, 3, strides=2, padding="same")
     image = image_input(image_size, channels)
@@ -132,7 +146,7 @@ def _module_output(model: keras.Model, module: str) -> keras.KerasTensor:
     return model.get_layer(last).output
 
 
-def _auxiliary(x: keras.KerasTensor, num_classes: int, name: str) -> keras.KerasTensor:
+def _auxiliary(x: keras.KerasTensor, num_classes: int, *, name: str) -> keras.KerasTensor:
     window = tuple(min(5, size) for size in x.shape[1:3])
     x = layers.AveragePooling2D(window, strides=3, name=f"{name}_pool")(x)
     x = _convolution(128, 1, name=f"{name}_conv")(x)

@@ -45,7 +45,7 @@ def resnet34(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
         for unit in range(1, units + 1):
             stride = 2 if unit == 1 and stage > 2 else 1
             x = residual_unit(x, scaled_units(filters, width), stride=stride, name=f"conv{stage}_block{unit}")
-    return _classifier(image, x, num_classes, "resnet34")
+    return _classifier(image, x, num_classes=num_classes, name="resnet34")
 
 
 def resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -71,7 +71,7 @@ def resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
     image = image_input(image_size, channels)
     normalized = BGRMeans(name="normalization")(image)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=normalized)
-    return _classifier(image, backbone.output, num_classes, "resnet50")
+    return _classifier(image, backbone.output, num_classes=num_classes, name="resnet50")
 
 
 def se_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -93,7 +93,14 @@ def se_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int,
     Reference:
         Hu et al. 2017, "Squeeze-and-Excitation Networks", table 1.
     """
-    return _bottleneck_resnet(image_size, channels, num_classes, width, squeeze_ratio=16, name="se_resnet50")
+    return _bottleneck_resnet(
+        image_size=image_size,
+        channels=channels,
+        num_classes=num_classes,
+        width=width,
+        squeeze_ratio=16,
+        name="se_resnet50",
+    )
 
 
 def plain_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -113,11 +120,18 @@ def plain_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: i
     Reference:
         He et al. 2015, "Deep Residual Learning for Image Recognition", table 1.
     """
-    return _bottleneck_resnet(image_size, channels, num_classes, width, squeeze_ratio=None, name="plain_resnet50")
+    return _bottleneck_resnet(
+        image_size=image_size,
+        channels=channels,
+        num_classes=num_classes,
+        width=width,
+        squeeze_ratio=None,
+        name="plain_resnet50",
+    )
 
 
 def _bottleneck_resnet(
-    image_size: tuple[int, int], channels: int, num_classes: int, width: float, *, squeeze_ratio: int | None, name: str
+    *, image_size: tuple[int, int], channels: int, num_classes: int, width: float, squeeze_ratio: int | None, name: str
 ) -> keras.Model:
     image = image_input(image_size, channels)
     x = _stem(scaled_to_one(image), width)
@@ -130,7 +144,7 @@ def _bottleneck_resnet(
                 squeeze_ratio=squeeze_ratio,
                 name=f"conv{stage}_block{unit}",
             )
-    return _classifier(image, x, num_classes, name)
+    return _classifier(image, x, num_classes=num_classes, name=name)
 
 
 def _stem(x: keras.KerasTensor, width: float) -> keras.KerasTensor:
@@ -148,6 +162,6 @@ def _stem(x: keras.KerasTensor, width: float) -> keras.KerasTensor:
     return layers.MaxPooling2D(3, strides=2, padding="same", name="pool1_pool")(x)
 
 
-def _classifier(image: keras.KerasTensor, x: keras.KerasTensor, num_classes: int, name: str) -> keras.Model:
+def _classifier(image: keras.KerasTensor, x: keras.KerasTensor, *, num_classes: int, name: str) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     return keras.Model(image, layers.Dense(num_classes, name="logits")(x), name=name)

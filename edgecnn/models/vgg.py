@@ -33,7 +33,7 @@ def vgg16(*, image_size: tuple[int, int], channels: int, num_classes: int, width
         Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition", table 1.
     """
     del width  # the catalogue row allows 1.0 only
-    return _vgg(keras.applications.VGG16, image_size, channels, num_classes)
+    return _vgg(keras.applications.VGG16, image_size, channels=channels, num_classes=num_classes)
 
 
 def vgg19(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -55,11 +55,11 @@ def vgg19(*, image_size: tuple[int, int], channels: int, num_classes: int, width
         Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition", table 1.
     """
     del width  # the catalogue row allows 1.0 only
-    return _vgg(keras.applications.VGG19, image_size, channels, num_classes)
+    return _vgg(keras.applications.VGG19, image_size, channels=channels, num_classes=num_classes)
 
 
 def _vgg(
-    application: Callable[..., keras.Model], image_size: tuple[int, int], channels: int, num_classes: int
+    application: Callable[..., keras.Model], image_size: tuple[int, int], *, channels: int, num_classes: int
 ) -> keras.Model:
     image = image_input(image_size, channels)
     backbone = application(include_top=False, weights=None, input_tensor=BGRMeans(name="normalization")(image))

@@ -58,7 +58,7 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
     if str(source) == "none":
         return LoadedWeights("none", layers=0)
     with _opened(model, spec, source) as (shapes, read):
-        left_out = _left_out(model, spec, shapes, source)
+        left_out = _left_out(model, spec, received=shapes, source=source)
         labels = imagenet_labels() if str(source) == "imagenet" and not left_out else None
         taken = [layer for layer in model.layers if layer.weights and layer.name not in left_out]
         values = [read(layer.name) for layer in taken]  # all of them, before the first is assigned
@@ -142,7 +142,7 @@ def _by_own_name(spec: ModelSpec, names: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _left_out(
-    model: keras.Model, spec: ModelSpec, received: Mapping[str, _Shapes], source: str | Path
+    model: keras.Model, spec: ModelSpec, *, received: Mapping[str, _Shapes], source: str | Path
 ) -> tuple[str, ...]:
     """Returns the head's layers if only the head differs, else raises for the first layer that does."""
     expected = {layer.name: _shapes(layer) for layer in model.layers if layer.weights}

@@ -10,7 +10,7 @@ VERTICAL, HORIZONTAL = 0, 1
 
 @pytest.fixture
 def convolution() -> keras.layers.Conv2D:
-    """Two 7x7 filters, "same" padding, no bias: ones in the middle column of the first, the middle row of the second."""
+    """Two 7x7 filters, "same" padding, no bias: ones in the middle column of one, in the middle row of the other."""
     filters = np.zeros((SIDE, SIDE, 1, 2))
     filters[:, SIDE // 2, 0, VERTICAL] = 1
     filters[SIDE // 2, :, 0, HORIZONTAL] = 1

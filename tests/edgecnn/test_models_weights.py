@@ -74,7 +74,9 @@ def test_load_weights_gives_a_transfer_model_its_backbone(tmp_path: Path) -> Non
 
 def test_load_weights_names_the_first_layer_that_differs(tmp_path: Path) -> None:
     path = saved(narrow(width=0.1), tmp_path / "wide.weights.h5")
-    message = r"wide.*layer 'conv1': expected shapes \(11, 11, 3, 5\), \(5,\), received shapes \(11, 11, 3, 10\), \(10,\)"
+    message = (
+        r"wide.*layer 'conv1': expected shapes \(11, 11, 3, 5\), \(5,\), received shapes \(11, 11, 3, 10\), \(10,\)"
+    )
     assert_refused(narrow(), path, message)
 
 
@@ -179,7 +181,7 @@ def test_load_weights_says_what_to_do_without_a_network(capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("no_network")
 def test_imagenet_labels_say_what_to_do_without_a_network() -> None:
-    with pytest.raises(PretrainedWeightsError, match=r"the names of ImageNet's classes.*Copy imagenet_class_index.json"):
+    with pytest.raises(PretrainedWeightsError, match=r"ImageNet's classes.*Copy imagenet_class_index\.json"):
         imagenet_labels()
 
 
@@ -202,6 +204,7 @@ def test_imagenet_labels_are_those_of_keras_told_apart_where_two_are_equal() -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("class_index")
 @pytest.mark.parametrize(
     ("name", "preprocess"),
     [
@@ -210,7 +213,7 @@ def test_imagenet_labels_are_those_of_keras_told_apart_where_two_are_equal() -> 
     ],
 )
 def test_load_weights_of_keras_answer_as_keras_does(
-    name: str, preprocess: object, class_index: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, preprocess: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Seeded weights stand in for the download; by the file and by the download alike."""
     spec = CATALOG[name]
