@@ -64,8 +64,10 @@ def run_apart(way: str, model: str) -> dict[str, float]:
     """Returns what a fresh process measures."""
     command = [sys.executable, __file__, "--measure", way, model]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
-    result: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
+    run = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if run.returncode:
+        sys.exit(f"{way}, {model}: ended with {run.returncode}\n{run.stderr}")
+    result: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
     return result
 
 

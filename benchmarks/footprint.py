@@ -4,30 +4,32 @@
 
 Measured in an environment that is made from the built wheels `edgecnn` and `edgecnn-runtime[cpu]` alone. Without
 --model, `mnist_convnet` is trained on scikit-learn's digits first, and a test digit is answered. The commands run in
-turn, so that a busy moment hits all of them; times are wall clock of the whole process, the median counts. Writes
-benchmarks/results/footprint.json; fails where the answer is wrong, not where a time is missed.
+turn, so that a busy moment hits all of them; times are wall clock of the whole process, the median counts; memory is
+the largest of all. Writes benchmarks/results/footprint.json; fails where an answer is wrong or --help loads something
+heavy, not where a time is missed.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from slim_environment import REPOSITORY, build_slim_environment
+from PIL import Image
+from record import summary, write_result
+from slim_environment import build_slim_environment
 
-from edgecnn.machine import describe_machine
+from edgecnn.data import load_dataset
 
-RESULTS = REPOSITORY / "benchmarks" / "results" / "footprint.json"
-TARGETS = {"run_s": 0.6, "run_peak_bytes": 120e6, "help_s": 0.3, "import_over_onnxruntime_s": 0.06}
 HEAVY = {"numpy", "PIL", "onnxruntime", "tensorflow", "keras"}
+# Runs a command from a process that is smaller than it: a child's peak is never below that of the process it came from.
 _METER = """
 import json, os, subprocess, sys, time
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 start = time.perf_counter()
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 stdout = process.stdout.read().decode()
@@ -68,12 +70,17 @@ def main() -> int:
         commands = {
             "run": [edgecnn, "run", str(model), str(image), "--top-k", "1", "--format", "json"],
             "help": [edgecnn, "--help"],
-            "import_onnxruntime": [str(python), "-c", "import onnxruntime"],
-            "import_edgecnn_runtime": [str(python), "-c", "import edgecnn_runtime"],
+            "onnxruntime": [str(python), "-c", "import onnxruntime"],
+            "edgecnn_runtime": [str(python), "-c", "import edgecnn_runtime"],
         }
         costs = _measure(commands, arguments.rounds)
-        loaded = set(json.loads(_spend([str(python), "-c", _HELP_MODULES]).stdout))
-    return _report(costs, loaded, label, arguments.rounds)
+        loaded = HEAVY & set(json.loads(_spend([str(python), "-c", _HELP_MODULES]).stdout))
+    rows = _rows(costs, label, loaded)
+    for row in rows:
+        verdict = "" if row["met"] else "  missed"
+        print(f"{row['what']:<52}{row['here']:>8.3g} {row['unit']:<8} target {row['target']:>5.3g}{verdict}")
+    print(f"written: {write_result('footprint', rows)}")
+    return 0 if all(row["met"] for row in rows if row["unit"] in ("answers", "modules")) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -90,17 +97,13 @@ def _arguments() -> argparse.Namespace:
 
 def _train_digits(folder: Path) -> tuple[Path, Path, str]:
     """Returns a model file, a test digit as PNG, and the digit's name."""
-    from PIL import Image  # these three only where a model is trained
-
-    from edgecnn.data.load import load_dataset
-
     run, model, image = folder / "run", folder / "digits.onnx", folder / "digit.png"
-    train = ["train", "mnist_convnet", "--data", "digits", "--epochs", "8", "--seed", "1", "-o", str(run)]
+    train = ["train", "mnist_convnet", "--data", "digits", "--epochs", "10", "--seed", "1", "-o", str(run)]
     for command in (train, ["export", str(run), "-o", str(model), "--data", "digits"]):
         subprocess.run([str(Path(sys.executable).with_name("edgecnn")), *command], check=True)
     dataset = load_dataset("digits")
-    pixels, class_id = dataset.test[0]
-    Image.fromarray(pixels.squeeze()).resize((28, 28), Image.Resampling.BILINEAR).save(image)
+    pixels, class_id = dataset.test[1]
+    Image.fromarray(pixels.squeeze()).save(image)
     return model, image, dataset.labels[class_id]
 
 
@@ -115,57 +118,29 @@ def _measure(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, li
 
 
 def _spend(command: Sequence[str]) -> Cost:
-    """Runs a command from a process that is smaller than it, since a child's peak is never below its parent's."""
-    meter = subprocess.run(
-        [sys.executable, "-S", "-c", _METER, *command],
-        env={**os.environ, "ORT_DISABLE_TELEMETRY": "1"},
-        check=True,
-        capture_output=True,
-    )
+    meter = subprocess.run([sys.executable, "-S", "-c", _METER, *command], check=True, capture_output=True)
     return Cost(**json.loads(meter.stdout))
 
 
-def _report(costs: Mapping[str, Sequence[Cost]], loaded: set[str], label: str, rounds: int) -> int:
-    seconds = {name: sorted(cost.seconds for cost in spent) for name, spent in costs.items()}
-    answers = [json.loads(cost.stdout)[0] for cost in costs["run"]]
-    correct = sum(answer["predictions"][0]["name"] == label for answer in answers)
-    over = [
-        ours.seconds - theirs.seconds
-        for ours, theirs in zip(costs["import_edgecnn_runtime"], costs["import_onnxruntime"], strict=True)
+def _rows(costs: Mapping[str, Sequence[Cost]], label: str, loaded: set[str]) -> list[dict[str, Any]]:
+    seconds = {name: [cost.seconds for cost in spent] for name, spent in costs.items()}
+    over = [ours - theirs for ours, theirs in zip(seconds["edgecnn_runtime"], seconds["onnxruntime"], strict=True)]
+    answers = [json.loads(cost.stdout)[0]["predictions"][0]["name"] for cost in costs["run"]]
+    peaks = [cost.peak_bytes / 1e6 for cost in costs["run"]]
+    return [
+        _row("`edgecnn run`, process start to answer", summary(seconds["run"]), 0.6, "s"),
+        _row("`edgecnn run`, peak memory, largest", summary(peaks) | {"median": max(peaks)}, 120, "MB"),
+        _row("`edgecnn --help`", summary(seconds["help"]), 0.3, "s"),
+        _row("`import edgecnn_runtime` over `import onnxruntime`", summary([1000 * s for s in over]), 60, "ms"),
+        _row("wrong answers", {"median": sum(answer != label for answer in answers), "n": len(answers)}, 0, "answers"),
+        _row("of numpy, Pillow, onnxruntime, Keras in `--help`", {"median": len(loaded), "n": 1}, 0, "modules"),
     ]
-    measured = {
-        "run_s": median(seconds["run"]),
-        "run_peak_bytes": max(cost.peak_bytes for cost in costs["run"]),
-        "help_s": median(seconds["help"]),
-        "import_over_onnxruntime_s": median(over),
-    }
-    report = {
-        "measured": measured,
-        "targets": TARGETS,
-        "rounds": rounds,
-        "seconds": {
-            name: {"min": times[0], "median": median(times), "max": times[-1]} for name, times in seconds.items()
-        },
-        "answers_correct": correct,
-        "answers": rounds,
-        "heavy_modules_of_help": sorted(HEAVY & loaded),
-        "machine": asdict(describe_machine()),
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(
-        f"answers: {correct} of {rounds} correct; --help loads of {sorted(HEAVY)}: {sorted(HEAVY & loaded) or 'none'}"
-    )
-    print(f"{'measured, median of ' + str(rounds):<44}{'here':>10}{'target':>10}")
-    for name, unit, factor in (
-        ("run_s", "s, run: process start to answer", 1),
-        ("run_peak_bytes", "MB, run: peak resident memory (largest)", 1e-6),
-        ("help_s", "s, --help", 1),
-        ("import_over_onnxruntime_s", "ms, import edgecnn_runtime over onnxruntime", 1e3),
-    ):
-        missed = "" if measured[name] <= TARGETS[name] else "  missed"
-        print(f"{unit:<44}{measured[name] * factor:>10.3g}{TARGETS[name] * factor:>10.3g}{missed}")
-    return 0 if correct == rounds and not HEAVY & loaded else 1
+
+
+def _row(what: str, measured: Mapping[str, float], target: float, unit: str) -> dict[str, Any]:
+    spread = {name: value for name, value in measured.items() if name != "median"}
+    here = measured["median"]
+    return {"what": what, "here": here, "target": target, "unit": unit, "met": here <= target, **spread}
 
 
 if __name__ == "__main__":

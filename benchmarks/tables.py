@@ -63,8 +63,8 @@ def benchmark_tables() -> str:
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:
     """Returns seconds, memory and difference of each way."""
     body = (
-        (row["model"], row["way"], f"{row['seconds']['median']:.1f}", f"{row['peak_mb']['median']:,.0f}",
-         f"{row['relative_difference']:.1e}", row["seconds"]["n"])
+        (row["model"], row["way"], f"{row['seconds']:.1f}", f"{row['peak_mb']:,.0f}",
+         f"{row['relative_difference']:.1e}", row["n"])
         for row in rows
     )  # fmt: skip
     return markdown(("model", "way", "seconds", "peak MB", "difference from Keras, relative", "n"), body)

@@ -139,14 +139,11 @@ def _strip(model: onnx.ModelProto) -> None:
     for node in graph.node:
         node.domain = ""
         node.attribute.sort(key=lambda attribute: attribute.name)
-    for name in ("value_info", "quantization_annotation", "sparse_initializer"):
-        graph.ClearField(name)
+    graph.ClearField("value_info")
     for index in reversed(range(len(model.opset_import))):
         if model.opset_import[index].domain not in ("", "ai.onnx"):
             del model.opset_import[index]
-    for name in ("functions", "training_info", "model_version", "domain", "producer_version", "configuration"):
-        if name in model.DESCRIPTOR.fields_by_name:
-            model.ClearField(name)
+    model.ClearField("producer_version")
     model.producer_name = graph.name = _PRODUCER
 
 

@@ -61,6 +61,7 @@ def convert(
     graph: onnx.ModelProto
     with _quiet() as messages:
         try:
+            captured = _captured(function.get_concrete_function(*signature))
             graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset)
         except Exception as error:
             raise ExportError(
@@ -68,7 +69,8 @@ def convert(
                 "model runs inside tf.function with a fixed image size."
             ) from error
     _mark_layers(graph, _layer_names(model))
-    return Converted(graph, _take_arguments(graph, arguments))
+    given = {f"{_ARGUMENT}{number}": _weight(*item) for number, item in enumerate(arguments.items())}
+    return Converted(graph, _take_weights(graph, given | captured))
 
 
 def hash_weights(model: keras.Model) -> str:
@@ -81,7 +83,7 @@ def hash_weights(model: keras.Model) -> str:
     """
     digest = hashlib.sha256()
     for variable in model.weights:
-        values = _values(variable)
+        values = _values(variable, variable.path)
         digest.update(f"{variable.path}\0{values.dtype.str}\0{values.shape}\0".encode())
         digest.update(values.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
@@ -113,7 +115,7 @@ def _weight_specs(weights: Mapping[str, keras.Variable]) -> list[tf.TensorSpec]:
 def _function(model: keras.Model, arguments: Sequence[keras.Variable], output_names: Sequence[str]) -> Any:
     """Returns a tf.function from (images, arguments) to the outputs by name; other variables are constants in it."""
     given = {id(variable) for variable in arguments}
-    constants = {id(variable): _values(variable) for variable in model.variables if id(variable) not in given}
+    constants = {id(v): _values(v, v.path) for v in model.variables if id(v) not in given}
 
     def call(images: list[tf.Tensor], weights: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         values = constants | {id(variable): weight for variable, weight in zip(arguments, weights, strict=True)}
@@ -128,22 +130,38 @@ def _function(model: keras.Model, arguments: Sequence[keras.Variable], output_na
     return tf.function(call)
 
 
-def _take_arguments(graph: onnx.ModelProto, arguments: Mapping[str, keras.Variable]) -> tuple[Weight, ...]:
-    """Takes the arguments out of the graph's inputs and returns those that it reads, as its weights."""
-    paths = {f"{_ARGUMENT}{number}": path for number, path in enumerate(arguments)}
+def _captured(function: Any) -> dict[str, Weight]:
+    """Returns the tensors that layers hold without a variable, by the graph inputs that tf2onnx makes of them."""
+    tensors = function.captured_inputs
+    inputs = function.inputs[len(function.inputs) - len(tensors) :]
+    return {
+        inner.name: _weight(inner.name, tensor)
+        for inner, tensor in zip(inputs, tensors, strict=True)
+        if tensor.dtype != tf.resource
+    }
+
+
+def _take_weights(graph: onnx.ModelProto, given: Mapping[str, Weight]) -> tuple[Weight, ...]:
+    """Takes the weights out of the graph's inputs and returns those that it reads, under their own names.
+
+    Args:
+        graph: is changed.
+        given: by the name of the input.
+    """
     read = {name for node in graph.graph.node for name in node.input}
     for node in graph.graph.node:
         for index, name in enumerate(node.input):
-            node.input[index] = paths.get(name, name)
-    images = [tensor for tensor in graph.graph.input if tensor.name not in paths]
+            node.input[index] = given[name].name if name in given else name
+    images = [tensor for tensor in graph.graph.input if tensor.name not in given]
     del graph.graph.input[:]
     graph.graph.input.extend(images)
-    return tuple(_weight(path, arguments[path]) for argument, path in paths.items() if argument in read)
+    return tuple(weight for name, weight in given.items() if name in read)
 
 
-def _weight(name: str, variable: keras.Variable) -> Weight:
+def _weight(name: str, variable: Any) -> Weight:
+    """Returns a Keras variable or a tensor as a weight."""
     dtype = np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
-    return Weight(name, tuple(variable.shape), dtype, functools.partial(_values, variable))
+    return Weight(name, tuple(variable.shape), dtype, functools.partial(_values, variable, name))
 
 
 def _mark_layers(graph: onnx.ModelProto, names: LayerNames) -> None:
@@ -157,14 +175,15 @@ def _layer_names(model: keras.Model) -> LayerNames:
     )
 
 
-def _values(variable: keras.Variable) -> npt.NDArray[Any]:
-    """Returns a variable's values, where TensorFlow holds them, once they are found finite."""
-    values = np.asarray(tf.convert_to_tensor(variable.value), order="C")
+def _values(variable: Any, name: str) -> npt.NDArray[Any]:
+    """Returns the values of a Keras variable or a tensor, where TensorFlow holds them, once they are found finite."""
+    tensor = tf.convert_to_tensor(variable.value if isinstance(variable, keras.Variable) else variable)
+    values = np.asarray(tensor, order="C")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         count = np.count_nonzero(~np.isfinite(values))
         raise WeightsError(
-            f"weight {variable.path!r}: expected finite numbers, received {count} of {values.size} NaN or infinite. "
-            "Train again, with a lower learning rate."
+            f"weight {name!r}: expected finite numbers, received {count} of {values.size} NaN or infinite. Train "
+            "again, with a lower learning rate."
         )
     return values
 

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all: made in a temporary folder beside their place, flushed, then renamed."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def publish(temporary: Path, target: Path) -> None:
     """Flushes a temporary file to the disk and gives it its name."""
     _flush(temporary)
     temporary.replace(target)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
+    with contextlib.suppress(OSError):  # Windows and some network file systems cannot flush a folder
         _flush(target.parent)
 
 

@@ -34,12 +34,13 @@ class Accuracy:
     name = "accuracy"
 
     def __init__(self) -> None:
-        self._right = self._images = 0
+        self._right, self._images = 0, 0
 
     def update(self, results: Sequence[Result], class_ids: ClassIds) -> None:
         """Adds a batch: N results and their true classes, (N,)."""
         self._images += len(results)
-        self._right += sum(result.class_id == class_id for result, class_id in zip(results, class_ids, strict=True))
+        best = np.array([result.class_id for result in results])
+        self._right += int(np.count_nonzero(best == class_ids))
 
     def value(self) -> float:
         """Returns the accuracy so far, 0 to 1."""

@@ -187,7 +187,7 @@ class _Comparison:
         if self._metrics is None:
             return None
         source, file = self._metrics
-        return MetricParity(source.name, self.decoded.images, source.value(), file.value())
+        return MetricParity(source.name, self.decoded.images, float(source.value()), float(file.value()))
 
     def _check_shapes(self, expected: _Outputs, received: _Outputs) -> None:
         shapes = [{o.output: outputs[o.output].shape for o in self._outputs} for outputs in (expected, received)]

@@ -32,6 +32,17 @@ def test_convert_names_kernels_by_their_keras_variable(model):
     assert {weight.name: weight.size_bytes for weight in converted.weights} == {n: k.nbytes for n, k in kernels.items()}
 
 
+@pytest.mark.parametrize("batch", [1, None])
+def test_convert_takes_what_a_layer_holds_without_a_variable(make_model, make_pixels, batch):
+    model = make_model(
+        keras.layers.Normalization(mean=[0.2, 0.3, 0.4], variance=[0.1, 0.2, 0.3], name="standardise"), channels=3
+    )
+    pixels = make_pixels(1, channels=3)
+    converted = convert(model, output_names=["logits"], batch=batch)
+    assert [tensor.name for tensor in converted.model.graph.input] == ["image"]
+    np.testing.assert_allclose(run(converted, pixels)["logits"], model(pixels, training=False), rtol=1e-5, atol=1e-6)
+
+
 def test_convert_copies_no_kernel(model):
     (kernel,) = (weight for weight in convert(model, output_names=["logits"]).weights if weight.name == "conv/kernel")
     assert np.shares_memory(kernel.read(), kernel.read())

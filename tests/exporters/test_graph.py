@@ -95,6 +95,19 @@ def test_finish_tells_layers_apart_whose_names_look_counted(make_model, tmp_path
     assert convolutions == ["conv/Conv", "block/conv/Conv", "block/conv/Conv_1", "conv_1/Conv"]
 
 
+def test_finish_names_nodes_of_a_sequential_model(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((12, 10, 1), dtype="uint8", name="image"),
+            keras.layers.Rescaling(1 / 255, name="normalization"),
+            keras.layers.Flatten(name="flatten"),
+            keras.layers.Dense(3, name="logits"),
+        ]
+    )
+    names = [name for name, _ in nodes_of(proto_of(model, tmp_path))]
+    assert names == ["normalization/Cast", "normalization/Mul", "flatten/Reshape", "logits/MatMul"]
+
+
 def test_finish_folds_batch_norm_behind_a_padded_convolution_and_pools_globally(make_model, tmp_path):
     model = make_model(
         keras.layers.ZeroPadding2D(1, name="pad"),

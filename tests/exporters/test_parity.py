@@ -125,6 +125,7 @@ def test_compare_measures_the_metric_of_both():
     assert report.parity.metric is not None
     assert (report.parity.metric.name, report.parity.metric.images) == ("accuracy", 8)
     assert (report.parity.metric.source, report.parity.metric.file) == (6 / 8, 1 / 8)
+    assert {type(report.parity.metric.source), type(report.parity.metric.file)} == {float}
     assert "parity.accuracy" in failed(report)
 
 

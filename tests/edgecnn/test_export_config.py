@@ -1,0 +1,57 @@
+import pytest
+
+from edgecnn.errors import UnknownModelError, UsageError
+from edgecnn.export_config import ExportConfig
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A folder and a .keras file."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "model.keras").write_bytes(b"")
+    return {"run folder": str(tmp_path / "run"), "keras file": str(tmp_path / "model.keras")}
+
+
+@pytest.mark.parametrize("kind", ["run folder", "keras file"])
+def test_config_tells_a_folder_from_a_file(paths, kind):
+    assert ExportConfig(paths[kind]).kind == kind
+
+
+def test_config_takes_a_path_before_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist_convnet").mkdir()
+    assert ExportConfig("mnist_convnet").kind == "run folder"
+
+
+def test_config_takes_a_name_with_random_weights():
+    assert ExportConfig("mnist_convnet", weights="none").kind == "name"
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [("run folder", "manifest"), ("run folder", "weights"), ("run folder", "labels"), ("keras file", "weights")],
+)
+def test_config_refuses_an_option_that_cannot_take_effect(paths, tmp_path, kind, option):
+    value = "none" if option == "weights" else tmp_path
+    with pytest.raises(UsageError, match=f"--{option}: it cannot take effect"):
+        ExportConfig(paths[kind], **{option: value})
+
+
+def test_config_refuses_a_manifest_for_a_name(tmp_path):
+    with pytest.raises(UsageError, match="--manifest"):
+        ExportConfig("mnist_convnet", weights="none", manifest=tmp_path)
+
+
+def test_config_asks_for_weights_of_a_name():
+    with pytest.raises(UsageError, match="--weights none"):
+        ExportConfig("mnist_convnet")
+
+
+def test_config_lists_names_near_an_unknown_one():
+    with pytest.raises(UnknownModelError, match="did you mean mnist_convnet"):
+        ExportConfig("mnist_convnett", weights="none")
+
+
+def test_config_says_that_a_path_is_missing():
+    with pytest.raises(UsageError, match="runs/nothing: expected a run folder"):
+        ExportConfig("runs/nothing")

@@ -1,0 +1,127 @@
+import logging
+
+import numpy as np
+import pytest
+
+from edgecnn.errors import KerasFileError, UsageError
+from edgecnn.export_config import ExportConfig
+from edgecnn.exporting import RANDOM_SEED, export_source
+from edgecnn.training import TrainConfig, train
+from edgecnn_runtime import Predictor
+from edgecnn_runtime.errors import ManifestError
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run folder of a tiny model, and the .npz it was trained on; made once, copied nowhere: tests only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    random = np.random.default_rng(0)
+    class_ids = np.arange(24) % 3
+    pixels = random.integers(0, 60, (24, 10, 10), dtype=np.uint8)
+    pixels[np.arange(24), :, class_ids] = 220
+    data = folder / "set.npz"
+    np.savez(
+        data,
+        x_train=pixels,
+        y_train=class_ids,
+        x_test=pixels[:9],
+        y_test=class_ids[:9],
+        labels=np.array(["a", "b", "c"]),
+    )
+    config = TrainConfig("simple_cnn", str(data), epochs=1, image_size=(10, 10), width=0.05, seed=7)
+    train(config, folder / "run")
+    return folder
+
+
+def test_export_source_proves_a_run_on_its_own_data(trained, tmp_path):
+    evidence = export_source(ExportConfig(str(trained / "run")), tmp_path / "out.onnx").evidence
+    assert evidence.parity.metric.images == 9
+    assert evidence.parity.images_from == evidence.provenance.data_fingerprint
+    assert evidence.provenance.seed == 7
+
+
+@pytest.mark.parametrize("fault", ["changed", "gone"])
+def test_export_source_says_why_there_is_no_metric_when_the_data_are(trained, tmp_path, caplog, fault):
+    data, moved = trained / "set.npz", tmp_path / "moved.npz"
+    data.rename(moved)
+    if fault == "changed":
+        with np.load(moved) as arrays:
+            np.savez(data, **{**arrays, "y_train": (arrays["y_train"] + 1) % 3})
+    try:
+        with caplog.at_level(logging.WARNING, "edgecnn"):
+            evidence = export_source(ExportConfig(str(trained / "run")), tmp_path / "out.onnx").evidence
+    finally:
+        data.unlink(missing_ok=True)
+        moved.rename(data)
+    assert evidence.parity.metric is None
+    assert evidence.parity.images_from == "synthetic"
+    assert "no metric, because" in caplog.text
+    assert ("has changed" if fault == "changed" else "cannot be read") in caplog.text
+
+
+def test_export_source_matches_labels_by_name(trained, tmp_path):
+    with np.load(trained / "set.npz") as arrays:
+        turned = {name: 2 - arrays[name] for name in ("y_train", "y_test")}
+        np.savez(tmp_path / "turned.npz", **{**arrays, **turned, "labels": np.array(["c", "b", "a"])})
+    by_own = export_source(ExportConfig(str(trained / "run")), tmp_path / "a.onnx").evidence
+    by_turned = export_source(
+        ExportConfig(str(trained / "run"), data=str(tmp_path / "turned.npz")), tmp_path / "b.onnx"
+    )
+    assert by_turned.evidence.parity.metric == by_own.parity.metric
+
+
+def test_export_source_refuses_data_of_other_classes(trained, tmp_path):
+    with np.load(trained / "set.npz") as arrays:
+        np.savez(tmp_path / "other.npz", **{**arrays, "labels": np.array(["x", "y", "z"])})
+    with pytest.raises(UsageError, match="labels"):
+        export_source(ExportConfig(str(trained / "run"), data=str(tmp_path / "other.npz")), tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_export_source_takes_a_keras_file_with_a_manifest_elsewhere(trained, tmp_path):
+    model = tmp_path / "model.keras"
+    model.write_bytes((trained / "run" / "model.keras").read_bytes())
+    config = ExportConfig(str(model), data=str(trained / "set.npz"), manifest=trained / "run" / "manifest.json")
+    evidence = export_source(config, tmp_path / "out.onnx").evidence
+    assert evidence.provenance.seed is None
+    assert evidence.parity.metric.images == 9
+
+
+def test_export_source_asks_for_the_manifest_of_a_keras_file(trained, tmp_path):
+    model = tmp_path / "model.keras"
+    model.write_bytes((trained / "run" / "model.keras").read_bytes())
+    with pytest.raises(UsageError, match=r"manifest\.json"):
+        export_source(ExportConfig(str(model)), tmp_path / "out.onnx")
+
+
+def test_export_source_refuses_a_damaged_manifest(trained, tmp_path):
+    (tmp_path / "m.json").write_text("{}")
+    config = ExportConfig(str(trained / "run" / "model.keras"), manifest=tmp_path / "m.json")
+    with pytest.raises(ManifestError, match=r"m\.json"):
+        export_source(config, tmp_path / "out.onnx")
+
+
+def test_export_source_refuses_what_is_no_keras_file(tmp_path):
+    (tmp_path / "model.keras").write_bytes(b"no zip")
+    with pytest.raises(KerasFileError):
+        export_source(ExportConfig(str(tmp_path / "model.keras")), tmp_path / "out.onnx")
+
+
+def test_export_source_gives_a_name_random_weights_and_the_labels_of_a_file(tmp_path):
+    (tmp_path / "labels.txt").write_text("cat\ndog\n\nowl\n")
+    config = ExportConfig("mnist_convnet", weights="none", labels=tmp_path / "labels.txt", batch=None)
+    report = export_source(config, tmp_path / "out.onnx")
+    predictor = Predictor.load(tmp_path / "out.onnx", device="cpu")
+    assert predictor.manifest.labels == ("cat", "dog", "owl")
+    assert predictor.batch is None
+    assert report.evidence.provenance.seed == RANDOM_SEED
+    assert report.evidence.provenance.data_fingerprint is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe", None])
+def test_export_source_refuses_a_file_without_labels(tmp_path, content):
+    path = tmp_path / "labels.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match="--labels"):
+        export_source(ExportConfig("mnist_convnet", weights="none", labels=path), tmp_path / "out.onnx")
