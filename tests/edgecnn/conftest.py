@@ -1,4 +1,5 @@
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -57,7 +58,15 @@ def write_classes():
 
 @pytest.fixture
 def disk_with_room_for():
-    """Lets no file grow beyond so many bytes, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    """Lets no file grow beyond so many bytes in the block, as on a full disk; pytest's own log is such a file too."""
+
+    @contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

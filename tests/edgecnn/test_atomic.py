@@ -29,8 +29,7 @@ def test_replacing_keeps_the_old_file_when_the_block_fails(tmp_path):
 def test_replacing_names_the_file_when_the_disk_is_full(tmp_path, disk_with_room_for):
     path = tmp_path / "a.txt"
     path.write_text("old")
-    disk_with_room_for(4096)
-    with pytest.raises(WriteError, match=r"cannot write .*a\.txt: File too large"):
+    with disk_with_room_for(4096), pytest.raises(WriteError, match=r"cannot write .*a\.txt: File too large"):
         write_text(path, "x" * 5000)
     assert [entry.read_text() for entry in tmp_path.iterdir()] == ["old"]
 

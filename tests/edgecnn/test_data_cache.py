@@ -72,8 +72,10 @@ def test_cached_pixels_name_a_broken_image(tmp_path, write_classes, cache):
 
 
 def test_cached_pixels_name_the_file_when_the_disk_is_full(npz, cache, tmp_path, disk_with_room_for):
-    disk_with_room_for(1000)
-    with pytest.raises(WriteError, match=r"cannot write \S*/cache/train-[0-9a-f]{16}\.npy: File too large"):
+    with (
+        disk_with_room_for(1000),
+        pytest.raises(WriteError, match=r"cannot write \S*/cache/train-[0-9a-f]{16}\.npy: File too large"),
+    ):
         cache(read_npz(npz))
     assert not any((tmp_path / "cache").iterdir())
 

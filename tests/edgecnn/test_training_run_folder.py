@@ -97,8 +97,10 @@ def test_save_checkpoint_keeps_the_last_one_alone(begun):
 
 def test_save_checkpoint_keeps_the_earlier_one_when_the_disk_is_full(begun, disk_with_room_for):
     run_folder.save_checkpoint(begun, HISTORY[:1], saves("weights 1"))
-    disk_with_room_for(1000)
-    with pytest.raises(WriteError, match=r"cannot write \S*/unfinished/epoch-0002/model\.keras: File too large"):
+    with (
+        disk_with_room_for(1000),
+        pytest.raises(WriteError, match=r"cannot write \S*/unfinished/epoch-0002/model\.keras: File too large"),
+    ):
         run_folder.save_checkpoint(begun, HISTORY[:2], saves("weights 2" * 1000))
     assert [entry.name for entry in (begun / "unfinished").iterdir()] == ["epoch-0001"]
 

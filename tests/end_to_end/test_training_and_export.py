@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -11,27 +10,35 @@ from pathlib import Path
 import pytest
 
 EDGECNN = Path(sys.executable).with_name("edgecnn")
-# Exports against a source that answers differently from what was converted.
-TAMPERED = """
-import sys
+# Several exports in one process, because TensorFlow takes seconds to start: prints exit code and stderr of each.
+EXPORTS = """
+import contextlib, io, json, resource, sys
 import numpy as np
 from edgecnn.cli import main
 from edgecnn.models.adapter import KerasModel
-run = KerasModel.run
+
+def export(*arguments):
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        code = main(["export", run_folder, *arguments])
+    return {"code": code, "stderr": stderr.getvalue()}
+
+def full_disk():
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+run_folder, again, directory, missing, full, tampered = sys.argv[1:]
+done = {"again": export("-o", again)}  # the run's own data are still there, so they count
+done["directory"] = export("-o", directory, "--data", "digits")
+done["missing"] = export("-o", missing, "--data", "digits")
+with contextlib.contextmanager(full_disk)():
+    done["full"] = export("-o", full, "--data", "digits")
+run = KerasModel.run  # from here on the source answers differently from what is converted
 KerasModel.run = lambda model, feeds: {name: np.roll(array, 1, axis=1) for name, array in run(model, feeds).items()}
-sys.exit(main(sys.argv[1:]))
+done["tampered"] = export("-o", tampered, "--data", "digits")
+print(json.dumps(done))
 """
-# Exports to several outputs that cannot be written, in one process, and prints the exit codes.
-OUTPUTS = """
-import json, sys
-from edgecnn.cli import main
-print(json.dumps([main(["export", sys.argv[1], "--data", "digits", "-o", output]) for output in sys.argv[2:]]))
-"""
-
-
-def limit_file_size():
-    """Stands for a full disk: every file ends at 10,000 bytes."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
 
 def sha256(path):
@@ -67,40 +74,51 @@ def test_evaluate_prints_the_same_for_the_run_folder_and_the_file(edgecnn, run_f
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_export_gives_the_same_bytes_in_another_process(edgecnn, run_folder, model_file, tmp_path):
-    path = tmp_path / model_file.name
-    done = edgecnn("export", run_folder, "-o", path)  # the run's own data are still there, so they count
-    assert done.returncode == 0, done.stderr
-    assert sha256(path) == sha256(model_file)
-
-
-def test_export_publishes_nothing_when_the_answers_differ(one_line, run_folder, model_file, tmp_path):
-    path = tmp_path / "digits.onnx"
-    path.write_bytes(model_file.read_bytes())
-    command = [sys.executable, "-c", TAMPERED, "export", run_folder, "-o", path, "--data", "digits"]
+@pytest.fixture(scope="module")
+def exports(run_folder, model_file, tmp_path_factory):
+    """Exports the run again, to places that cannot be written, and tampered with: the folder, and what happened."""
+    folder = tmp_path_factory.mktemp("exports")
+    (folder / "directory").mkdir()
+    (folder / "kept").mkdir()
+    kept = [folder / "kept" / name for name in ("full.onnx", "tampered.onnx")]
+    for path in kept:
+        path.write_bytes(model_file.read_bytes())
+    outputs = [folder / model_file.name, folder / "directory", folder / "missing" / "file.onnx", *kept]
+    command = [sys.executable, "-c", EXPORTS, run_folder, *outputs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 4
-    assert done.stdout == ""
-    one_line(done.stderr, str(path), "logits", "image")
-    assert sha256(path) == sha256(model_file)
-    report = json.loads((tmp_path / "digits.report.json").read_text())
-    assert report["passed"] is False
-    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "digits.report.json"]
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout.splitlines()[-1])
 
 
-def test_export_names_an_output_that_cannot_be_written(run_folder, model_file, tmp_path):
-    (tmp_path / "directory").mkdir()
-    kept = tmp_path / "kept.onnx"
-    kept.write_bytes(model_file.read_bytes())
-    outputs = [tmp_path / "directory", tmp_path / "missing" / "file.onnx", kept]
-    command = [sys.executable, "-c", OUTPUTS, run_folder, *outputs]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, preexec_fn=limit_file_size)
-    assert json.loads(done.stdout) == [1, 1, 1]
-    assert "Traceback" not in done.stderr
-    errors = [line for line in done.stderr.splitlines() if any(f"{output}" in line for output in outputs)]
-    assert len(errors) == 3
-    assert sha256(kept) == sha256(model_file)
-    assert sorted(tmp_path.rglob("*")) == [tmp_path / "directory", kept]
+def test_export_gives_the_same_bytes_in_another_process(exports, model_file):
+    folder, done = exports
+    assert done["again"]["code"] == 0, done
+    assert sha256(folder / model_file.name) == sha256(model_file)
+
+
+@pytest.mark.parametrize(
+    ("fault", "path"), [("directory", "directory"), ("missing", "missing/file.onnx"), ("full", "kept/full.onnx")]
+)
+def test_export_names_an_output_that_cannot_be_written(exports, one_line, fault, path):
+    folder, done = exports
+    assert done[fault]["code"] == 1
+    one_line(done[fault]["stderr"], str(folder / path))
+
+
+def test_export_publishes_nothing_when_the_answers_differ(exports, one_line):
+    folder, done = exports
+    assert done["tampered"]["code"] == 4
+    one_line(done["tampered"]["stderr"], str(folder / "kept" / "tampered.onnx"), "logits", "image")
+    assert json.loads((folder / "kept" / "tampered.report.json").read_text())["passed"] is False
+
+
+def test_export_that_fails_leaves_the_earlier_file_and_nothing_else(exports, model_file):
+    folder, _ = exports
+    kept = {path.name: path for path in (folder / "kept").iterdir()}
+    assert set(kept) == {"full.onnx", "tampered.onnx", "tampered.report.json"}
+    assert sha256(kept["full.onnx"]) == sha256(kept["tampered.onnx"]) == sha256(model_file)
+    assert list((folder / "directory").iterdir()) == []
+    assert not (folder / "missing").exists()
 
 
 @pytest.mark.parametrize(
@@ -147,11 +165,11 @@ def test_commands_refuse_what_they_cannot_do(edgecnn, one_line, tmp_path, argume
     assert list(tmp_path.iterdir()) == []
 
 
-def interrupted(command, signum):
-    """Starts a training, sends a signal after its next epoch, and returns the exit code and stderr."""
+def interrupted(command, signum, *, after="edgecnn: epoch "):
+    """Starts a command, sends a signal once a line of stderr begins so, and returns the exit code and stderr."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     lines = []
-    while not lines or not lines[-1].startswith("edgecnn: epoch "):
+    while not lines or not lines[-1].startswith(after):
         lines.append(process.stderr.readline())
         assert process.poll() is None, lines
     process.send_signal(signum)
@@ -170,9 +188,6 @@ def test_train_goes_on_after_sigint(edgecnn, tmp_path):
     code, stderr = interrupted(train_command(folder), signal.SIGINT)
     assert code == 130
     assert "Traceback" not in stderr
-    unfinished = edgecnn("evaluate", folder, "--data", "digits")
-    assert unfinished.returncode == 1
-    assert "--resume" in unfinished.stderr
     done = edgecnn(*train_command(folder)[1:], "--resume")
     assert done.returncode == 0, done.stderr
     assert "epoch 8 of 8" in done.stdout
@@ -190,6 +205,29 @@ def test_train_comes_to_the_same_weights_after_any_end(edgecnn, tmp_path, signum
     assert "Traceback" not in stderr
     assert edgecnn(*train_command(cut)[1:], "--resume").returncode == 0
     assert (cut / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
+@pytest.mark.slow
+def test_evaluate_says_how_to_finish_an_interrupted_run(edgecnn, one_line, tmp_path):
+    interrupted(train_command(tmp_path / "run"), signal.SIGTERM)
+    done = edgecnn("evaluate", tmp_path / "run", "--data", "digits")
+    assert done.returncode == 1
+    one_line(done.stderr, "--resume")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize("stage", ["convert", "parity"])
+def test_export_leaves_the_earlier_file_when_it_is_ended(run_folder, model_file, tmp_path, signum, code, stage):
+    path = tmp_path / "digits.onnx"
+    path.write_bytes(model_file.read_bytes())
+    command = [str(EDGECNN), "export", str(run_folder), "-o", str(path), "--data", "digits"]
+    ended, stderr = interrupted(command, signum, after=f"edgecnn: export: {stage}")
+    assert ended == code
+    assert "Traceback" not in stderr
+    assert sha256(path) == sha256(model_file)
+    if signum != signal.SIGKILL:
+        assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.slow
