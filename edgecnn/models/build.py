@@ -149,7 +149,7 @@ def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, 
     if min(image_size) < spec.smallest_size:
         raise UsageError(
             f"{spec.name}: expected an image size of at least {spec.smallest_size},{spec.smallest_size}, received "
-            f"{image_size[0]},{image_size[1]}: its convolutions and pools leave nothing of a smaller one."
+            f"{image_size[0]},{image_size[1]}: its convolutions and pools leave no whole cell of a smaller one."
         )
     if num_classes < 1:
         raise UsageError(f"{spec.name}: expected at least 1 class, received {num_classes}")
