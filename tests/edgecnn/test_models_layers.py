@@ -1,9 +1,6 @@
 """Each layer: values computed by hand, gradients against differences, the .keras round trip, and its ONNX operators."""
 
-<<<<<<< HEAD
-=======
 import math
->>>>>>> builders
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-<<<<<<< HEAD
-=======
 from edgecnn.models.adapter import KerasModel
->>>>>>> builders
 from edgecnn.models.layers import (
     RBF,
     BGRMeans,
@@ -29,37 +23,23 @@ from edgecnn.models.layers import (
     RandomSigns,
     TrainableAveragePooling,
     bottleneck_unit,
-<<<<<<< HEAD
-    inception_module,
-    residual_unit,
-=======
     image_input,
     inception_module,
     residual_unit,
     scaled_around_zero,
->>>>>>> builders
     scaled_tanh,
     squeeze_excite,
 )
 from edgecnn.models.loading import load_keras
-<<<<<<< HEAD
-from edgecnn_exporters.convert import convert
-from edgecnn_exporters.graph import finish
-from edgecnn_runtime.session import Session
-=======
 from edgecnn_exporters import export
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
->>>>>>> builders
 
 TABLE = ((0, 1), (1, 2), (0,), (0, 1, 2))
 BRANCHES = InceptionBranches(one=1, three_reduce=2, three=3, five_reduce=2, five=2, pool=1)
 
-<<<<<<< HEAD
-=======
 WRAPPING = {"Cast", "Mul", "Add", "Reshape", "Flatten", "Transpose", "Squeeze"}  # what brings pixels in and logits out
 
->>>>>>> builders
 
 def _case(name: str, shape: tuple[int, ...], make: Callable, operators: set[str]) -> object:
     return pytest.param(shape, make, operators, id=name)
@@ -139,21 +119,6 @@ def test_layer_survives_the_keras_round_trip(shape: tuple[int, ...], make: Calla
 def test_layer_becomes_standard_operators_that_answer_alike(
     shape: tuple[int, ...], make: Callable, operators: set[str], tmp_path: Path
 ) -> None:
-<<<<<<< HEAD
-    model = model_of(shape, make)
-    graph = finish(
-        convert(model, output_names=["output"]),
-        input_names=["image"],
-        output_names=["output"],
-        batch=1,
-        scratch=tmp_path,
-    )
-    found = {node.op_type for node in onnx.load_from_string(graph.payload).graph.node}
-    assert found - {"Transpose"} <= operators
-    x = batch_of(shape, 1)
-    expected = np.asarray(model(x))
-    received = Session(graph.payload, device="cpu").run({"image": x})["output"]
-=======
     inner = model_of(shape, make)
     image = image_input((1, math.prod(shape)), 1)
     x = layers.Reshape(shape, name="shaped")(scaled_around_zero(image))
@@ -172,7 +137,6 @@ def test_layer_becomes_standard_operators_that_answer_alike(
     pixels = np.random.default_rng(5).integers(0, 256, (1, 1, math.prod(shape), 1), "uint8")
     expected = reference.run({"image": pixels})["logits"]
     received = Predictor.load(path, device="cpu").session.run({"image": pixels})["logits"]
->>>>>>> builders
     assert np.abs(received - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
