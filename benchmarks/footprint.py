@@ -30,6 +30,7 @@ HEAVY = {"numpy", "PIL", "onnxruntime", "tensorflow", "keras"}
 _METER = """
 import json, os, subprocess, sys, time
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 start = time.perf_counter()
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 stdout = process.stdout.read().decode()

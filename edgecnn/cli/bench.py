@@ -65,7 +65,7 @@ def _format_column(file: dict[str, Any], first: dict[str, Any]) -> dict[str, str
     metric, inference = file["metric"], file["inference_ms"]
     return {
         "quality": "not measured" if metric is None else f"{metric['name']} {metric['file']:.4f}",
-        "ran on": f"{file['provider']}, {file['threads']} threads",
+        "ran on": f"{file['provider']}, {file['threads']} thread{'s' if file['threads'] > 1 else ''}",
         "load": f"{file['load_ms']:.2f}",
         "first answer": f"{file['first_ms']:.2f}",
         "preprocess p50": f"{file['preprocess_ms']['p50']:.3f}",

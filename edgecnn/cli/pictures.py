@@ -1,6 +1,6 @@
 """`--save DIR`: annotated pictures beside the answers, never on top of an input."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgecnn.atomic import replacing, write_error
@@ -16,11 +16,11 @@ class PictureFolder:
 
     Args:
         folder: made where it is missing.
-        sources: all that will be answered; the folder must hold none of it.
+        sources: all that will be answered; the folder must hold none of it, nor lie where a directory is read.
         top_k: how many classes each picture shows.
 
     Raises:
-        WriteError: the folder holds an input, or cannot be made.
+        WriteError: the folder holds or could become an input, or cannot be made.
     """
 
     def __init__(self, folder: Path, sources: Sequence[str], top_k: int) -> None:
@@ -59,13 +59,21 @@ class PictureFolder:
 
 
 def _check_apart(folder: Path, sources: Sequence[str]) -> None:
+    """Keeps pictures from replacing an input, and from becoming one while a directory is still being read."""
     target = folder.resolve()
-    for source in iter_sources([source for source in sources if source != "-"]):
-        if isinstance(source, Failure) or source.name is None:
-            continue
-        path = Path(source.name)
-        if target in (path.parent.resolve(), path.resolve().parent):
+    for path, is_named in _inputs(sources):
+        homes = (path.parent.resolve(), path.resolve().parent)
+        if target in homes or (not is_named and any(target.is_relative_to(home) for home in homes)):
             raise WriteError(
-                f"cannot save pictures in {folder}: it holds the input {source.name}, which could be overwritten. "
-                "Name another folder."
+                f"cannot save pictures in {folder}: the input {path} lies there or above. Name another folder."
             )
+
+
+def _inputs(sources: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+    """Yields every image but stdin's, and whether it was named itself; for a directory its own place too."""
+    for source in sources:
+        if Path(source).is_dir():
+            yield Path(source) / "*", False
+        for found in iter_sources([source]) if source != "-" else ():
+            if not isinstance(found, Failure) and found.name is not None:
+                yield Path(found.name), found.name == source

@@ -7,8 +7,10 @@ and stay constants, so that tf2onnx folds their arithmetic and moves its Transpo
 
 import contextlib
 import functools
+import gc
 import hashlib
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,6 +26,7 @@ from edgecnn_exporters.errors import ExportError, WeightsError
 from edgecnn_exporters.layers import LayerNames, find_layer, mark, unique
 from edgecnn_exporters.writer import Converted, Weight
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ARGUMENT = "edgecnn_weight_"
 _LARGEST_FILE = 2**31 - 2**20  # protobuf ends at 2 GiB; a MiB is left for the graph
 
@@ -65,9 +68,10 @@ def convert(
             graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset)
         except Exception as error:
             raise ExportError(
-                f"the conversion failed: {type(error).__name__}: {_first_line(error)}{_said(messages)}. Check that the "
+                f"the conversion failed: {type(error).__name__}: {_summary(error)}{_said(messages)}. Check that the "
                 "model runs inside tf.function with a fixed image size."
             ) from error
+    gc.collect()  # the graphs that tf2onnx leaves are cycles
     _mark_layers(graph, _layer_names(model))
     given = {f"{_ARGUMENT}{number}": _weight(*item) for number, item in enumerate(arguments.items())}
     return Converted(graph, _take_weights(graph, given | captured))
@@ -127,7 +131,7 @@ def _function(model: keras.Model, arguments: Sequence[keras.Variable], output_na
         )
         return dict(zip(output_names, tf.nest.flatten(outputs), strict=True))
 
-    return tf.function(call)
+    return tf.function(call, autograph=False)  # Keras never lets it reach a layer, and it writes a temporary file
 
 
 def _captured(function: Any) -> dict[str, Weight]:
@@ -227,6 +231,7 @@ def _said(messages: Sequence[str]) -> str:
     return f" (tf2onnx: {messages[-1].splitlines()[0]})" if messages else ""
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else "no message"
+def _summary(error: Exception) -> str:
+    """Returns what an error says first: Keras names the layer in its first line and the reason in the second."""
+    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
+    return " ".join(lines[:2]).rstrip(".") or "no message"

@@ -131,6 +131,7 @@ def _run_basic_level(source: Path, target: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = _FATAL
     # nothing is run: a second copy of the weights in the layout of the kernels would be made for nothing
     options.add_session_config_entry("session.disable_prepacking", "1")

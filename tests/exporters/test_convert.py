@@ -151,7 +151,8 @@ def test_convert_says_what_a_layer_that_cannot_be_traced_said(make_model):
         return isinstance(x, keras.KerasTensor)
 
     model = make_model(Eager(name="eager"))
-    with pytest.raises(ExportError, match="the conversion failed: NotImplementedError"):
+    message = r"^the conversion failed: NotImplementedError: Exception encountered when calling Eager\.call\(\)\. \w"
+    with pytest.raises(ExportError, match=message):
         convert(model, output_names=["logits"])
 
 
