@@ -141,7 +141,6 @@ def test_run_epoch_reports_the_output_for_inference(with_auxiliary):
     assert told[-1][2] == {"loss": pytest.approx(metrics.loss), "accuracy": pytest.approx(metrics.accuracy)}
 
 
-@pytest.mark.slow
 def test_new_model_attaches_the_auxiliary_classifiers_at_a_lower_weight():
     config = TrainConfig("googlenet", "unused", image_size=(32, 32), width=0.05)
     model = new_model(config, 3)
