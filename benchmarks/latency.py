@@ -1,6 +1,6 @@
 """What does everything around the network cost? `Predictor.predict` against bare `session.run` on ready tensors.
 
-Both run in one process, in turn, on the same file, with the same number of threads and without spinning. The network
+Both run in one process, in turn, on the same session of ONNX Runtime, with one thread and without spinning. The network
 has seeded random weights: its time does not depend on them. The overhead is the median over the runs of (predict -
 run); for an encoded image the cost of decoding it with Pillow, measured in the same turn, is taken off. Quality: both
 must give the same class scores, bit by bit.
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from conversion import export_edgecnn, make_model
 from PIL import Image
 from record import interleave, summary, write_result
@@ -27,7 +26,6 @@ from sklearn.datasets import load_digits, load_sample_image
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn_runtime import Predictor, Preprocessor
-from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoding import softmax
 
 SMALL = ("simple_cnn", "mnist_convnet", "fashion_cnn")
@@ -57,13 +55,13 @@ def encoded(picture: Image.Image, form: str) -> bytes:
     return stream.getvalue()
 
 
-def bare_run(path: Path, pixels: np.ndarray) -> Callable[[], Any]:
-    """Returns `session.run` on a ready tensor, as a program without edgecnn would call it."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    payload = read_model_file(path).payload
-    session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+def bare_run(predictor: Predictor, pixels: np.ndarray) -> Callable[[], Any]:
+    """Returns `session.run` of ONNX Runtime's own session on a ready tensor.
+
+    It is the session that the Predictor holds: a second one would keep a second copy of the weights, and the two would
+    push each other out of the processor's cache.
+    """
+    session = predictor.session._session
     return lambda: session.run(["logits"], {"image": pixels})
 
 
@@ -78,7 +76,7 @@ def measure(path: Path, source: bytes | np.ndarray, runs: int) -> dict[str, Any]
     picture = source if isinstance(source, np.ndarray) else Image.open(io.BytesIO(source))
     spec = predictor.manifest.image_input
     pixels, _ = Preprocessor(spec)(picture)
-    run = bare_run(path, pixels)
+    run = bare_run(predictor, pixels)
     same = np.array_equal(predictor.predict(source).scores, softmax(run()[0])[0])
     calls = {"predict": lambda: predictor.predict(source), "run": run}
     if isinstance(source, bytes):

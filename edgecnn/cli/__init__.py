@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with INTERRUPTS.caught():
             return app(arguments, prog_name="edgecnn", standalone_mode=False) or 0
     except typer.TyperException as error:
-        return _fail(f"{error.format_message()} Try '{_help_command(error)}'.", error.exit_code)
+        return _fail(f"{error.format_message().rstrip('.')}. Try '{_help_command(error)}'.", error.exit_code)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:

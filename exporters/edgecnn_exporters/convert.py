@@ -12,6 +12,7 @@ import hashlib
 import logging
 import re
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -234,4 +235,4 @@ def _said(messages: Sequence[str]) -> str:
 def _summary(error: Exception) -> str:
     """Returns what an error says first: Keras names the layer in its first line and the reason in the second."""
     lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
-    return " ".join(lines[:2]).rstrip(".") or "no message"
+    return textwrap.shorten(" ".join(lines[:2]), 200, placeholder=" ...").rstrip(".") or "no message"

@@ -50,7 +50,7 @@ def test_loads_tries_the_library():
 
 def test_preload_cuda_prints_into_the_log(monkeypatch, capsys, caplog):
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed to load libcudart"))  # noqa: T201
-    with caplog.at_level(logging.DEBUG, logger="edgecnn_runtime"):
+    with caplog.at_level(logging.DEBUG, logger="edgecnn_runtime.providers"):
         preload_cuda()
     assert capsys.readouterr() == ("", "")
     assert "Failed to load libcudart" in caplog.text
