@@ -8,6 +8,7 @@
     |-- DatasetError              1  data cannot be read; the file is named
     |   `-- UnknownDatasetError   2  neither a data set's name nor a path that is recognised
     |-- KerasFileError            1  a .keras file is missing, damaged, unsafe, or names a layer that is unknown
+    |-- PretrainedWeightsError    1  weights cannot be had or are of another architecture; the layer is named
     |-- RunFolderError            1  a run folder is damaged, or training in it has not come to its end
     |-- TrainingError             1  training cannot go on: the loss is no number any more
     |-- WriteError                1  a file cannot be written; an earlier one of that name is intact
@@ -62,6 +63,12 @@ class KerasFileError(EdgeCNNError):
     """A .keras file is missing, damaged, could run code or read other files, or names a layer that is unknown."""
 
     kind = "keras_file"
+
+
+class PretrainedWeightsError(EdgeCNNError):
+    """Weights cannot be downloaded or read, or they do not fit the model; then none of them was taken."""
+
+    kind = "pretrained_weights"
 
 
 class RunFolderError(EdgeCNNError):

@@ -39,7 +39,10 @@ def read_batch(text: str) -> int | None:
 
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
 DataOption = Annotated[
-    str, typer.Option(metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, an .npz, or a folder a class.")
+    str,
+    typer.Option(
+        metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, or a folder a class."
+    ),
 ]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Device = Annotated[

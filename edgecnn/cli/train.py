@@ -1,10 +1,11 @@
 """`edgecnn train`: train a documented model into a run folder."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from edgecnn.cli import training_options as options
 from edgecnn.cli.options import DataOption, ImageSize, Width
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -15,19 +16,23 @@ def train(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model of 'edgecnn models'.")],
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN_DIR", help="Run folder to make.")],
-    epochs: Annotated[int, typer.Option(metavar="N", help="How often the train part is seen.")] = 10,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Images a step.")] = 64,
-    learning_rate: Annotated[float | None, typer.Option(metavar="F", help="[default: the optimizer's]")] = None,
-    optimizer: Annotated[Literal["sgd", "rmsprop", "adam"], typer.Option(help="sgd has momentum 0.9.")] = "adam",
+    epochs: options.Epochs = 10,
+    batch_size: options.BatchSize = 64,
+    learning_rate: options.LearningRate = None,
+    optimizer: options.Optimizer = "adam",
+    schedule: options.Schedule = "constant",
+    augment: options.Augment = None,
+    balance: options.Balance = False,
+    weights: options.Weights = "none",
+    freeze: options.Freeze = None,
+    unfreeze_from: options.UnfreezeFrom = None,
+    strategy: options.Strategy = "none",
+    classes: options.Classes = None,
     image_size: ImageSize = None,
     width: Width = None,
-    validation: Annotated[
-        float | None, typer.Option(metavar="F", help="Hold this part of the train part out, score it each epoch.")
-    ] = None,
-    early_stopping: Annotated[
-        int | None, typer.Option(metavar="N", help="End after N epochs without a better validation loss.")
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of weights, order, dropout and the held-out part.")] = 0,
+    validation: options.Validation = None,
+    early_stopping: options.EarlyStopping = None,
+    seed: options.Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in RUN_DIR.")] = False,
 ) -> None:
@@ -45,6 +50,14 @@ def train(
             batch_size=batch_size,
             optimizer=optimizer,
             learning_rate=learning_rate,
+            schedule=schedule,
+            augment=augment or (),
+            balance=balance,
+            weights=weights,
+            freeze=freeze,
+            unfreeze_from=unfreeze_from,
+            strategy=strategy,
+            num_classes=classes,
             image_size=image_size,
             width=1.0 if width is None else width,
             validation=validation,

@@ -33,12 +33,14 @@ def fingerprint(train: Samples, test: Samples) -> str:
         if isinstance(samples.sources, np.ndarray):
             digest.update(np.ascontiguousarray(samples.sources).data)
         else:
-            for path in samples.sources:
-                digest.update(_file_digest(path))
+            for source in samples.sources:
+                digest.update(_digest(source))
     return digest.hexdigest()
 
 
-def _file_digest(path: Path) -> bytes:
+def _digest(path: Path | bytes) -> bytes:
+    if isinstance(path, bytes):
+        return hashlib.sha256(path).digest()
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()

@@ -11,6 +11,7 @@ from edgecnn.data.keras_datasets import LABELS as KERAS_DATASETS
 from edgecnn.data.keras_datasets import read_keras_dataset
 from edgecnn.data.npz import read_npz
 from edgecnn.data.samples import Dataset
+from edgecnn.data.tfds import read_tfds
 from edgecnn.errors import DatasetError, UnknownDatasetError
 
 NAMES = ("digits", *KERAS_DATASETS)
@@ -24,9 +25,9 @@ def load_dataset(name_or_path: str) -> Dataset:
     """Reads a data set.
 
     Args:
-        name_or_path: "digits", "mnist", "fashion_mnist" or "cifar10"; or a path, recognised by what it holds: an
-            `.npz` file or a folder a class; or "npz:PATH", "folder:PATH", which force one. A name wins over a path:
-            write "./mnist" for a folder of that name.
+        name_or_path: "digits", "mnist", "fashion_mnist" or "cifar10"; "tfds:NAME" of TensorFlow Datasets; or a path,
+            recognised by what it holds: an `.npz` file or a folder a class; or "npz:PATH", "folder:PATH", which force
+            one. A name wins over a path: write "./mnist" for a folder of that name.
 
     Returns:
         Both parts. Where there is no test part, a fifth of each class becomes one, always the same fifth.
@@ -34,6 +35,7 @@ def load_dataset(name_or_path: str) -> Dataset:
     Raises:
         UnknownDatasetError: no such name and no such path, or a path that holds nothing that is known.
         DatasetError: the data are damaged or not of the form that they should have.
+        MissingDependencyError: a package that reads them is not installed.
 
     Example:
         >>> dataset = load_dataset("digits")
@@ -54,6 +56,8 @@ def _read(name_or_path: str) -> Dataset:
     if name_or_path in KERAS_DATASETS:
         return read_keras_dataset(name_or_path)
     kind, _, path = name_or_path.partition(":")
+    if path and kind == "tfds":
+        return read_tfds(path)
     if path and kind in _PATH_READERS:
         return _PATH_READERS[kind](Path(path))
     return _read_path(Path(name_or_path))

@@ -8,22 +8,22 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-Source = Path | npt.NDArray[np.uint8]
+Source = Path | bytes | npt.NDArray[np.uint8]
 Sample = tuple[Source, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples(Sequence[Sample]):
-    """The labelled images of one part of a data set; an item is (path or uint8 array, class id).
+    """The labelled images of one part of a data set; an item is (path, encoded image or uint8 array, class id).
 
     Attributes:
-        sources: (N, H, W) or (N, H, W, C) uint8 pixels, or N paths of encoded images.
+        sources: (N, H, W) or (N, H, W, C) uint8 pixels, or N encoded images, by path or by their bytes.
         class_ids: (N,) int64, each in 0 .. len(labels) - 1.
         labels: one name a class.
         part: "train" or "test".
     """
 
-    sources: npt.NDArray[np.uint8] | tuple[Path, ...]
+    sources: npt.NDArray[np.uint8] | tuple[Path | bytes, ...]
     class_ids: npt.NDArray[np.int64]
     labels: tuple[str, ...]
     part: str

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from edgecnn.models.catalog import CATALOG
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import keras
 
     from edgecnn.models.spec import ModelSpec
     from edgecnn_runtime.manifest import Manifest
+
+_AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, section 5
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -46,11 +50,13 @@ def build_model(
         seed: of the weights; None draws another one each time.
 
     Returns:
-        A functional model from "image", uint8 (N, height, width, channels), to "logits", float32 (N, num_classes).
+        A functional model from "image", uint8 (N, height, width, channels), to "logits", or "distances" where the row's
+        decoder says so, float32 (N, num_classes).
 
     Raises:
         UnknownModelError: no such row.
-        UsageError: a size below the model's least one, fewer than 1 class, a width that is not above 0.
+        UsageError: a size below the model's least one, fewer than 1 class, a width that is not above 0, or another
+            width than 1 for a model that has one size.
     """
     import keras  # takes seconds: only when a model is really built
 
@@ -59,10 +65,29 @@ def build_model(
     _check_size(spec, image_size, num_classes, width)
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    module, function = spec.builder.split(":")
-    builder = getattr(importlib.import_module(module), function)
+    builder = _load(spec.builder)
     model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width)
     return cast("keras.Model", model)
+
+
+def build_training_model(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, tuple[float, ...]]:
+    """Adds the outputs that only training has, on layers shared with the model: training the one trains the other.
+
+    Args:
+        model: from `build_model`; the one to evaluate, save and export.
+        spec: its catalogue row.
+
+    Returns:
+        A model whose first output is the given one's, and the weight of each output's loss. Rows without auxiliary
+        classifiers give the model itself and (1.0,).
+    """
+    import keras  # takes seconds: only when a model is really built
+
+    if spec.auxiliary is None:
+        return model, (1.0,)
+    outputs = _load(spec.auxiliary)(model)
+    training_model = keras.Model(model.input, [model.output, *outputs.values()], name=f"{model.name}_training")
+    return training_model, (1.0,) + (_AUXILIARY_WEIGHT,) * len(outputs)
 
 
 def build_manifest(
@@ -92,6 +117,7 @@ def build_manifest(
     if num_classes is None:
         num_classes = spec.num_classes if labels is None else len(labels)
     _check_size(spec, (height, width_px), num_classes, width)
+    decoder = parts.DistanceDecoder() if spec.decoder == "distance" else parts.SoftmaxDecoder()
     return parts.Manifest(
         task=spec.task,
         model=parts.ModelInfo(name=spec.name, width=width),
@@ -106,9 +132,15 @@ def build_manifest(
             ),
         ),
         labels=None if labels is None else tuple(labels),
-        decoder=parts.SoftmaxDecoder(output="logits"),
-        outputs=(parts.OutputSpec(name="logits", shape=(num_classes,)),),
+        decoder=decoder,
+        outputs=(parts.OutputSpec(name=decoder.output, shape=(num_classes,)),),
     )
+
+
+def _load(path: str) -> Callable[..., Any]:
+    """Returns the function that "module:function" names."""
+    module, function = path.split(":")
+    return cast("Callable[..., Any]", getattr(importlib.import_module(module), function))
 
 
 def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, width: float) -> None:
@@ -117,9 +149,13 @@ def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, 
     if min(image_size) < spec.smallest_size:
         raise UsageError(
             f"{spec.name}: expected an image size of at least {spec.smallest_size},{spec.smallest_size}, received "
-            f"{image_size[0]},{image_size[1]}: its convolutions and pools leave nothing of a smaller one."
+            f"{image_size[0]},{image_size[1]}: its convolutions and pools leave no whole cell of a smaller one."
         )
     if num_classes < 1:
         raise UsageError(f"{spec.name}: expected at least 1 class, received {num_classes}")
     if not 0 < width < float("inf"):
         raise UsageError(f"{spec.name}: expected a width multiplier above 0, received {width}")
+    if width != 1 and not spec.scalable:
+        raise UsageError(
+            f"{spec.name}: expected a width multiplier of 1.0, received {width}: its layers have one published size"
+        )

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import keras
 
+import edgecnn.models.layers  # noqa: F401 - registers the layers that a file may name
 from edgecnn.errors import KerasFileError
 
 # Keras writes these and, for layers with vocabularies, "assets/", which no CNN has.
@@ -48,7 +49,7 @@ def load_keras(path: str | Path, *, compiled: bool = False) -> keras.Model:
             that is not registered.
     """
     path = Path(path)
-    _check_archive(path)
+    check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns when layers keep their fresh weights
@@ -69,13 +70,12 @@ def load_keras(path: str | Path, *, compiled: bool = False) -> keras.Model:
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    """The first sentence of what went wrong inside; Keras wraps it in the whole configuration."""
-    text = str(error).split("Exception encountered: ")[-1].strip() or type(error).__name__
-    return text.splitlines()[0].split(". ")[0][:300].rstrip(".") + "."
+def check_archive(path: Path) -> None:
+    """Checks what can be seen of a .keras file before anything of it is built or read.
 
-
-def _check_archive(path: Path) -> None:
+    Raises:
+        KerasFileError: missing, not a .keras file, truncated, a zip bomb, or a layer that can run code.
+    """
     if not path.is_file():
         raise KerasFileError(f"{path}: expected a .keras file, received {'a folder' if path.is_dir() else 'nothing'}")
     try:
@@ -96,6 +96,12 @@ def _check_archive(path: Path) -> None:
                 f"{path}: refused, layer {layer_name!r} is a {class_name}, which can run code or read other files. "
                 "Replace it with standard layers."
             )
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of what went wrong inside; Keras wraps it in the whole configuration."""
+    text = str(error).split("Exception encountered: ")[-1].strip() or type(error).__name__
+    return text.splitlines()[0].split(". ")[0][:300].rstrip(".") + "."
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from edgecnn.models.layers import RBF, ConnectionTableConv2D
+
 # At inference these hand on the buffer they receive.
 _VIEWS = (layers.Flatten, layers.Reshape, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise)
 
@@ -57,8 +59,8 @@ class Reckoning:
 def reckon(model: keras.Model) -> Reckoning:
     """Reckons a functional model with fixed image size.
 
-    Convolutions count one multiply-add a kernel weight and output position, dense layers one a weight and position;
-    biases, pooling and elementwise layers count none.
+    Convolutions count one multiply-add a kernel weight and output position, dense layers one a weight and position,
+    prototypes one a component; biases, pooling and elementwise layers count none.
 
     Args:
         model: functional, each layer called once.
@@ -95,6 +97,10 @@ def _multiply_adds(layer: keras.Layer) -> int:
             return _positions(layer.input, layer.data_format) * _size(layer.kernel.shape)
         case layers.Conv1D() | layers.Conv2D() | layers.DepthwiseConv2D():
             return _positions(layer.output, layer.data_format) * _size(layer.kernel.shape)
+        case ConnectionTableConv2D():
+            return _positions(layer.output, "channels_last") * _size(layer.kernel.shape)
+        case RBF():
+            return _size(layer.prototypes.shape)
         case layers.Dense():
             return _size(layer.output.shape[1:-1]) * _size(layer.kernel.shape)
         case _:

@@ -22,6 +22,11 @@ class ModelSpec:
         reference: the paper or book.
         resize: how an image of another size is brought to the input's.
         crop_fraction: for "center_crop", the part of the scaled image that is kept.
+        decoder: how the output becomes scores: the softmax of "logits", or of the negative "distances".
+        scalable: whether the width multiplier may differ from 1.
+        backbone: the last layer before the head, where the model has a backbone that can be frozen or kept.
+        application: the function of `keras.applications` whose ImageNet weights fit, where there are such.
+        auxiliary: "module:function" that adds further outputs for training only, where the paper has them.
     """
 
     name: str
@@ -37,6 +42,11 @@ class ModelSpec:
     reference: str
     resize: Literal["stretch", "letterbox", "center_crop"] = "stretch"
     crop_fraction: float | None = None
+    decoder: Literal["softmax", "distance"] = "softmax"
+    scalable: bool = True
+    backbone: str | None = None
+    application: str | None = None
+    auxiliary: str | None = None
 
     @property
     def channels(self) -> int:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
+from edgecnn.augmentations import AUGMENTATIONS
 from edgecnn.errors import UsageError
 
 Optimizer = Literal["sgd", "rmsprop", "adam"]
+Schedule = Literal["constant", "exponential", "cosine", "plateau"]
+Strategy = Literal["none", "mirrored"]
 
 # Keras' own defaults; sgd runs with momentum 0.9
 DEFAULT_LEARNING_RATES: Mapping[Optimizer, float] = MappingProxyType({"sgd": 0.01, "rmsprop": 0.001, "adam": 0.001})
@@ -24,7 +27,16 @@ class TrainConfig:
         epochs: how often the train part is seen, at least 1.
         batch_size: images a step, at least 1.
         optimizer: "sgd" (momentum 0.9), "rmsprop" or "adam".
-        learning_rate: above 0; None takes the optimizer's default.
+        learning_rate: above 0; None takes the optimizer's default, and a tenth of it with `unfreeze_from`.
+        schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs `validation`.
+        augment: names of `edgecnn.augmentations`, in the order in which they are applied, each once.
+        balance: show rare classes as often as the largest, by repeating their images. `augment` changes all images;
+            where it names nothing the repeats are shifted, and changed in contrast and brightness.
+        weights: "none" for seeded ones, "imagenet", or a .weights.h5 or .keras file; a head of other classes is left.
+        freeze: "backbone" keeps all layers before the head from training; needs `weights`. Or None.
+        unfreeze_from: the first layer that trains, counted in the backbone; needs `weights`. None trains all.
+        strategy: "mirrored" trains on every GPU, or on the CPU where there is none.
+        num_classes: must be the data's; None takes the data's.
         image_size: (height, width) in pixels; None takes the catalogue's.
         width: multiplier on filters and units, above 0.
         validation: the part of the train part that is held out and scored after each epoch, in (0, 1); None for none.
@@ -33,7 +45,7 @@ class TrainConfig:
         seed: of weights, order, dropout and the held-out part, 0 to 2**32 - 1.
 
     Raises:
-        UsageError: an option is out of its range, or early stopping is asked for without validation.
+        UsageError: an option is out of its range, or one is missing that another needs.
     """
 
     model: str
@@ -42,6 +54,14 @@ class TrainConfig:
     batch_size: int = 64
     optimizer: Optimizer = "adam"
     learning_rate: float | None = None
+    schedule: Schedule = "constant"
+    augment: tuple[str, ...] = ()
+    balance: bool = False
+    weights: str = "none"
+    freeze: Literal["backbone"] | None = None
+    unfreeze_from: int | None = None
+    strategy: Strategy = "none"
+    num_classes: int | None = None
     image_size: tuple[int, int] | None = None
     width: float = 1.0
     validation: float | None = None
@@ -56,22 +76,52 @@ class TrainConfig:
         _check(0 < self.width < float("inf"), "width", "a number above 0", self.width)
         _check(self.validation is None or 0 < self.validation < 1, "validation", "between 0 and 1", self.validation)
         _check(0 <= self.seed <= MAX_SEED, "seed", f"0 to {MAX_SEED}", self.seed)
+        _check(self.schedule in get_args(Schedule), "schedule", f"one of {get_args(Schedule)}", self.schedule)
+        _check_names(self.augment)
+        _check(self.strategy in get_args(Strategy), "strategy", f"one of {get_args(Strategy)}", self.strategy)
+        _check(self.num_classes is None or self.num_classes >= 2, "classes", "at least 2", self.num_classes)
+        self._check_transfer()
         if self.early_stopping is not None:
             _check(self.early_stopping >= 1, "early_stopping", "at least 1", self.early_stopping)
-            if self.validation is None:
-                raise UsageError(
-                    "early_stopping: expected a validation part to watch, received none. Give --validation too, "
-                    "for example 0.1"
-                )
+            self._check_validation("early_stopping")
+        if self.schedule == "plateau":
+            self._check_validation("schedule plateau")
+
+    def _check_transfer(self) -> None:
+        _check(self.freeze in (None, "backbone"), "freeze", "backbone", self.freeze)
+        _check(self.unfreeze_from is None or self.unfreeze_from >= 0, "unfreeze_from", "0 or more", self.unfreeze_from)
+        if self.freeze is not None and self.unfreeze_from is not None:
+            raise UsageError("expected --freeze or --unfreeze-from, received both: what it does not reach stays frozen")
+        if self.transfers and self.weights == "none":
+            option = "freeze" if self.unfreeze_from is None else "unfreeze_from"
+            raise UsageError(f"{option}: expected weights to keep, received none. Give --weights imagenet or a file")
+
+    def _check_validation(self, option: str) -> None:
+        if self.validation is None:
+            raise UsageError(
+                f"{option}: expected a validation part to watch, received none. Give --validation too, for example 0.1"
+            )
 
     @property
     def rate(self) -> float:
-        """The learning rate in effect."""
+        """The learning rate in effect, before the schedule."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return DEFAULT_LEARNING_RATES.get(self.optimizer, 0.001)
+        default = DEFAULT_LEARNING_RATES.get(self.optimizer, 0.001)
+        return default if self.unfreeze_from is None else default / 10
+
+    @property
+    def transfers(self) -> bool:
+        """Whether a backbone is kept, all of it or its first layers."""
+        return self.freeze is not None or self.unfreeze_from is not None
 
 
 def _check(holds: bool, option: str, expected: str, received: object) -> None:
     if not holds:
         raise UsageError(f"{option}: expected {expected}, received {received}")
+
+
+def _check_names(augment: tuple[str, ...]) -> None:
+    for name in augment:
+        _check(name in AUGMENTATIONS, "augment", f"names of {', '.join(AUGMENTATIONS)}", repr(name))
+    _check(len(set(augment)) == len(augment), "augment", "each name once", ",".join(augment))

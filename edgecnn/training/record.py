@@ -76,7 +76,7 @@ def new_record(config: TrainConfig, dataset: Dataset) -> RunRecord:
 
 
 def check_same_run(stored: RunRecord, asked: RunRecord, *, where: str) -> None:
-    """Checks that resuming would continue the same training; more epochs are fine.
+    """Checks that resuming would continue the same training; more epochs are fine, except where a cosine ends.
 
     Raises:
         UsageError: options or data contradict the stored ones; both values are named.
@@ -87,7 +87,9 @@ def check_same_run(stored: RunRecord, asked: RunRecord, *, where: str) -> None:
         if field.name not in ("data", "epochs")
         and _value(stored.config, field.name) != _value(asked.config, field.name)
     ]
-    if asked.config.epochs < stored.config.epochs:
+    if asked.config.schedule == "cosine" and asked.config.epochs != stored.config.epochs:
+        differences.append(f"epochs {stored.config.epochs}, where the cosine ends, received {asked.config.epochs}")
+    elif asked.config.epochs < stored.config.epochs:
         differences.append(f"epochs {stored.config.epochs} or more, received {asked.config.epochs}")
     if stored.data.fingerprint != asked.data.fingerprint:
         differences.append(

@@ -8,6 +8,7 @@
         history.csv     one row an epoch
         curves.png      the learning curves      } at the end
         model.keras     the last weights         }
+        training.keras  the same with what only training has, for models that have such a thing
         unfinished/     only while the run is not finished
             cache/          the data as the network takes it
             epoch-0003/     the last checkpoint: model.keras with the optimizer's state, history.csv
@@ -30,6 +31,7 @@ from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
 
 CONFIG, MANIFEST, MODEL, HISTORY, CURVES = "config.json", "manifest.json", "model.keras", "history.csv", "curves.png"
+TRAINING_MODEL = "training.keras"
 UNFINISHED = "unfinished"
 
 
@@ -159,7 +161,7 @@ def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], N
     Args:
         path: the run folder.
         history: one entry an epoch; the last one is this epoch's.
-        save_model: writes the model to the path it is given.
+        save_model: writes the model to the path it is given, and perhaps `training.keras` beside it.
 
     Raises:
         WriteError: the disk is full; the earlier checkpoint is intact.
@@ -171,7 +173,7 @@ def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], N
         make_folder(temporary)
         save_model(temporary / MODEL)
         (temporary / HISTORY).write_text(history_to_csv(history), encoding="utf-8")
-        for file in (temporary / MODEL, temporary / HISTORY, temporary):
+        for file in (*temporary.iterdir(), temporary):
             flush_to_disk(file)
         temporary.rename(folder)
     except OSError as error:
@@ -199,7 +201,7 @@ def begin(path: Path, record: RunRecord, manifest: Manifest) -> None:
         shutil.rmtree(older)
     write_record(path, record)
     write_text(path / MANIFEST, manifest.to_json() + "\n", temporary_folder=path / UNFINISHED)
-    for name in (MODEL, HISTORY, CURVES):
+    for name in (MODEL, TRAINING_MODEL, HISTORY, CURVES):
         (path / name).unlink(missing_ok=True)
 
 
@@ -211,7 +213,7 @@ def reopen(path: Path, record: RunRecord, history: History) -> None:
     """
     remove_unfinished(path)
     make_folder(path / UNFINISHED)
-    save_checkpoint(path, history, lambda copy: _link(path / MODEL, copy))
+    save_checkpoint(path, history, lambda copy: _link_models(path, copy.parent))
     write_record(path, record)
 
 
@@ -225,9 +227,10 @@ def finish(path: Path, record: RunRecord) -> None:
     checkpoint = latest_checkpoint(path)
     if checkpoint is None:
         raise RunFolderError(f"{path}: expected a checkpoint in {UNFINISHED}/, received none")
-    for source, target in ((checkpoint.history_path, path / HISTORY), (checkpoint.model_path, path / MODEL)):
-        with replacing(target, temporary_folder=path / UNFINISHED) as temporary:
-            _link(source, temporary)
+    for name in (HISTORY, TRAINING_MODEL, MODEL):
+        if (checkpoint.path / name).exists():
+            with replacing(path / name, temporary_folder=path / UNFINISHED) as temporary:
+                _link(checkpoint.path / name, temporary)
     write_record(path, replace(record, finished=True))
     remove_unfinished(path)
 
@@ -235,6 +238,12 @@ def finish(path: Path, record: RunRecord) -> None:
 def remove_unfinished(path: Path) -> None:
     """Removes what only a run in progress needs."""
     shutil.rmtree(path / UNFINISHED, ignore_errors=True)
+
+
+def _link_models(source: Path, target: Path) -> None:
+    for name in (MODEL, TRAINING_MODEL):
+        if name == MODEL or (source / name).exists():
+            _link(source / name, target / name)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -1,8 +1,13 @@
 """Training a documented model into a run folder, so that a kill at any moment loses at most one epoch."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +19,19 @@ from edgecnn.data.samples import Dataset, Samples
 from edgecnn.data.split import stratified_split
 from edgecnn.errors import RunFolderError, UsageError
 from edgecnn.models.build import build_manifest, get_spec
+from edgecnn.models.catalog import CATALOG
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.curves import draw_curves
 from edgecnn.training.history import History, stops_early
 from edgecnn.training.progress import Progress, Silent
 from edgecnn.training.record import RunRecord, check_same_run, new_record
+from edgecnn.training.schedules import learning_rate
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger(__name__)
 
@@ -77,8 +87,11 @@ def train(
         progress: is told how it goes.
 
     Raises:
-        UsageError: an option is out of range or contradicts the run that is resumed; the folder is not empty.
+        UsageError: an option is out of range, contradicts the data, the model or the run that is resumed; the folder is
+            not empty.
         DatasetError: the data cannot be read.
+        PretrainedWeightsError: the weights to begin with cannot be had, or are of another architecture.
+        KerasFileError: they are in a .keras file that is damaged or unsafe.
         RunFolderError: the folder to resume is damaged.
         TrainingError: the loss is no number any more.
         WriteError: the disk is full.
@@ -92,9 +105,15 @@ def train(
         run_folder.remove_unfinished(run.path)
         logger.info("%s is finished already: %d epochs", run.path, len(before))
         return TrainResult(run.path, before, 0, stops_early(before, config.early_stopping))
-    progress.on_stage("cache")
-    pixels = _prepare(run, before, progress)
-    history = _fit(run, pixels, before, progress)
+    with _undone_on_error(run.path):
+        progress.on_stage("cache")
+        pixels = _cache(run, progress)
+        progress.on_stage("model")
+        model = _model(run, before)
+    logger.info("model %s: %d parameters, after epoch %d", config.model, model.count_params(), len(before))
+    _begin(run, before)
+    progress.on_stage("fit")
+    history = _fit(run, model, pixels, before, progress)
     progress.on_stage("finish")
     draw_curves(history, run.path / run_folder.CURVES, temporary_folder=run.path / run_folder.UNFINISHED)
     run_folder.finish(run.path, run.record)
@@ -121,7 +140,15 @@ def _check_folder(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path) -> _Run:
     spec = get_spec(config.model)
+    if config.transfers and spec.backbone is None:
+        known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
+        raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
     dataset = load_dataset(config.data)
+    if config.num_classes not in (None, len(dataset.labels)):
+        raise UsageError(
+            f"classes: expected {len(dataset.labels)}, those of {config.data}, received {config.num_classes}. "
+            "Leave --classes out"
+        )
     manifest = build_manifest(spec, dataset.labels, image_size=config.image_size, width=config.width)
     return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), *_hold_out(dataset.train, config))
 
@@ -163,48 +190,58 @@ def _is_complete(history: History, config: TrainConfig) -> bool:
     return len(history) >= config.epochs or stops_early(history, config.early_stopping)
 
 
-def _prepare(run: _Run, before: History, progress: Progress) -> npt.NDArray[np.uint8]:
-    """Makes the folder and the cache; data that cannot be decoded leave the folder as it was."""
-    unfinished = run.path / run_folder.UNFINISHED
-    existed, unfinished_existed = run.path.exists(), unfinished.exists()
+@contextmanager
+def _undone_on_error(run_dir: Path) -> Iterator[None]:
+    """Leaves the folder as it was where data, options or weights turn out to be wrong."""
+    existed, unfinished_existed = run_dir.exists(), (run_dir / run_folder.UNFINISHED).exists()
     try:
-        make_folder(unfinished)
-        pixels = cached_pixels(
-            run.dataset.train,
-            run.manifest.image_input,
-            unfinished / "cache",
-            fingerprint=run.dataset.fingerprint,
-            on_image=lambda done, total: progress.on_batch(done, total, {}),
-        )
+        yield
     except EdgeCNNError:
         if not unfinished_existed:
-            run_folder.remove_unfinished(run.path)
-        if not existed and run.path.exists():
-            run.path.rmdir()
+            run_folder.remove_unfinished(run_dir)
+        if not existed and run_dir.exists():
+            run_dir.rmdir()
         raise
+
+
+def _cache(run: _Run, progress: Progress) -> npt.NDArray[np.uint8]:
+    unfinished = run.path / run_folder.UNFINISHED
+    make_folder(unfinished)
+    return cached_pixels(
+        run.dataset.train,
+        run.manifest.image_input,
+        unfinished / "cache",
+        fingerprint=run.dataset.fingerprint,
+        on_image=lambda done, total: progress.on_batch(done, total, {}),
+    )
+
+
+def _model(run: _Run, before: History) -> keras.Model:
+    from edgecnn.training import network  # brings TensorFlow, seconds that wrong options and data need not wait for
+
+    checkpoint = run_folder.latest_checkpoint(run.path) if before else None
+    if checkpoint is None:
+        return network.new_model(run.config, run.manifest.num_classes)
+    return network.saved_model(checkpoint.model_path, run.config.strategy)
+
+
+def _begin(run: _Run, before: History) -> None:
     if before:
         run_folder.write_record(run.path, run.record)
     else:
         run_folder.begin(run.path, run.record, run.manifest)
-    return pixels
 
 
-def _fit(run: _Run, pixels: npt.NDArray[np.uint8], history: History, progress: Progress) -> History:
-    from edgecnn.training import fitting  # brings TensorFlow, seconds that wrong options and data need not wait for
+def _fit(run: _Run, model: keras.Model, pixels: npt.NDArray[np.uint8], history: History, progress: Progress) -> History:
+    from edgecnn.training import feeding, fitting, network  # as in _model
 
-    progress.on_stage("model")
-    checkpoint = run_folder.latest_checkpoint(run.path)
-    if checkpoint is None:
-        model = fitting.new_model(run.config, run.manifest.num_classes)
-    else:
-        model = fitting.saved_model(checkpoint.model_path)
-    logger.info("model %s: %d parameters, after epoch %d", run.config.model, model.count_params(), len(history))
-    data = fitting.TrainingData(pixels, run.dataset.train.class_ids, run.learned, run.held_out)
-    progress.on_stage("fit")
+    augmentation = feeding.new_augmentation(run.config, pixels, run.learned)
+    data = feeding.TrainingData(pixels, run.dataset.train.class_ids, run.learned, run.held_out, augmentation)
     while not _is_complete(history, run.config):
+        model.optimizer.learning_rate = learning_rate(run.config, history)
         metrics = fitting.run_epoch(model, data, run.config, len(history) + 1, on_batch=progress.on_batch)
         history = (*history, metrics)
-        run_folder.save_checkpoint(run.path, history, model.save)
+        run_folder.save_checkpoint(run.path, history, lambda path: network.save_model(model, path))
         progress.on_epoch(metrics, run.config.epochs)
         logger.info("epoch %d of %d: loss %.4f", metrics.epoch, run.config.epochs, metrics.loss)
     return history

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edgecnn_exporters.differences import DecodedDifference, OutputDifference
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
-from edgecnn_runtime.decoding import decode
+from edgecnn_runtime.decoding import class_logits, decode
 from edgecnn_runtime.evidence import Gate, MetricParity, Parity
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
@@ -145,7 +145,7 @@ class _Comparison:
             output.update(expected[output.output], received[output.output], numbers[finite])
         placements = [Placement(images.shape[1:3], (1.0, 1.0), (0.0, 0.0))] * int(finite.sum())
         results = (decode(self._manifest, expected, placements), decode(self._manifest, received, placements))
-        logits = expected[self._manifest.decoder.output]
+        logits = class_logits(self._manifest, expected)
         self.decoded.update(results[0], results[1], logits, numbers[finite])
         self._update_metrics(results, None if class_ids is None else class_ids[finite])
 

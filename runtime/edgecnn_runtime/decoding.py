@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.errors import OutputError, SessionError
-from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.manifest import DistanceDecoder, Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Classification
 from edgecnn_runtime.scores import softmax as softmax  # these two are part of this module's interface
@@ -21,7 +21,7 @@ def decode(
 
     Args:
         manifest: of the model that gave the outputs.
-        outputs: raw outputs by name; the softmax decoder reads logits of shape (N, classes), floating point.
+        outputs: raw outputs by name; the decoder's is of shape (N, classes), floating point.
         placements: one an image, N of them.
 
     Raises:
@@ -31,17 +31,28 @@ def decode(
     name, expected = manifest.decoder.output, (len(placements), manifest.num_classes)
     if name not in outputs:
         raise SessionError(f"outputs: expected {name!r}, received {sorted(outputs)}")
-    logits = outputs[name]
-    if logits.shape != expected:
-        raise SessionError(f"output {name!r}: expected shape {expected}, received {logits.shape}")
-    if not np.isfinite(logits).all():
-        invalid = logits.size - np.count_nonzero(np.isfinite(logits))
+    received = outputs[name]
+    if received.shape != expected:
+        raise SessionError(f"output {name!r}: expected shape {expected}, received {received.shape}")
+    if not np.isfinite(received).all():
+        invalid = received.size - np.count_nonzero(np.isfinite(received))
         raise OutputError(
-            f"output {name!r}: expected finite numbers, received {invalid} NaN or infinite of {logits.size}, so "
+            f"output {name!r}: expected finite numbers, received {invalid} NaN or infinite of {received.size}, so "
             "no class can be read from it. The weights or the input are damaged."
         )
     labels = manifest.labels
     return [
         Classification(scores, labels, placement.image_size)
-        for scores, placement in zip(softmax(logits), placements, strict=True)
+        for scores, placement in zip(softmax(class_logits(manifest, outputs)), placements, strict=True)
     ]
+
+
+def class_logits(manifest: Manifest, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Returns what the softmax is taken of, (N, classes), the larger the likelier: logits, or negative distances.
+
+    Args:
+        manifest: names the decoder.
+        outputs: raw outputs by name.
+    """
+    values = outputs[manifest.decoder.output]
+    return -values if isinstance(manifest.decoder, DistanceDecoder) else values

@@ -80,7 +80,20 @@ class SoftmaxDecoder:
     kind: Literal["softmax"] = "softmax"
 
 
-Decoder = SoftmaxDecoder
+@dataclass(frozen=True, slots=True)
+class DistanceDecoder:
+    """Class scores are the softmax of the negative distances: the nearest prototype has the highest score.
+
+    Attributes:
+        output: the name of the graph output that holds the distances, shape (N, classes), at least 0.
+        kind: always "distance".
+    """
+
+    output: str = "distances"
+    kind: Literal["distance"] = "distance"
+
+
+Decoder = SoftmaxDecoder | DistanceDecoder
 
 
 @dataclass(frozen=True, slots=True)

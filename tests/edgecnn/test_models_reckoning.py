@@ -59,3 +59,9 @@ def test_reckon_agrees_with_keras_on_parameters() -> None:
     reckoning = reckon(model)
     assert reckoning.parameters == model.count_params() == sum(row.parameters for row in reckoning.layers)
     assert reckoning.trainable_parameters == reckoning.parameters
+
+
+def test_reckon_counts_the_connections_of_lenet5() -> None:
+    multiply_adds = {row.name: row.multiply_adds for row in reckon(build_model("lenet5")).layers}
+    # The paper counts 151,600 connections in C3: these 150,000 and a bias for each of 1,600 cells.
+    assert (multiply_adds["c3"], multiply_adds["f6"], multiply_adds["distances"]) == (150_000, 120 * 84, 840)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from edgecnn.errors import UsageError
@@ -22,6 +24,21 @@ from edgecnn.training.config import TrainConfig
             {"early_stopping": 3},
             "early_stopping: expected a validation part to watch, received none. Give --validation",
         ),
+        ({"schedule": "linear"}, r"schedule: expected one of \('constant', .*'plateau'\), received linear"),
+        ({"schedule": "plateau"}, "schedule plateau: expected a validation part to watch, received none"),
+        ({"augment": ("mirror",)}, "augment: expected names of shift, flip, .*alexnet, received 'mirror'"),
+        ({"augment": ("",)}, "augment: expected names of .* received ''"),
+        ({"augment": ("flip", "flip")}, "augment: expected each name once, received flip,flip"),
+        ({"strategy": "tpu"}, r"strategy: expected one of \('none', 'mirrored'\), received tpu"),
+        ({"num_classes": 1}, "classes: expected at least 2, received 1"),
+        ({"weights": "imagenet", "freeze": "head"}, "freeze: expected backbone, received head"),
+        ({"weights": "imagenet", "unfreeze_from": -1}, "unfreeze_from: expected 0 or more, received -1"),
+        ({"freeze": "backbone"}, "freeze: expected weights to keep, received none. Give --weights imagenet or a file"),
+        ({"unfreeze_from": 3}, "unfreeze_from: expected weights to keep, received none"),
+        (
+            {"weights": "imagenet", "freeze": "backbone", "unfreeze_from": 3},
+            "expected --freeze or --unfreeze-from, received both",
+        ),
         ({"seed": -1}, "seed: expected 0 to 4294967295, received -1"),
         ({"seed": 2**32}, "received 4294967296"),
     ],
@@ -38,3 +55,10 @@ def test_rate_is_the_optimizers_default(optimizer, rate):
 
 def test_rate_is_the_given_one():
     assert TrainConfig("mnist_convnet", "digits", learning_rate=0.5).rate == 0.5
+
+
+def test_rate_is_a_tenth_of_the_default_when_a_backbone_is_unfrozen():
+    config = TrainConfig("resnet34", "digits", optimizer="sgd", weights="imagenet", unfreeze_from=9)
+    assert config.rate == 0.001
+    assert replace(config, learning_rate=0.5).rate == 0.5
+    assert replace(config, unfreeze_from=None, freeze="backbone").rate == 0.01

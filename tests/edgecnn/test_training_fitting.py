@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from edgecnn.errors import RunFolderError, TrainingError
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.fitting import TrainingData, new_model, run_epoch, saved_model
+from edgecnn.training.feeding import TrainingData, new_augmentation
+from edgecnn.training.fitting import run_epoch
+from edgecnn.training.network import new_model, saved_model
 
 CONFIG = TrainConfig("fashion_cnn", "unused", batch_size=10, image_size=(8, 8), width=0.05, seed=3)
 
@@ -66,6 +70,31 @@ def test_run_epoch_depends_on_seed_and_epoch_alone(training_data):
     first = trained(1, seed=3)
     assert (trained(1, seed=9) == first).all()
     assert (trained(2, seed=3) != first).any()
+
+
+STILL = replace(CONFIG, model="simple_cnn", image_size=(10, 10), width=0.1, optimizer="sgd", learning_rate=1e-30)
+STILL = replace(STILL, augment=("shift", "contrast"))
+
+
+@pytest.fixture
+def augmented_data(training_data):
+    pixels = np.pad(training_data.pixels, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    return replace(training_data, pixels=pixels, augmentation=new_augmentation(STILL, pixels, np.arange(18)))
+
+
+def test_run_epoch_learns_from_augmented_images_and_validates_with_the_images_themselves(augmented_data):
+    model = new_model(STILL, 3)  # whose weights stay what they are
+    plain = epoch_of(model, replace(augmented_data, augmentation=None), STILL)
+    augmented = epoch_of(model, augmented_data, STILL)
+    assert augmented.loss != pytest.approx(plain.loss, rel=1e-6)
+    assert augmented.val_loss == pytest.approx(plain.val_loss, rel=1e-6)
+
+
+def test_run_epoch_augments_each_epoch_anew(augmented_data):
+    model = new_model(STILL, 3)
+    first, again, second = (epoch_of(model, augmented_data, STILL, epoch=epoch).loss for epoch in (1, 1, 2))
+    assert first == again
+    assert first != pytest.approx(second, rel=1e-6)
 
 
 def test_run_epoch_scores_the_held_out_part_without_dropout(training_data):

@@ -58,6 +58,15 @@ def test_from_json_refuses_what_is_damaged(old, new):
         ({"seed": 1}, "expected seed 0, received 1"),
         ({"optimizer": "sgd"}, "expected optimizer adam, received sgd; learning_rate 0.001, received 0.01"),
         ({"validation": 0.1}, "expected validation None, received 0.1"),
+        ({"schedule": "cosine"}, "expected schedule constant, received cosine"),
+        ({"augment": ("flip",)}, r"expected augment \(\), received \('flip',\)"),
+        ({"balance": True}, "expected balance False, received True"),
+        ({"weights": "imagenet"}, "expected weights none, received imagenet"),
+        (
+            {"weights": "w.keras", "unfreeze_from": 9},
+            r"expected learning_rate 0\.001, received 0\.0001; weights none, .*; unfreeze_from None, received 9",
+        ),
+        ({"strategy": "mirrored"}, "expected strategy none, received mirrored"),
         ({"epochs": 2}, "expected epochs 3 or more, received 2"),
     ],
 )
@@ -65,6 +74,13 @@ def test_check_same_run_names_both_values(options, message):
     asked = replace(RECORD, config=replace(RECORD.config, **options))
     with pytest.raises(UsageError, match=f"cannot resume runs/a: {message}"):
         check_same_run(RECORD, asked, where="runs/a")
+
+
+def test_check_same_run_refuses_more_epochs_where_a_cosine_ends():
+    cosine = replace(RECORD, config=replace(RECORD.config, schedule="cosine"))
+    asked = replace(cosine, config=replace(cosine.config, epochs=9))
+    with pytest.raises(UsageError, match="expected epochs 3, where the cosine ends, received 9"):
+        check_same_run(cosine, asked, where="runs/a")
 
 
 def test_check_same_run_names_both_data():

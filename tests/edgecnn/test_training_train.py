@@ -6,7 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.errors import DatasetError, RunFolderError, TrainingError, UnknownModelError, UsageError
+from edgecnn.errors import (
+    DatasetError,
+    PretrainedWeightsError,
+    RunFolderError,
+    TrainingError,
+    UnknownModelError,
+    UsageError,
+)
 from edgecnn.training import RunFolder, TrainConfig, train
 
 
@@ -147,6 +154,92 @@ def uninterrupted(tmp_path_factory):
         return results["all"]
 
     return trained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"augment": ("shift", "flip", "rotation", "contrast", "brightness", "alexnet")},
+        {"balance": True},
+        {"strategy": "mirrored"},
+        {"model": "googlenet", "image_size": (32, 32)},
+        {"schedule": "exponential"},
+        {"schedule": "cosine"},
+        {"schedule": "plateau", "learning_rate": 1e-30, "epochs": 6},  # no epoch is better than the first
+    ],
+    ids=str,
+)
+def test_train_resumes_to_the_same_weights_with(config, run_dir, options):
+    config = replace(config, **options)
+    history = train(config, run_dir).history
+    again = run_dir.with_name("b")
+    with pytest.raises(KeyboardInterrupt):
+        train(config, again, progress=Recorder(("batch", config.epochs, 1)))
+    assert train(config, again, resume=True).history == history
+    assert (weights_of(again) == weights_of(run_dir)).all()
+
+
+@pytest.mark.slow
+def test_train_keeps_what_only_training_has_when_epochs_are_raised(config, run_dir):
+    config = replace(config, model="googlenet", image_size=(32, 32), epochs=2)
+    history = train(config, run_dir).history
+    again = run_dir.with_name("b")
+    train(replace(config, epochs=1), again)
+    assert (again / "training.keras").is_file()
+    assert keras.saving.load_model(again / "model.keras").output_names == ["logits"]
+    assert train(config, again, resume=True).history == history
+    assert (weights_of(again) == weights_of(run_dir)).all()
+    train(replace(config, model="simple_cnn", epochs=1), again, overwrite=True)
+    assert not (again / "training.keras").exists()
+
+
+@pytest.mark.slow
+def test_train_transfers_a_backbone_in_two_runs(config, run_dir):
+    first = replace(config, model="alexnet", image_size=(67, 67), epochs=1)
+    train(first, run_dir)
+    head, tuned = run_dir.with_name("head"), run_dir.with_name("tuned")
+    train(replace(first, weights=str(run_dir / "model.keras"), freeze="backbone"), head)
+    second = replace(first, weights=str(head / "model.keras"), unfreeze_from=8)
+    train(second, tuned)
+    assert RunFolder.open(tuned).record.config == second
+    whole, kept, changed = (keras.saving.load_model(folder / "model.keras") for folder in (run_dir, head, tuned))
+    for name, same in (("conv1", True), ("conv3", True), ("conv5", False)):
+        weights = [model.get_layer(name).get_weights()[0] for model in (whole, kept, changed)]
+        assert (weights[0] == weights[1]).all()
+        assert (weights[1] == weights[2]).all() == same
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"num_classes": 4},
+            UsageError,
+            r"classes: expected 3, those of \S*set\.npz, received 4\. Leave --classes out",
+        ),
+        (
+            {"weights": "w.keras", "freeze": "backbone"},
+            UsageError,
+            "simple_cnn has no backbone: expected one of alexnet, ",
+        ),
+        ({"weights": "w.onnx"}, UsageError, "expected weights from imagenet, none, or a"),
+        ({"weights": "w.weights.h5"}, PretrainedWeightsError, "w.weights.h5: expected .* received nothing"),
+        ({"weights": "imagenet"}, UsageError, "simple_cnn has no ImageNet weights"),
+    ],
+)
+def test_train_leaves_nothing_when_what_it_begins_with_is_wrong(config, run_dir, options, error, message):
+    with pytest.raises(error, match=message):
+        train(replace(config, **options), run_dir)
+    assert not run_dir.exists()
+
+
+def test_train_keeps_the_old_run_when_the_weights_are_of_another_architecture(config, run_dir, finished_once):
+    before = finished_once(replace(config, epochs=1), run_dir)
+    other = replace(config, weights=str(run_dir / "model.keras"), width=0.1)
+    with pytest.raises(PretrainedWeightsError, match="not the weights of this simple_cnn"):
+        train(other, run_dir, overwrite=True)
+    assert contents(run_dir) == before
 
 
 def test_train_goes_on_when_epochs_are_raised(config, run_dir, uninterrupted, finished_once):

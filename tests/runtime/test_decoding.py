@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from edgecnn_runtime.decoding import decode, softmax, top_k
 from edgecnn_runtime.errors import OutputError, SessionError
+from edgecnn_runtime.manifest import DistanceDecoder, Manifest, OutputSpec
 from edgecnn_runtime.preprocessing import Placement
 
 PLACEMENTS = [Placement((10, 20), (1.0, 1.0), (0.0, 0.0)), Placement((30, 40), (1.0, 1.0), (0.0, 0.0))]
@@ -52,3 +55,12 @@ def test_decode_gives_no_labels_where_the_model_never_saw_data(make_manifest):
 
 def test_top_k_is_part_of_the_module():
     assert top_k(LOGITS[0], 1).tolist() == [2]
+
+
+def test_decode_gives_the_nearest_prototype_the_highest_score(make_manifest):
+    manifest = dataclasses.replace(make_manifest(), decoder=DistanceDecoder(), outputs=(OutputSpec("distances", (3,)),))
+    distances = np.array([[4.0, 1.0, 9.0]], dtype=np.float32)
+    result = decode(manifest, {"distances": distances}, PLACEMENTS[:1])[0]
+    assert result.class_id == 1
+    assert result.scores == pytest.approx(np.exp(-distances[0]) / np.exp(-distances[0]).sum())
+    assert Manifest.from_json(manifest.to_json()) == manifest

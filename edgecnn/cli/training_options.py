@@ -1,0 +1,51 @@
+"""The options of `edgecnn train` that say how to train; what they mean stands in `TrainConfig`."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from edgecnn.augmentations import AUGMENTATIONS
+
+
+def read_names(text: str) -> tuple[str, ...]:
+    """Reads names with commas between them.
+
+    >>> read_names("shift, flip")
+    ('shift', 'flip')
+    """
+    return tuple(name.strip() for name in text.split(","))
+
+
+Epochs = Annotated[int, typer.Option(metavar="N", help="How often the train part is seen.")]
+BatchSize = Annotated[int, typer.Option(metavar="N", help="Images a step.")]
+LearningRate = Annotated[
+    float | None, typer.Option(metavar="F", help="[default: the optimizer's, a tenth of it with --unfreeze-from]")
+]
+Optimizer = Annotated[Literal["sgd", "rmsprop", "adam"], typer.Option(help="sgd has momentum 0.9.")]
+Schedule = Annotated[
+    Literal["constant", "exponential", "cosine", "plateau"],
+    typer.Option(help="How the rate goes over the epochs; plateau watches --validation."),
+]
+Augment = Annotated[
+    Any,  # a tuple of names or None; typer would ask for many options
+    typer.Option(parser=read_names, metavar="NAMES", help=f"Of {', '.join(AUGMENTATIONS)}; with commas."),
+]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")
+]
+Weights = Annotated[
+    str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE is a .weights.h5 or .keras.")
+]
+Freeze = Annotated[Literal["backbone"] | None, typer.Option(help="Train a new head alone, on --weights.")]
+UnfreezeFrom = Annotated[
+    int | None, typer.Option(metavar="N", help="Train from layer N of the backbone on, and the head, on --weights.")
+]
+Strategy = Annotated[Literal["none", "mirrored"], typer.Option(help="mirrored trains on every GPU, or on the CPU.")]
+Classes = Annotated[int | None, typer.Option(metavar="N", help="Must be the data's. [default: the data's]")]
+Validation = Annotated[
+    float | None, typer.Option(metavar="F", help="Hold this part of the train part out, score it each epoch.")
+]
+EarlyStopping = Annotated[
+    int | None, typer.Option(metavar="N", help="End after N epochs without a better validation loss.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of weights, order, dropout, augmentation and the held-out part.")]

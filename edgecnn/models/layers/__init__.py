@@ -1,0 +1,34 @@
+"""Pieces that the builders share: the input, layers that Keras lacks, and blocks of standard layers."""
+
+from edgecnn.models.layers.connection_table import ConnectionTableConv2D
+from edgecnn.models.layers.digit_bitmaps import DigitBitmaps
+from edgecnn.models.layers.inception import InceptionBranches, inception_module
+from edgecnn.models.layers.pixels import BGRMeans, image_input, scaled_around_zero, scaled_to_one
+from edgecnn.models.layers.pooling import DepthMaxPool, TrainableAveragePooling
+from edgecnn.models.layers.rbf import RBF, RandomSigns
+from edgecnn.models.layers.residual import bottleneck_unit, residual_unit
+from edgecnn.models.layers.response_normalization import LocalResponseNormalization
+from edgecnn.models.layers.scaled_tanh import scaled_tanh
+from edgecnn.models.layers.squeeze_excite import squeeze_excite
+from edgecnn.models.layers.units import scaled_units
+
+__all__ = [
+    "RBF",
+    "BGRMeans",
+    "ConnectionTableConv2D",
+    "DepthMaxPool",
+    "DigitBitmaps",
+    "InceptionBranches",
+    "LocalResponseNormalization",
+    "RandomSigns",
+    "TrainableAveragePooling",
+    "bottleneck_unit",
+    "image_input",
+    "inception_module",
+    "residual_unit",
+    "scaled_around_zero",
+    "scaled_tanh",
+    "scaled_to_one",
+    "scaled_units",
+    "squeeze_excite",
+]

@@ -1,0 +1,171 @@
+"""Giving a built model weights from ImageNet or from a file: all of them, all but the head, or none and an error."""
+
+import contextlib
+import sys
+import urllib.error
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn.errors import PretrainedWeightsError, UsageError
+from edgecnn.models.backbone import backbone_layers
+from edgecnn.models.catalog import CATALOG
+from edgecnn.models.keras_names import own_names
+from edgecnn.models.spec import ModelSpec
+from edgecnn.models.weights_file import open_weights
+
+_Result = TypeVar("_Result")
+_Shapes = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """What a model was given.
+
+    Attributes:
+        source: "none", "imagenet" or the file.
+        layers: number of layers that were given weights.
+        left_out: the head's layers that keep their fresh weights, because the source has another head.
+        labels: one name a class, where they come with the weights.
+    """
+
+    source: str
+    layers: int
+    left_out: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
+
+
+def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> LoadedWeights:
+    """Loads weights into a model; after an error the model is as it was.
+
+    Args:
+        model: from `build_model` or `build_transfer_model`.
+        spec: its catalogue row.
+        source: "none", "imagenet" (Keras' own download, hash-checked and cached), or a .weights.h5 or .keras file of
+            the same layers. A source with another head gives all but the head.
+
+    Raises:
+        UsageError: a row without ImageNet weights, or a file of another kind.
+        PretrainedWeightsError: no network and no cache, a damaged file, or weights of another architecture.
+        KerasFileError: a .keras file that is damaged or unsafe.
+    """
+    if str(source) == "none":
+        return LoadedWeights("none", layers=0)
+    with _opened(model, spec, source) as (shapes, read):
+        left_out = _left_out(model, spec, received=shapes, source=source)
+        labels = imagenet_labels() if str(source) == "imagenet" and not left_out else None
+        taken = [layer for layer in model.layers if layer.weights and layer.name not in left_out]
+        values = [read(layer.name) for layer in taken]  # all of them, before the first is assigned
+    for layer, weights in zip(taken, values, strict=True):
+        layer.set_weights(weights)
+    return LoadedWeights(str(source), len(taken), left_out, labels)
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """Returns the names of ImageNet's 1000 classes as Keras' class index has them.
+
+    Classes that share a name (a crane is a bird and a machine) carry their WordNet id too.
+
+    Raises:
+        PretrainedWeightsError: no network and no cache.
+    """
+    decode = keras.applications.imagenet_utils.decode_predictions
+    ranks = np.arange(1000, 0, -1, dtype=np.float32)[None]  # the first class is the likeliest
+    (classes,) = _downloaded(
+        lambda: decode(ranks, top=1000),
+        "the names of ImageNet's classes",
+        "Copy imagenet_class_index.json from a cache that has it, ~/.keras/models.",
+    )
+    count = Counter(name for _, name, _ in classes)
+    return tuple(name if count[name] == 1 else f"{name} ({wordnet_id})" for wordnet_id, name, _ in classes)
+
+
+@contextlib.contextmanager
+def _opened(
+    model: keras.Model, spec: ModelSpec, source: str | Path
+) -> Iterator[tuple[Mapping[str, _Shapes], Callable[[str], list[npt.NDArray[Any]]]]]:
+    """Yields the source's shapes by our layer names, and what reads one layer's weights."""
+    if str(source) == "imagenet":
+        application = _application(model, spec)
+        layers = {layer.name: layer for layer in application.layers if layer.weights}
+        theirs = _by_own_name(spec, layers)
+        yield (
+            {ours: _shapes(layers[name]) for ours, name in theirs.items()},
+            lambda ours: layers[theirs[ours]].get_weights(),
+        )
+        return
+    path = Path(source)
+    if not path.name.endswith((".weights.h5", ".keras")):
+        raise UsageError(f"{path}: expected weights from imagenet, none, or a .weights.h5 or .keras file")
+    with open_weights(path) as stored:
+        theirs = _by_own_name(spec, stored)
+        yield {ours: stored[name] for ours, name in theirs.items()}, lambda ours: stored.read(theirs[ours])
+
+
+def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
+    if spec.application is None:
+        known = ", ".join(row.name for row in CATALOG.values() if row.application is not None)
+        raise UsageError(f"{spec.name} has no ImageNet weights: expected one of {known}, or a weights file")
+    build = getattr(keras.applications, spec.application)
+    with_head = model.output.shape[-1] == spec.num_classes
+    file = f"{spec.name}.weights.h5"
+    return _downloaded(
+        lambda: build(weights="imagenet", include_top=with_head),
+        f"the ImageNet weights of {spec.name}",
+        f"Where there is a network run keras.applications.{spec.application}().save_weights({file!r}), and give that.",
+    )
+
+
+def _downloaded(download: Callable[[], _Result], what: str, otherwise: str) -> _Result:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras reports its download on stdout, which is for results
+            return download()
+    except Exception as error:  # Keras raises a bare Exception when a download fails
+        cause = error.__context__ if isinstance(error.__context__, urllib.error.URLError) else error
+        if not isinstance(cause, OSError) and "file hash" not in str(cause):
+            raise
+        raise PretrainedWeightsError(
+            f"{what}: expected a network or Keras' cached file, received {cause}. {otherwise}"
+        ) from error
+
+
+def _by_own_name(spec: ModelSpec, names: Mapping[str, Any]) -> dict[str, str]:
+    if spec.application is None or "logits" in names:
+        return {name: name for name in names}
+    return {ours: name for name, ours in own_names(spec.application, names).items()}
+
+
+def _left_out(
+    model: keras.Model, spec: ModelSpec, *, received: Mapping[str, _Shapes], source: str | Path
+) -> tuple[str, ...]:
+    """Returns the head's layers if only the head differs, else raises for the first layer that does."""
+    expected = {layer.name: _shapes(layer) for layer in model.layers if layer.weights}
+    different = [name for name in {**expected, **received} if expected.get(name) != received.get(name)]
+    if not different:
+        return ()
+    backbone = set() if spec.backbone is None else {layer.name for layer in backbone_layers(model, spec)}
+    # A head is dense: a further convolution in the source makes it another architecture, as VGG-19's are to VGG-16.
+    dense = all(len(shape) <= 2 for name in received.keys() - backbone for shape in received[name])
+    if backbone and dense and backbone.isdisjoint(different):
+        return tuple(name for name in expected if name not in backbone)
+    if backbone:  # a head may differ; what else differs is the reason
+        different = [name for name in different if name in backbone or name not in expected] or different
+    name = different[0]
+    raise PretrainedWeightsError(
+        f"{source}: not the weights of this {spec.name}: layer {name!r}: expected {_listed(expected.get(name))}, "
+        f"received {_listed(received.get(name))}. Build the model, width and number of classes that the weights are of."
+    )
+
+
+def _listed(shapes: _Shapes | None) -> str:
+    return "no such layer" if shapes is None else f"shapes {', '.join(map(str, shapes))}"
+
+
+def _shapes(layer: keras.Layer) -> _Shapes:
+    return tuple(tuple(weight.shape) for weight in layer.weights)

@@ -1,0 +1,129 @@
+"""Reading the weights of a .weights.h5 or .keras file layer by layer, without building what it describes.
+
+Both hold one HDF5 file that Keras 3 wrote: `layers/<key>/vars` with the layer's name as an attribute and one data set a
+weight, "0", "1", and so on. HDF5 can point to other files; every such link is refused.
+"""
+
+import contextlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn.errors import PretrainedWeightsError
+from edgecnn.models.loading import check_archive
+
+_HDF5_FAILURES = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, zipfile.BadZipFile)
+
+
+class StoredWeights(Mapping[str, tuple[tuple[int, ...], ...]]):
+    """The shapes of a file's weights by layer name; `read` fetches the values of one layer.
+
+    Args:
+        datasets: the HDF5 data sets of each layer, in the order of `layer.weights`.
+        name: of the file, for errors.
+    """
+
+    def __init__(self, datasets: Mapping[str, list[Any]], name: str) -> None:
+        self._datasets = datasets
+        self._name = name
+
+    def __getitem__(self, layer: str) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(dataset.shape) for dataset in self._datasets[layer])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._datasets)
+
+    def __len__(self) -> int:
+        return len(self._datasets)
+
+    def read(self, layer: str) -> list[npt.NDArray[Any]]:
+        """Returns the weights of one layer; compare the shapes first, for a file may claim any.
+
+        Raises:
+            PretrainedWeightsError: the file is damaged where they lie.
+        """
+        try:
+            return [np.asarray(dataset) for dataset in self._datasets[layer]]
+        except _HDF5_FAILURES as error:
+            raise PretrainedWeightsError(
+                f"{self._name}: the weights of layer {layer!r} are damaged ({error})"
+            ) from error
+
+
+@contextlib.contextmanager
+def open_weights(path: Path) -> Iterator[StoredWeights]:
+    """Opens the weights of a file.
+
+    Args:
+        path: what `model.save_weights("x.weights.h5")` or `model.save("x.keras")` wrote.
+
+    Raises:
+        PretrainedWeightsError: missing, damaged, with links to other files, or not of that form.
+        KerasFileError: a .keras file that `load_keras` refuses too.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = _open(path, stack)
+            datasets = {
+                name: weights
+                for name, weights in (_layer(layer, path) for layer in _groups(_group(file, "layers", path), path))
+                if weights
+            }
+        except _HDF5_FAILURES as error:
+            raise PretrainedWeightsError(
+                f"{path}: expected weights that model.save_weights or model.save of Keras 3 wrote, received {error}"
+            ) from error
+        yield StoredWeights(datasets, str(path))
+
+
+def _open(path: Path, stack: contextlib.ExitStack) -> Any:
+    if path.suffix == ".keras":
+        check_archive(path)
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        return stack.enter_context(h5py.File(stack.enter_context(archive.open("model.weights.h5")), "r"))
+    if not path.is_file():
+        raise PretrainedWeightsError(
+            f"{path}: expected a weights file, received {'a folder' if path.is_dir() else 'nothing'}"
+        )
+    return stack.enter_context(h5py.File(path, "r"))
+
+
+def _groups(parent: Any, path: Path) -> Iterator[Any]:
+    for key in parent:
+        yield _group(parent, key, path)
+
+
+def _layer(group: Any, path: Path) -> tuple[str, list[Any]]:
+    if "vars" not in group:
+        return "", []  # a layer of layers, or one without a name: nothing here can match
+    variables = _group(group, "vars", path)
+    return str(variables.attrs.get("name", group.name)), [
+        _dataset(variables, str(index), path) for index in range(len(variables))
+    ]
+
+
+def _group(parent: Any, key: str, path: Path) -> Any:
+    child = _child(parent, key, path)
+    if not isinstance(child, h5py.Group):
+        raise ValueError(f"no group {key!r}")
+    return child
+
+
+def _dataset(parent: Any, key: str, path: Path) -> Any:
+    child = _child(parent, key, path)
+    if not isinstance(child, h5py.Dataset):
+        raise ValueError(f"no data set {key!r}")
+    if child.external or child.is_virtual:
+        raise PretrainedWeightsError(f"{path}: refused, {child.name} reads another file")
+    return child
+
+
+def _child(parent: Any, key: str, path: Path) -> Any:
+    if not isinstance(parent.get(key, getlink=True), h5py.HardLink):
+        raise PretrainedWeightsError(f"{path}: refused, {parent.name}/{key} is a link or missing")
+    return parent[key]
