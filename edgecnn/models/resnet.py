@@ -1,4 +1,4 @@
-"""Residual networks: ResNet-34, ResNet-50 on `keras.applications`, and SE-ResNet-50 beside its plain twin.
+"""Residual networks: ResNet-34, ResNet-50 on `keras.applications`, and SE-ResNet-50.
 
 References:
     He et al. 2015, "Deep Residual Learning for Image Recognition"; Hu et al. 2017, "Squeeze-and-Excitation Networks".
@@ -7,6 +7,7 @@ References:
 import keras
 from keras import layers
 
+from edgecnn.models.applications import application_features
 from edgecnn.models.layers import (
     BGRMeans,
     bottleneck_unit,
@@ -59,7 +60,7 @@ def resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
         image_size: (height, width) in pixels, each at least 32.
         channels: of the image, 3.
         num_classes: number of logits.
-        width: 1.0, the width of Keras' layers.
+        width: multiplier on filters; 1.0 is the published model, which Keras' weights fit.
 
     Returns:
         A model from "image", uint8 (N, height, width, 3), to "logits", float32 (N, num_classes).
@@ -67,19 +68,17 @@ def resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
     Reference:
         He et al. 2015, "Deep Residual Learning for Image Recognition", table 1.
     """
-    del width  # the catalogue row allows 1.0 only
     image = image_input(image_size, channels)
-    normalized = BGRMeans(name="normalization")(image)
-    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=normalized)
-    return _classifier(image, backbone.output, num_classes=num_classes, name="resnet50")
+    features = application_features("ResNet50", BGRMeans(name="normalization")(image), width=width)
+    return _classifier(image, features, num_classes=num_classes, name="resnet50")
 
 
 def se_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
     """Builds ResNet-50 with a squeeze-and-excitation before the sum of every unit.
 
     Each excitation over C channels, reduced by 16, has 2 C^2 / 16 + C / 16 + C parameters: 3 x 8,464 + 4 x 33,312 + 6 x
-    132,160 + 3 x 526,464 = 2,530,992 on top of `plain_resnet50`; 28,141,144 parameters, 28,088,024 of them trained (the
-    paper: 28.1 million).
+    132,160 + 3 x 526,464 = 2,530,992 on top of the paper's ResNet-50, whose convolutions have no bias; 28,141,144
+    parameters, 28,088,024 of them trained (the paper: 28.1 million).
 
     Args:
         image_size: (height, width) in pixels, each at least 32.
@@ -93,46 +92,6 @@ def se_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int,
     Reference:
         Hu et al. 2017, "Squeeze-and-Excitation Networks", table 1.
     """
-    return _bottleneck_resnet(
-        image_size=image_size,
-        channels=channels,
-        num_classes=num_classes,
-        width=width,
-        squeeze_ratio=16,
-        name="se_resnet50",
-    )
-
-
-def plain_resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
-    """Builds the paper's ResNet-50, whose convolutions have no bias: the twin that `se_resnet50` is compared with.
-
-    At 224x224x3 and 1000 classes: 25,610,152 parameters, 25,557,032 of them trained.
-
-    Args:
-        image_size: (height, width) in pixels, each at least 32.
-        channels: of the image, 1 or 3.
-        num_classes: number of logits.
-        width: multiplier on filters; 1.0 is the published model.
-
-    Returns:
-        A model from "image", uint8 (N, height, width, channels), to "logits", float32 (N, num_classes).
-
-    Reference:
-        He et al. 2015, "Deep Residual Learning for Image Recognition", table 1.
-    """
-    return _bottleneck_resnet(
-        image_size=image_size,
-        channels=channels,
-        num_classes=num_classes,
-        width=width,
-        squeeze_ratio=None,
-        name="plain_resnet50",
-    )
-
-
-def _bottleneck_resnet(
-    *, image_size: tuple[int, int], channels: int, num_classes: int, width: float, squeeze_ratio: int | None, name: str
-) -> keras.Model:
     image = image_input(image_size, channels)
     x = _stem(scaled_to_one(image), width)
     for stage, (units, filters) in enumerate(zip(_UNITS, _FILTERS, strict=True), start=2):
@@ -141,10 +100,10 @@ def _bottleneck_resnet(
                 x,
                 scaled_units(filters, width),
                 stride=2 if unit == 1 and stage > 2 else 1,
-                squeeze_ratio=squeeze_ratio,
+                squeeze_ratio=16,
                 name=f"conv{stage}_block{unit}",
             )
-    return _classifier(image, x, num_classes=num_classes, name=name)
+    return _classifier(image, x, num_classes=num_classes, name="se_resnet50")
 
 
 def _stem(x: keras.KerasTensor, width: float) -> keras.KerasTensor:

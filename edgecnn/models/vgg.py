@@ -6,12 +6,11 @@ Reference:
     Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition".
 """
 
-from collections.abc import Callable
-
 import keras
 from keras import layers
 
-from edgecnn.models.layers import BGRMeans, image_input
+from edgecnn.models.applications import application_features
+from edgecnn.models.layers import BGRMeans, image_input, scaled_units
 
 
 def vgg16(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -24,7 +23,7 @@ def vgg16(*, image_size: tuple[int, int], channels: int, num_classes: int, width
         image_size: (height, width) in pixels, each at least 32.
         channels: of the image, 3.
         num_classes: number of logits.
-        width: 1.0, the width of Keras' layers.
+        width: multiplier on filters and units; 1.0 is the published model, which Keras' weights fit.
 
     Returns:
         A model from "image", uint8 (N, height, width, 3), to "logits", float32 (N, num_classes).
@@ -32,8 +31,7 @@ def vgg16(*, image_size: tuple[int, int], channels: int, num_classes: int, width
     Reference:
         Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition", table 1.
     """
-    del width  # the catalogue row allows 1.0 only
-    return _vgg(keras.applications.VGG16, image_size, channels=channels, num_classes=num_classes)
+    return _vgg("VGG16", image_size, channels=channels, num_classes=num_classes, width=width)
 
 
 def vgg19(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:
@@ -46,7 +44,7 @@ def vgg19(*, image_size: tuple[int, int], channels: int, num_classes: int, width
         image_size: (height, width) in pixels, each at least 32.
         channels: of the image, 3.
         num_classes: number of logits.
-        width: 1.0, the width of Keras' layers.
+        width: multiplier on filters and units; 1.0 is the published model, which Keras' weights fit.
 
     Returns:
         A model from "image", uint8 (N, height, width, 3), to "logits", float32 (N, num_classes).
@@ -54,16 +52,15 @@ def vgg19(*, image_size: tuple[int, int], channels: int, num_classes: int, width
     Reference:
         Simonyan and Zisserman 2014, "Very Deep Convolutional Networks for Large-Scale Image Recognition", table 1.
     """
-    del width  # the catalogue row allows 1.0 only
-    return _vgg(keras.applications.VGG19, image_size, channels=channels, num_classes=num_classes)
+    return _vgg("VGG19", image_size, channels=channels, num_classes=num_classes, width=width)
 
 
 def _vgg(
-    application: Callable[..., keras.Model], image_size: tuple[int, int], *, channels: int, num_classes: int
+    application: str, image_size: tuple[int, int], *, channels: int, num_classes: int, width: float
 ) -> keras.Model:
     image = image_input(image_size, channels)
-    backbone = application(include_top=False, weights=None, input_tensor=BGRMeans(name="normalization")(image))
-    x = layers.Flatten(name="flatten")(backbone.output)
-    x = layers.Dense(4096, activation="relu", name="fc1")(x)
-    x = layers.Dense(4096, activation="relu", name="fc2")(x)
-    return keras.Model(image, layers.Dense(num_classes, name="logits")(x), name=backbone.name)
+    x = application_features(application, BGRMeans(name="normalization")(image), width=width)
+    x = layers.Flatten(name="flatten")(x)
+    for name in ("fc1", "fc2"):
+        x = layers.Dense(scaled_units(4096, width), activation="relu", name=name)(x)
+    return keras.Model(image, layers.Dense(num_classes, name="logits")(x), name=application.lower())

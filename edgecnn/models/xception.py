@@ -10,7 +10,7 @@ Reference:
 import keras
 from keras import layers
 
-from edgecnn.models.keras_names import own_names
+from edgecnn.models.applications import application_features
 from edgecnn.models.layers import image_input, scaled_around_zero
 
 
@@ -24,7 +24,7 @@ def xception(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
         image_size: (height, width) in pixels, each at least 71.
         channels: of the image, 3.
         num_classes: number of logits.
-        width: 1.0, the width of Keras' layers.
+        width: multiplier on filters; 1.0 is the published model, which Keras' weights fit.
 
     Returns:
         A model from "image", uint8 (N, height, width, 3), to "logits", float32 (N, num_classes).
@@ -32,17 +32,7 @@ def xception(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
     Reference:
         Chollet 2016, "Xception: Deep Learning with Depthwise Separable Convolutions", figure 5.
     """
-    del width  # the catalogue row allows 1.0 only
     image = image_input(image_size, channels)
-    backbone = keras.applications.Xception(include_top=False, weights=None, input_tensor=scaled_around_zero(image))
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(_named(backbone, image).output)
+    x = application_features("Xception", scaled_around_zero(image), width=width)
+    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     return keras.Model(image, layers.Dense(num_classes, name="logits")(x), name="xception")
-
-
-def _named(backbone: keras.Model, image: keras.KerasTensor) -> keras.Model:
-    names = own_names("Xception", [layer.name for layer in backbone.layers])
-
-    def renamed(layer: keras.Layer) -> keras.Layer:
-        return type(layer).from_config({**layer.get_config(), "name": names[layer.name]})
-
-    return keras.models.clone_model(backbone, input_tensors=[image], clone_function=renamed)
