@@ -20,8 +20,10 @@ class ExportConfig:
         batch: the fixed batch size; None for a dynamic one.
         opset: of the default ONNX domain.
         manifest: of a .keras file; None takes the manifest.json beside it.
-        weights: "none" for a catalogue name: seeded random weights.
-        labels: a file with one label a line, for a catalogue name; None for a model without labels.
+        weights: for a catalogue name: "none" for seeded random ones, "imagenet", or a .weights.h5 or .keras file.
+        labels: a file with one label a line, for a catalogue name; None for those of the weights, or none.
+        image_size: (height, width) in pixels, for a catalogue name; None takes the published one.
+        width: multiplier on filters and units, for a catalogue name; None is 1.0.
 
     Raises:
         UsageError: an option that cannot take effect on this source, or that it needs.
@@ -33,12 +35,20 @@ class ExportConfig:
     batch: int | None = 1
     opset: int = 17
     manifest: Path | None = None
-    weights: Literal["none"] | None = None
+    weights: str | None = None
     labels: Path | None = None
+    image_size: tuple[int, int] | None = None
+    width: float | None = None
 
     def __post_init__(self) -> None:
-        options = {"--manifest": self.manifest, "--weights": self.weights, "--labels": self.labels}
-        taken = {"run folder": (), "keras file": ("--manifest",), "name": ("--weights", "--labels")}[self.kind]
+        of_a_name = {
+            "--weights": self.weights,
+            "--labels": self.labels,
+            "--image-size": self.image_size,
+            "--width": self.width,
+        }
+        options = {"--manifest": self.manifest, **of_a_name}
+        taken = {"run folder": (), "keras file": ("--manifest",), "name": tuple(of_a_name)}[self.kind]
         for option, value in options.items():
             if value is not None and option not in taken:
                 raise UsageError(f"{option}: it cannot take effect on {self.source}, a {self.kind}. Leave it out.")
@@ -61,5 +71,5 @@ def _check_name(name: str, weights: str | None) -> None:
     if weights is None:
         raise UsageError(
             f"--weights: {name} is the name of a model, which has no weights of its own. Give --weights none for "
-            "seeded random ones, or train it and give the run folder."
+            "seeded random ones, imagenet or a file, or train it and give the run folder."
         )

@@ -13,15 +13,14 @@ from edgecnn.data import Dataset, iter_batches, load_dataset
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map
 from edgecnn.export_config import ExportConfig
-from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
+from edgecnn.models.pretrained import pretrained_model
 from edgecnn.training import RunFolder
 from edgecnn_exporters import ExportReport, export
 from edgecnn_runtime import Manifest, Preprocessor
 from edgecnn_runtime.errors import ManifestError
 
-RANDOM_SEED = 0  # of the weights of a model that was never trained
 _BATCH_SIZE = 64
 
 logger = logging.getLogger(__name__)
@@ -52,6 +51,7 @@ def export_source(
         UsageError: options that contradict the source or cannot take effect; data whose classes are not the model's.
         RunFolderError: the run folder is damaged or not finished.
         KerasFileError: the .keras file is refused.
+        PretrainedWeightsError: the weights for a name cannot be had, or are of another architecture.
         DatasetError: the data cannot be read.
         ExportError: the export failed; an earlier file of that name is intact.
     """
@@ -82,9 +82,10 @@ def _open(config: ExportConfig) -> _Source:
     if config.kind == "keras file":
         return _Source(load_keras(path), _read_manifest(path, config.manifest))
     labels = None if config.labels is None else _read_labels(config.labels)
-    manifest = build_manifest(get_spec(config.source), labels)
-    model = build_model(config.source, num_classes=manifest.num_classes, seed=RANDOM_SEED)
-    return _Source(model, manifest, RANDOM_SEED)
+    named = pretrained_model(
+        config.source, config.weights or "none", labels=labels, image_size=config.image_size, width=config.width or 1.0
+    )
+    return _Source(named.model, named.manifest, named.seed)
 
 
 def _read_manifest(model: Path, given: Path | None) -> Manifest:

@@ -1,11 +1,11 @@
 """`edgecnn export`: a trained model as one verified file."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from edgecnn.cli.options import read_batch
+from edgecnn.cli.options import ImageSize, Width, read_batch
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -25,9 +25,12 @@ def export(
     ] = "1",
     opset: Annotated[int, typer.Option(min=13, max=18, metavar="N", help="ONNX opset; older runtimes need less.")] = 17,
     weights: Annotated[
-        Literal["none"] | None, typer.Option(help="For a NAME: none gives seeded random weights.")
+        str | None,
+        typer.Option(metavar="none|imagenet|FILE", help="For a NAME: seeded random ones, ImageNet's or a file's."),
     ] = None,
     labels: Annotated[Path | None, typer.Option(metavar="FILE", help="For a NAME: one label a line.")] = None,
+    image_size: ImageSize = None,
+    width: Width = None,
     manifest: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For a MODEL.keras. [default: manifest.json beside it]")
     ] = None,
@@ -36,7 +39,7 @@ def export(
     with stdout_for_results() as results:
         from edgecnn.export_config import ExportConfig  # loads ONNX Runtime
 
-        config = ExportConfig(source, data, batch, opset, manifest, weights, labels)
+        config = ExportConfig(source, data, batch, opset, manifest, weights, labels, image_size, width)
         load_tensorflow()
         from edgecnn.exporting import export_source  # loads Keras and tf2onnx
 

@@ -33,12 +33,14 @@ class LoadedWeights:
         layers: number of layers that were given weights.
         left_out: the head's layers that keep their fresh weights, because the source has another head.
         labels: one name a class, where they come with the weights.
+        head_classes: the number of classes of the source's head; None where it has none of the model's name for it.
     """
 
     source: str
     layers: int
     left_out: tuple[str, ...] = ()
     labels: tuple[str, ...] | None = None
+    head_classes: int | None = None
 
 
 def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> LoadedWeights:
@@ -62,9 +64,10 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
         labels = imagenet_labels() if str(source) == "imagenet" and not left_out else None
         taken = [layer for layer in model.layers if layer.weights and layer.name not in left_out]
         values = [read(layer.name) for layer in taken]  # all of them, before the first is assigned
+        head = shapes.get(model.layers[-1].name)
     for layer, weights in zip(taken, values, strict=True):
         layer.set_weights(weights)
-    return LoadedWeights(str(source), len(taken), left_out, labels)
+    return LoadedWeights(str(source), len(taken), left_out, labels, None if head is None else head[-1][-1])
 
 
 def imagenet_labels() -> tuple[str, ...]:

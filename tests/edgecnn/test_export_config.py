@@ -29,11 +29,18 @@ def test_config_takes_a_name_with_random_weights():
 
 @pytest.mark.parametrize(
     ("kind", "option"),
-    [("run folder", "manifest"), ("run folder", "weights"), ("run folder", "labels"), ("keras file", "weights")],
+    [
+        ("run folder", "manifest"),
+        ("run folder", "weights"),
+        ("run folder", "labels"),
+        ("keras file", "weights"),
+        ("run folder", "image_size"),
+        ("keras file", "width"),
+    ],
 )
 def test_config_refuses_an_option_that_cannot_take_effect(paths, tmp_path, kind, option):
-    value = "none" if option == "weights" else tmp_path
-    with pytest.raises(UsageError, match=f"--{option}: it cannot take effect"):
+    value = {"weights": "none", "image_size": (32, 32), "width": 0.5}.get(option, tmp_path)
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')}: it cannot take effect"):
         ExportConfig(paths[kind], **{option: value})
 
 

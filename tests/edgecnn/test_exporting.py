@@ -5,7 +5,8 @@ import pytest
 
 from edgecnn.errors import KerasFileError, UsageError
 from edgecnn.export_config import ExportConfig
-from edgecnn.exporting import RANDOM_SEED, export_source
+from edgecnn.exporting import export_source
+from edgecnn.models.pretrained import RANDOM_SEED
 from edgecnn.training import TrainConfig, train
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.errors import ManifestError
@@ -125,3 +126,20 @@ def test_export_source_refuses_a_file_without_labels(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UsageError, match="--labels"):
         export_source(ExportConfig("mnist_convnet", weights="none", labels=path), tmp_path / "out.onnx")
+
+
+def test_export_source_gives_a_name_the_weights_of_a_run(trained, tmp_path):
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    config = ExportConfig(
+        "simple_cnn",
+        weights=str(trained / "run" / "model.keras"),
+        labels=tmp_path / "labels.txt",
+        image_size=(10, 10),
+        width=0.05,
+        data=str(trained / "set.npz"),
+    )
+    by_name = export_source(config, tmp_path / "name.onnx").evidence
+    by_run = export_source(ExportConfig(str(trained / "run")), tmp_path / "run.onnx").evidence
+    assert by_name.payload_sha256 == by_run.payload_sha256
+    assert by_name.parity.metric == by_run.parity.metric
+    assert by_name.provenance.seed is None
