@@ -32,21 +32,22 @@ def summary(samples: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(samples), "p10": deciles[0], "p90": deciles[-1], "n": len(samples)}
 
 
-def write_result(name: str, rows: Sequence[dict[str, Any]]) -> Path:
+def write_result(name: str, rows: Sequence[dict[str, Any]], *, command: str | None = None) -> Path:
     """Writes benchmarks/results/NAME.json and returns its path.
 
     Args:
-        name: the benchmark's.
+        name: the benchmark's; "accuracy/lenet5" is one row of a benchmark whose rows are made one by one.
         rows: one object a line of the table.
+        command: that makes it again; None takes this process's own.
     """
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
     ).stdout.strip()
     machine = asdict(describe_machine())
     machine["versions"] = {package: found for package, found in machine["versions"].items() if found}
-    command = " ".join(["uv run python", f"benchmarks/{name}.py", *sys.argv[1:]])
+    command = command or " ".join(["uv run python", f"benchmarks/{name}.py", *sys.argv[1:]])
     result = {"command": command, "commit": commit, "machine": machine, "rows": list(rows)}
     path = RESULTS / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     return path

@@ -30,7 +30,8 @@ def main() -> int:
 
 def with_tables(text: str) -> str:
     """Returns the README's text with every table made anew."""
-    for name, table in {"models": models_table(), "benchmarks": benchmark_tables()}.items():
+    tables = {"models": models_table(), "accuracy": accuracy_block(), "benchmarks": benchmark_tables()}
+    for name, table in tables.items():
         block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
         text = re.sub(rf"<!-- {name}: begin -->.*?<!-- {name}: end -->", lambda _, b=block: b, text, flags=re.DOTALL)
     return text
@@ -58,6 +59,25 @@ def benchmark_tables() -> str:
             f"{versions['onnxruntime']}:\n\n{maker(result['rows'])}"
         )
     return "\n\n".join(parts)
+
+
+def accuracy_block() -> str:
+    """Returns the accuracies of the rows that have a result, under the command that makes them all."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "accuracy").glob("*.json")]
+    rows = sorted((row for result in results for row in result["rows"]), key=lambda row: row["order"])
+    return f"`uv run python benchmarks/accuracy.py`, one seed each:\n\n{accuracy_table(rows)}"
+
+
+def accuracy_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the accuracy of the Keras model and of its file, on the whole test part."""
+    body = (
+        (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))), row["epochs"],
+         f"{row['keras']:.4f}", f"{row['file']:.4f}", row["wanted"] or "-", f"{row['max_relative']:.1e}",
+         f"{row['top1_agreement']:.4f}", f"{row['images']:,}", f"{row['seconds'] / 60:.0f}")
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "data", "epochs", "Keras", "file", "to reach", "difference of the logits, relative")
+    return markdown((*header, "same top-1", "test images", "training, minutes"), body)
 
 
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:
