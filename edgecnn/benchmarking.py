@@ -8,7 +8,8 @@ from time import perf_counter
 import numpy as np
 from PIL import Image
 
-from edgecnn.machine import Machine, describe_machine, peak_memory_bytes
+from edgecnn.machine import Machine, describe_machine
+from edgecnn.memory import peak_memory_bytes
 from edgecnn_runtime import Predictor, Result
 from edgecnn_runtime.evidence import MetricParity
 from edgecnn_runtime.providers import Device
