@@ -10,7 +10,7 @@ from edgecnn_runtime.machine import cpu_family, cpu_name
 
 _PACKAGES = (
     *("edgecnn", "edgecnn-runtime", "edgecnn-exporters", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu"),
-    *("tensorflow", "keras", "tf2onnx", "onnx"),
+    *("tensorflow", "keras", "tf2onnx", "onnx", "mlcommons-loadgen"),
 )
 
 

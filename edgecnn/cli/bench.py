@@ -3,11 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.cli.bench_text import format_bench
+from edgecnn.cli.bench_text import format_bench, format_scenario
 from edgecnn.cli.options import Device, Format, Threads
 from edgecnn.cli.streams import Results, say, stdout_for_results
 
@@ -19,7 +19,9 @@ def bench(
     warmup: Annotated[int, typer.Option(min=0, metavar="N", help="Answers before the measured ones.")] = 10,
     runs: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Measured answers a file. [default: 100]"),
+        typer.Option(
+            min=1, metavar="N", help="Measured answers a file. [default: 100; with --scenario as many as LoadGen needs]"
+        ),
     ] = None,
     duration: Annotated[
         float | None, typer.Option(min=0.001, metavar="S", help="Measure this many seconds instead of --runs.")
@@ -27,6 +29,10 @@ def bench(
     starts: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="Processes to time from start to first answer, a file. [default: 5]"),
+    ] = None,
+    scenario: Annotated[
+        Literal["single-stream", "multi-stream", "offline"] | None,
+        typer.Option(help="Let MLPerf's LoadGen ask instead (extra 'loadgen')."),
     ] = None,
     compare: Annotated[
         Path | None, typer.Option(metavar="OLD.json", help="Compare inference p50 with that of an earlier --report.")
@@ -39,11 +45,16 @@ def bench(
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the JSON report here.")] = None,
 ) -> None:
     """Measure model files: process start, session, first and further answers, memory; against an earlier report."""
-    _check_options(runs, duration, compare, max_regression)
+    _check_options(runs, duration, starts, scenario, compare, max_regression)
     _check_report(report, [*models, *([] if compare is None else [compare])])
     with stdout_for_results() as results:
         from edgecnn import benchmarking  # loads ONNX Runtime
 
+        if scenario is not None:
+            options = benchmarking.ScenarioConfig(scenario, device, threads, warmup, runs, duration)
+            asked = benchmarking.bench_scenario(models, options, on_stage=_tell)
+            _give(results, asked.to_dict(), format_scenario(asked), format, report)
+            return
         runs = (runs or 100) if duration is None else None
         config = benchmarking.BenchConfig(device, threads, warmup, runs, duration, 5 if starts is None else starts)
         if compare is None:
@@ -57,6 +68,8 @@ def bench(
 def _check_options(
     runs: int | None,
     duration: float | None,
+    starts: int | None,
+    scenario: str | None,
     compare: Path | None,
     max_regression: float | None,
 ) -> None:
@@ -64,6 +77,10 @@ def _check_options(
         raise typer.BadParameter("it contradicts --duration: give one of them.", param_hint="--runs")
     if max_regression is not None and compare is None:
         raise typer.BadParameter("it needs --compare OLD.json.", param_hint="--max-regression")
+    if scenario is not None:
+        for name, value in (("--compare", compare), ("--starts", starts)):
+            if value is not None:
+                raise typer.BadParameter("it cannot be used with --scenario.", param_hint=name)
 
 
 def _check_report(report: Path | None, inputs: Sequence[str | Path]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgecnn.cli.tables import format_bytes, format_table
 
 if TYPE_CHECKING:
-    from edgecnn.benchmarking import BenchReport, Comparison, Conditions, FileBench
+    from edgecnn.benchmarking import BenchReport, Comparison, Conditions, FileBench, ScenarioBench, ScenarioReport
     from edgecnn.machine import Machine
 
 _NOT_KNOWN = "not known"
@@ -21,6 +21,13 @@ def format_bench(report: BenchReport) -> str:
     if report.comparison is not None:
         lines += [*_format_comparison(report.comparison), ""]
     return "\n".join([*lines, *_format_method(report)])
+
+
+def format_scenario(report: ScenarioReport) -> str:
+    """Returns LoadGen's numbers for people: one column a file."""
+    columns = [_scenario_column(file) for file in report.files]
+    table = _table(report.config.scenario, [file.file for file in report.files], columns)
+    return "\n".join([table, "", *_format_method(report)])
 
 
 def _table(corner: str, files: Sequence[str], columns: Sequence[dict[str, str]]) -> str:
@@ -43,7 +50,7 @@ def _column(file: FileBench, first: FileBench) -> dict[str, str]:
     }
 
 
-def _heading(file: FileBench) -> dict[str, str]:
+def _heading(file: FileBench | ScenarioBench) -> dict[str, str]:
     metric = file.metric
     return {
         "quality": "not measured" if metric is None else f"{metric.name} {metric.file:.4f}",
@@ -70,6 +77,21 @@ def _startup_rows(file: FileBench) -> dict[str, str]:
     }
 
 
+def _scenario_column(file: ScenarioBench) -> dict[str, str]:
+    latency, rate = file.latency_ms, file.samples_per_second
+    return {
+        **_heading(file),
+        **({} if latency is None else {"query p50, ms": f"{latency.p50:.3f}"}),
+        **({} if latency is None else {"query p90, ms": f"{latency.p90:.3f}"}),
+        **({} if latency is None else {"query p99, ms": f"{latency.p99:.3f}"}),
+        **({} if rate is None else {"samples per second": f"{rate:.1f}"}),
+        "queries": str(file.queries),
+        "samples a query": str(file.samples_per_query),
+        "samples run together": f"at most {file.together}",
+        "LoadGen's verdict": "VALID" if file.valid else f"INVALID: {' '.join(file.reasons)}",
+    }
+
+
 def _format_comparison(comparison: Comparison) -> list[str]:
     verdicts = {None: "", False: "within the limit", True: "REGRESSED"}
     rows = [
@@ -90,7 +112,7 @@ def _format_comparison(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _format_method(report: BenchReport) -> list[str]:
+def _format_method(report: BenchReport | ScenarioReport) -> list[str]:
     return [
         f"{report.method} Spinning {'on' if report.spinning else 'off'}.",
         f"{_format_machine(report.machine)}.",

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -28,6 +29,9 @@ def earlier(write_model, tmp_path):
     [
         (["--runs", "5", "--duration", "1"], ["--runs", "--duration"]),
         (["--max-regression", "0.1"], ["--max-regression", "--compare"]),
+        (["--scenario", "offline", "--compare", "old.json"], ["--compare", "--scenario"]),
+        (["--scenario", "offline", "--starts", "2"], ["--starts", "--scenario"]),
+        (["--scenario", "server"], ["server", "offline"]),
         (["--compare", "old.json", "--max-regression", "-1"], ["--max-regression"]),
         (["--starts", "-1"], ["--starts"]),
         (["--report", "a.onnx"], ["--report", "never overwritten"]),
@@ -84,3 +88,19 @@ def test_bench_prints_each_part_of_a_process_start(write_model, capfd):
     for row in ("process start to answer, p50", "imports", "session creation", "first answer", "inference p99"):
         assert row in rows
     assert any("peak memory of a process" in line and "MB" in line for line in lines)
+
+
+def test_bench_scenario_prints_and_reports_what_loadgen_found(write_model, tmp_path, capfd):
+    pytest.importorskip("mlperf_loadgen")
+    options = ["--scenario", "multi-stream", "--threads", "1", "--device", "cpu", "--runs", "9"]
+    assert main(["bench", write_model(), *options, "--report", str(tmp_path / "scenario.json")]) == 0
+    assert "INVALID: Only processed 9 queries." in capfd.readouterr().out
+    tree = json.loads((tmp_path / "scenario.json").read_text())
+    assert (tree["schema_version"], tree["config"]["scenario"], tree["files"][0]["queries"]) == (1, "multi-stream", 9)
+    assert main(["bench", write_model(), *QUICK, "--compare", str(tmp_path / "scenario.json")]) == 1
+
+
+def test_bench_scenario_names_the_extra_that_is_missing(monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
+    assert main(["bench", "a.onnx", "--scenario", "offline"]) == 1
+    assert 'pip install "edgecnn[loadgen]"' in capfd.readouterr().err.splitlines()[-1]
