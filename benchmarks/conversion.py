@@ -162,7 +162,7 @@ def difference(model: Any, content: bytes) -> dict[str, float]:
 
 def peak_mb() -> float:
     """Returns the most memory that this process has held so far, in MB (10^6 bytes)."""
-    from edgecnn.machine import peak_memory_bytes
+    from edgecnn.memory import peak_memory_bytes
 
     return (peak_memory_bytes() or 0) / 1e6
 

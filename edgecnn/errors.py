@@ -11,6 +11,9 @@
     |-- PretrainedWeightsError    1  weights cannot be had or are of another architecture; the layer is named
     |-- RunFolderError            1  a run folder is damaged, or training in it has not come to its end
     |-- TrainingError             1  training cannot go on: the loss is no number any more
+    |-- MeasurementError          1  a measured process failed, so there is no measurement
+    |-- ReportError               1  an earlier report cannot be read, or was not taken under the same conditions
+    |-- RegressionError           5  a file is slower than an earlier report allows
     |-- WriteError                1  a file cannot be written; an earlier one of that name is intact
     `-- MissingDependencyError    1  a package is missing; the command that installs it is named
 """
@@ -81,6 +84,25 @@ class TrainingError(EdgeCNNError):
     """Training cannot go on; the run folder keeps the last good epoch."""
 
     kind = "training"
+
+
+class MeasurementError(EdgeCNNError):
+    """A process that was to be measured failed, so there is no measurement."""
+
+    kind = "measurement"
+
+
+class ReportError(EdgeCNNError):
+    """An earlier report cannot be read, or was not taken under the same conditions."""
+
+    kind = "report"
+
+
+class RegressionError(EdgeCNNError):
+    """A file is slower than an earlier report allows."""
+
+    exit_code = 5
+    kind = "regression"
 
 
 class WriteError(EdgeCNNError):

@@ -2,18 +2,15 @@
 
 import os
 import platform
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from edgecnn_runtime.machine import cpu_family, cpu_name
 
-if sys.platform != "win32":
-    import resource  # only there on Unix
-
 _PACKAGES = (
     *("edgecnn", "edgecnn-runtime", "edgecnn-exporters", "numpy", "pillow", "onnxruntime", "onnxruntime-gpu"),
-    *("tensorflow", "keras", "tf2onnx", "onnx"),
+    *("tensorflow", "keras", "tf2onnx", "onnx", "mlcommons-loadgen"),
 )
 
 
@@ -37,7 +34,7 @@ class Machine:
     cpus: int
     usable_cpus: int
     python: str
-    versions: dict[str, str | None]
+    versions: Mapping[str, str | None]
 
 
 def describe_machine() -> Machine:
@@ -52,14 +49,6 @@ def describe_machine() -> Machine:
         python=platform.python_version(),
         versions={package: _version(package) for package in _PACKAGES},
     )
-
-
-def peak_memory_bytes() -> int | None:
-    """Returns the most memory that this process has held so far; None where the system does not tell."""
-    if sys.platform == "win32":
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _version(package: str) -> str | None:

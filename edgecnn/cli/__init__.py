@@ -105,6 +105,6 @@ app.command(epilog="Example: edgecnn train mnist_convnet --data digits --epochs 
 app.command(epilog="Example: edgecnn evaluate runs/digits --data digits")(evaluate)
 app.command(epilog="Example: edgecnn export runs/digits -o digits.onnx --data digits")(export)
 app.command(epilog="Example: edgecnn run mnist.onnx seven.png --top-k 3 --format json")(run)
-app.command(epilog="Example: edgecnn bench mnist.onnx --threads 1 --report bench.json")(bench)
+app.command(epilog="Example: edgecnn bench mnist.onnx --threads 1 --compare old.json --max-regression 0.05")(bench)
 app.command(epilog="Example: edgecnn inspect mnist.onnx --format json")(inspect)
 app.command(epilog="Example: edgecnn doctor")(doctor)

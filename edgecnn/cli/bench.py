@@ -1,15 +1,15 @@
 """`edgecnn bench`: how fast model files are on this machine."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from edgecnn.cli.bench_text import format_bench, format_scenario
 from edgecnn.cli.options import Device, Format, Threads
-from edgecnn.cli.streams import say, stdout_for_results
-from edgecnn.cli.tables import format_bytes, format_table
+from edgecnn.cli.streams import Results, say, stdout_for_results
 
 
 def bench(
@@ -18,60 +18,87 @@ def bench(
     threads: Threads = None,
     warmup: Annotated[int, typer.Option(min=0, metavar="N", help="Answers before the measured ones.")] = 10,
     runs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Measured answers a file. [default: 100]")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Measured answers a file. [default: 100; with --scenario as many as LoadGen needs]"
+        ),
     ] = None,
     duration: Annotated[
         float | None, typer.Option(min=0.001, metavar="S", help="Measure this many seconds instead of --runs.")
     ] = None,
+    starts: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Processes to time from start to first answer, a file. [default: 5]"),
+    ] = None,
+    scenario: Annotated[
+        Literal["single-stream", "multi-stream", "offline"] | None,
+        typer.Option(help="Let MLPerf's LoadGen ask instead (extra 'loadgen')."),
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="OLD.json", help="Compare inference p50 with that of an earlier --report.")
+    ] = None,
+    max_regression: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SHARE", help="With --compare: exit 5 where a file is slower by more than this."),
+    ] = None,
     format: Format = "text",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the JSON report here.")] = None,
 ) -> None:
-    """Measure model files: load, first answer, preprocessing, inference, postprocessing, memory."""
+    """Measure model files: process start, session, first and further answers, memory; against an earlier report."""
+    _check_options(runs, duration, starts, scenario, compare, max_regression)
+    _check_report(report, [*models, *([] if compare is None else [compare])])
+    with stdout_for_results() as results:
+        from edgecnn import benchmarking  # loads ONNX Runtime
+
+        if scenario is not None:
+            options = benchmarking.ScenarioConfig(scenario, device, threads, warmup, runs, duration)
+            asked = benchmarking.bench_scenario(models, options, on_stage=_tell)
+            _give(results, asked.to_dict(), format_scenario(asked), format, report)
+            return
+        runs = (runs or 100) if duration is None else None
+        config = benchmarking.BenchConfig(device, threads, warmup, runs, duration, 5 if starts is None else starts)
+        if compare is None:
+            found = benchmarking.bench(models, config, on_stage=_tell)
+        else:
+            found = benchmarking.bench_against(str(compare), models, config, max_regression, on_stage=_tell)
+        _give(results, found.to_dict(), format_bench(found), format, report)
+        benchmarking.check_regression(found)
+
+
+def _check_options(
+    runs: int | None,
+    duration: float | None,
+    starts: int | None,
+    scenario: str | None,
+    compare: Path | None,
+    max_regression: float | None,
+) -> None:
     if runs is not None and duration is not None:
         raise typer.BadParameter("it contradicts --duration: give one of them.", param_hint="--runs")
-    with stdout_for_results() as results:
-        from edgecnn.atomic import write_text  # these load ONNX Runtime
-        from edgecnn.benchmarking import BenchConfig, bench
-
-        config = BenchConfig(device, threads, warmup, (runs or 100) if duration is None else None, duration)
-        tree = asdict(bench(models, config, on_stage=lambda stage: say(f"edgecnn: {stage}")))
-        if report is not None:
-            write_text(report, json.dumps(tree, indent=2) + "\n")
-        if format == "json":
-            results.json(tree)
-        else:
-            results.line(format_bench(tree))
+    if max_regression is not None and compare is None:
+        raise typer.BadParameter("it needs --compare OLD.json.", param_hint="--max-regression")
+    if scenario is not None:
+        for name, value in (("--compare", compare), ("--starts", starts)):
+            if value is not None:
+                raise typer.BadParameter("it cannot be used with --scenario.", param_hint=name)
 
 
-def format_bench(tree: dict[str, Any]) -> str:
-    """Returns a report for people: one column a file, milliseconds."""
-    files, machine = tree["files"], tree["machine"]
-    columns = [_format_column(file, files[0]) for file in files]
-    rows = [[row, *(column[row] for column in columns)] for row in columns[0]]
-    memory = "not known" if tree["peak_memory_bytes"] is None else format_bytes(tree["peak_memory_bytes"])
-    return "\n".join(
-        [
-            format_table(["milliseconds", *(file["file"] for file in files)], rows),
-            "",
-            f"{tree['method']} Spinning {'on' if tree['spinning'] else 'off'}.",
-            f"{machine['cpu']}, {machine['usable_cpus']} of {machine['cpus']} threads usable, {machine['system']}, "
-            f"ONNX Runtime {machine['versions']['onnxruntime'] or machine['versions']['onnxruntime-gpu']}; "
-            f"peak memory {memory}.",
-        ]
-    )
+def _check_report(report: Path | None, inputs: Sequence[str | Path]) -> None:
+    """Refuses to write the report over a file that is read."""
+    if report is not None and report.resolve() in {Path(path).resolve() for path in inputs}:
+        raise typer.BadParameter(f"{report} is an input, which is never overwritten.", param_hint="--report")
 
 
-def _format_column(file: dict[str, Any], first: dict[str, Any]) -> dict[str, str]:
-    metric, inference = file["metric"], file["inference_ms"]
-    return {
-        "quality": "not measured" if metric is None else f"{metric['name']} {metric['file']:.4f}",
-        "ran on": f"{file['provider']}, {file['threads']} thread{'s' if file['threads'] > 1 else ''}",
-        "load": f"{file['load_ms']:.2f}",
-        "first answer": f"{file['first_ms']:.2f}",
-        "preprocess p50": f"{file['preprocess_ms']['p50']:.3f}",
-        **{f"inference {name}": f"{inference[name]:.3f}" for name in ("p50", "p90", "p99")},
-        "postprocess p50": f"{file['postprocess_ms']['p50']:.3f}",
-        "total p50": f"{file['total_ms']['p50']:.3f}",
-        "answers measured": str(inference["n"]),
-        "faster than the first": f"{first['inference_ms']['p50'] / inference['p50']:.2f} times",
-    }
+def _tell(stage: str) -> None:
+    say(f"edgecnn: {stage}")
+
+
+def _give(results: Results, tree: dict[str, Any], text: str, format: str, report: Path | None) -> None:
+    if report is not None:
+        from edgecnn.atomic import write_text  # loads the runtime, which --help must not
+
+        write_text(report, json.dumps(tree, indent=2) + "\n")
+    if format == "json":
+        results.json(tree)
+    else:
+        results.line(text)

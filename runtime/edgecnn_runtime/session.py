@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Protocol, get_args
 
 import numpy as np
@@ -63,6 +64,7 @@ class Session:
         outputs: of the graph, in its order.
         threads: how many threads one operator may use on the CPU.
         batch: the fixed batch size, or None where it is free.
+        creation_ms: how long ONNX Runtime took to read, optimize and prepare the graph.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class Session:
         if threads is not None and threads < 1:
             raise ValueError(f"threads: expected 1 or more, received {threads}")
         self.threads = threads or _usable_cpus()
+        start = perf_counter()
         self._session = _open(payload, device, _options(self.threads, spinning))
+        self.creation_ms = (perf_counter() - start) * 1000
         self.provider: str = self._session.get_providers()[0]
         self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())

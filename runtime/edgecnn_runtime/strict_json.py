@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from edgecnn_runtime.errors import ManifestError
 
 T = TypeVar("T")
+_CURE = "Export the model again with this version of edgecnn, or install the version that wrote it."
 
 
 def dump(value: Any, *, schema_version: int) -> str:
@@ -22,7 +23,7 @@ def dump(value: Any, *, schema_version: int) -> str:
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def load(cls: type[T], text: str, *, schema_version: int, what: str) -> T:
+def load(cls: type[T], text: str, *, schema_version: int, what: str, cure: str = _CURE) -> T:
     """Reads the text that `dump` wrote.
 
     Args:
@@ -30,6 +31,7 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str) -> T:
         text: JSON.
         schema_version: the only one that is read.
         what: names the text in messages, for example "manifest".
+        cure: what to do where the schema version is another one.
 
     Raises:
         ManifestError: not JSON, another schema version, a missing or unknown key, a value of the wrong type.
@@ -42,10 +44,7 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str) -> T:
         raise ManifestError(f"{what}: expected an object, received {text[:40]!r}")
     version = tree.pop("schema_version", None)
     if version != schema_version or isinstance(version, bool):
-        raise ManifestError(
-            f"{what}: expected schema_version {schema_version}, received {version!r}. Export the model again with this "
-            "version of edgecnn, or install the version that wrote it."
-        )
+        raise ManifestError(f"{what}: expected schema_version {schema_version}, received {version!r}. {cure}")
     return _record(cls, tree, what)
 
 

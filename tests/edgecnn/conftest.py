@@ -2,8 +2,13 @@ import resource
 from contextlib import contextmanager
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+
+from edgecnn_runtime.container import append_metadata
+from edgecnn_runtime.manifest import METADATA_KEY, ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -70,3 +75,34 @@ def disk_with_room_for():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limit
+
+
+@pytest.fixture
+def write_model(tmp_path):
+    """Writes a linear classifier of 4x4 gray pixels, without evidence: `write_model("a.onnx", batch=2)`."""
+
+    def write(name="model.onnx", *, batch=1):
+        nodes = [
+            helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Flatten", ["floats"], ["features"]),
+            helper.make_node("MatMul", ["features", "weights"], ["logits"]),
+        ]
+        weights = numpy_helper.from_array(np.ones((16, 2), np.float32), "weights")
+        inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, [batch, 4, 4, 1])]
+        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, 2])]
+        graph = helper.make_graph(nodes, "test", inputs, outputs, [weights])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.checker.check_model(model)
+        manifest = Manifest(
+            task="classification",
+            model=ModelInfo("test", 1.0),
+            inputs=(ImageInput("image", 4, 4, "gray"),),
+            labels=None,
+            decoder=SoftmaxDecoder(),
+            outputs=(OutputSpec("logits", (2,)),),
+        )
+        path = tmp_path / name
+        path.write_bytes(append_metadata(model.SerializeToString(), {METADATA_KEY: manifest.to_json()}))
+        return str(path)
+
+    return write

@@ -1,4 +1,4 @@
-from edgecnn.machine import describe_machine, peak_memory_bytes
+from edgecnn.machine import describe_machine
 
 
 def test_describe_machine_names_what_is_installed_and_what_is_not():
@@ -12,9 +12,3 @@ def test_describe_machine_counts_no_more_usable_cpus_than_there_are():
     assert 1 <= machine.usable_cpus <= machine.cpus
     assert machine.cpu
     assert machine.cpu_family
-
-
-def test_peak_memory_bytes_grows_with_what_is_held():
-    before = peak_memory_bytes()
-    held = bytearray(before + 50_000_000)
-    assert peak_memory_bytes() >= len(held)

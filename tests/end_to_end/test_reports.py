@@ -33,6 +33,7 @@ def test_bench_prints_a_column_a_file(edgecnn, model_file):
     assert lines["milliseconds"].count("digits.onnx") == 2
     assert lines["ran on"].count("CPUExecutionProvider, 1 thread") == 2
     assert "Spinning on" in done.stdout
+    assert lines["peak memory of a process"].count("MB") == 2
 
 
 def test_doctor_says_what_works_and_why_cuda_does_not(edgecnn):

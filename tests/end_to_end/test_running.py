@@ -235,3 +235,23 @@ def test_run_says_so_when_stdout_cannot_take_the_results(edgecnn, one_line, mode
         done = edgecnn("run", model_file, digits, capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     one_line(done.stderr, "standard output", "No space left")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_bench_leaves_no_process_and_no_file_when_loadgen_is_interrupted(model_file, tmp_path, signum):
+    pytest.importorskip("mlperf_loadgen")
+    command = [EDGECNN, "bench", model_file, "--scenario", "multi-stream", "--duration", "60", "--device", "cpu"]
+    options = {"stderr": subprocess.PIPE, "text": True, "env": {**os.environ, "TMPDIR": str(tmp_path)}}
+    with subprocess.Popen(command, **options) as process:
+        try:
+            while not list(tmp_path.rglob("mlperf_log_*")):
+                assert process.poll() is None
+            (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            process.send_signal(signum)
+            stderr = process.stderr.read()
+            assert process.wait(timeout=30) == 128 + signum
+        finally:
+            process.kill()
+    assert "Traceback" not in stderr
+    assert not Path(f"/proc/{child}").exists()
+    assert list(tmp_path.iterdir()) == []

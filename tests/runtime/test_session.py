@@ -1,5 +1,6 @@
 import os
 import types
+from time import perf_counter
 
 import numpy as np
 import onnx
@@ -48,6 +49,13 @@ def test_run_takes_any_batch_where_it_is_free(make_graph, count):
 
 def test_threads_default_to_the_cpus_of_this_process(make_graph):
     assert Session(make_graph(), device="cpu").threads == len(os.sched_getaffinity(0))
+
+
+def test_creation_takes_a_part_of_the_whole(make_graph):
+    payload = make_graph()
+    start = perf_counter()
+    session = Session(payload, device="cpu")
+    assert 0 < session.creation_ms <= (perf_counter() - start) * 1000
 
 
 def test_threads_follow_a_smaller_affinity(make_graph):

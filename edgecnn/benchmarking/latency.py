@@ -1,0 +1,87 @@
+"""Steady state: the files answer one picture in turn, and each part of an answer has its own spread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from edgecnn.benchmarking.config import BenchConfig
+from edgecnn_runtime import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """The spread of one part's time, in milliseconds.
+
+    Attributes:
+        n: how many measurements.
+        p50: the median.
+        p90: 90 % were faster.
+        p99: 99 % were faster.
+    """
+
+    n: int
+    p50: float
+    p90: float
+    p99: float
+
+    @classmethod
+    def of(cls, times_ms: Sequence[float]) -> "Latency":
+        """Returns the spread of the times.
+
+        >>> Latency.of(list(range(101)))
+        Latency(n=101, p50=50.0, p90=90.0, p99=99.0)
+        """
+        p50, p90, p99 = np.percentile(times_ms, [50, 90, 99]).tolist()
+        return cls(n=len(times_ms), p50=p50, p90=p90, p99=p99)
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How long a file's answers took.
+
+    Attributes:
+        preprocess_ms: decoding and resizing the picture.
+        inference_ms: the graph.
+        postprocess_ms: from raw outputs to the result.
+        total_ms: one whole answer.
+    """
+
+    preprocess_ms: Latency
+    inference_ms: Latency
+    postprocess_ms: Latency
+    total_ms: Latency
+
+
+def measure_answers(predictors: Sequence[Predictor], config: BenchConfig, picture: bytes) -> list[Answering]:
+    """Measures loaded files, interleaved: each round answers the picture once with every file.
+
+    Args:
+        predictors: one a file.
+        config: how often.
+        picture: an encoded image.
+
+    Returns:
+        One entry a predictor, in their order.
+    """
+    for _ in range(config.warmup):
+        for predictor in predictors:
+            predictor.predict(picture)
+    samples: list[list[tuple[float, float, float, float]]] = [[] for _ in predictors]
+    end = None if config.duration_s is None else perf_counter() + config.duration_s
+    rounds = 0
+    while rounds < (config.runs or 1) or (end is not None and perf_counter() < end):
+        for predictor, times in zip(predictors, samples, strict=True):
+            times.append(_answer(predictor, picture))
+        rounds += 1
+    return [Answering(*(Latency.of(column) for column in zip(*times, strict=True))) for times in samples]
+
+
+def _answer(predictor: Predictor, picture: bytes) -> tuple[float, float, float, float]:
+    """Returns (preprocess, inference, postprocess, total) of one answer."""
+    start = perf_counter()
+    speed = predictor.predict(picture).speed_ms
+    total_ms = (perf_counter() - start) * 1000
+    assert speed is not None, "a Predictor always measures"
+    return speed.preprocess, speed.inference, speed.postprocess, total_ms
