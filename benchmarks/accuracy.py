@@ -156,8 +156,8 @@ def epochs(run: Path) -> int:
 
 def edgecnn(*command: str | Path) -> str:
     """Runs the command line and returns its stdout; its progress goes to stderr."""
-    words = [sys.executable, "-m", "edgecnn", *map(str, command)]
-    print("+ edgecnn", *words[3:], file=sys.stderr, flush=True)
+    words = [str(Path(sys.executable).with_name("edgecnn")), *map(str, command)]
+    print("+ edgecnn", *words[1:], file=sys.stderr, flush=True)
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
