@@ -73,11 +73,11 @@ def accuracy_table(rows: Sequence[dict[str, Any]]) -> str:
     body = (
         (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))), row["epochs"],
          f"{row['keras']:.4f}", f"{row['file']:.4f}", row["wanted"] or "-", f"{row['max_relative']:.1e}",
-         f"{row['top1_agreement']:.4f}", f"{row['images']:,}", f"{row['seconds'] / 60:.0f}")
+         f"{row['top1_agreement']:.4f}", f"{row['images']:,}")
         for row in rows
     )  # fmt: skip
     header = ("model", "data", "epochs", "Keras", "file", "to reach", "difference of the logits, relative")
-    return markdown((*header, "same top-1", "test images", "training, minutes"), body)
+    return markdown((*header, "same top-1", "test images"), body)
 
 
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:
