@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from edgecnn_runtime.agreement import check_agreement
 from edgecnn_runtime.container import read_model_file
@@ -23,7 +22,7 @@ from edgecnn_runtime.preprocessing import Placement, Preprocessor
 from edgecnn_runtime.providers import Device
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
-from edgecnn_runtime.sources import Source, iter_sources
+from edgecnn_runtime.sources import Source, expand
 
 _Pixels = npt.NDArray[np.uint8]
 
@@ -153,7 +152,7 @@ class Predictor:
 
     def _stream(self, sources: ImageSource | Iterable[ImageSource], batch_size: int) -> Iterator[Result | Failure]:
         waiting: list[Source | Failure] = []
-        for source in _expand(sources):
+        for source in expand(sources):
             waiting.append(source)
             if len(waiting) == batch_size:
                 yield from self._answer(waiting)
@@ -237,16 +236,6 @@ def _filled(pixels: _Pixels, batch: int | None) -> _Pixels:
     if batch is None or len(pixels) == batch:
         return pixels
     return np.concatenate([pixels, np.repeat(pixels[-1:], batch - len(pixels), axis=0)])
-
-
-def _expand(sources: ImageSource | Iterable[ImageSource]) -> Iterator[Source | Failure]:
-    if isinstance(sources, str | os.PathLike | bytes | Image.Image | np.ndarray):
-        sources = [sources]
-    for source in sources:
-        if isinstance(source, str | os.PathLike):
-            yield from iter_sources([os.fspath(source)])
-        else:
-            yield Source(None, source)
 
 
 def _name(image: ImageSource) -> str | None:
