@@ -65,7 +65,7 @@ def test_export_leaves_the_file_and_its_report_and_nothing_else(exported, files_
 def test_export_reports_times_and_machine_beside_the_file(exported):
     report = json.loads(exported.report_path.read_text())
     assert (report["file"], report["passed"], report["machine"]["host"]) == ("model.onnx", True, platform.node())
-    assert list(report["seconds"]) == ["weights", "convert", "graph", "load", "parity", "publish"]
+    assert list(report["seconds"]) == ["weights", "convert", "graph", "load", "parity", "golden", "stamp", "verify"]
     assert report["evidence"]["payload_sha256"] == exported.evidence.payload_sha256
     assert {"cpu", "cpu_family"} <= report["machine"].keys()
 
@@ -91,7 +91,7 @@ def test_export_tells_each_stage(model, export_model, tmp_path, caplog):
     stages = []
     with caplog.at_level(logging.INFO, logger="edgecnn_exporters"):
         export_model(model, tmp_path / "model.onnx", on_stage=stages.append)
-    assert stages == ["weights", "convert", "graph", "load", "parity", "publish"]
+    assert stages == ["weights", "convert", "graph", "load", "parity", "golden", "stamp", "verify"]
     assert [record.message.split(":")[0] for record in caplog.records] == stages
 
 
