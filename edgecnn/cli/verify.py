@@ -44,11 +44,11 @@ def _format_verification(model: str, verification: Verification) -> str:
     samples = verification.samples
     passed = sum(sample.passed for sample in samples)
     rows = [[sample.name, "passed" if sample.passed else "FAILED", *_format_sample(sample)] for sample in samples]
-    checked_on = "an altered file: no evidence" if verification.modified else f"proven on {verification.checked_on}"
+    proven = "altered since it was proven" if verification.modified else "proven"
     return "\n".join(
         [
             f"{printable(model)}: {passed} of {len(samples)} golden samples passed [{verification.provider}, "
-            f"{verification.cpu_family}; {checked_on}]",
+            f"{verification.cpu_family}; {proven} on {verification.checked_on}]",
             format_table(["sample", "verdict", "expected", "received", "farthest off", "by", "allowed"], rows),
         ]
     )

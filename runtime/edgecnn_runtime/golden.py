@@ -88,13 +88,15 @@ class GoldenSample:
         name: what messages call it; ends as the encoding does, for example "turned.jpg".
         image: base64 of the encoded image.
         answer: that the file gave on the machine where it was proven.
-        tolerance: for the file's precision.
+        alike: how exactly, where the same kernels compute: on a CPU of that family, by that version of ONNX Runtime.
+        elsewhere: how exactly on any other machine, for the file's precision.
     """
 
     name: str
     image: str
     answer: Answer
-    tolerance: Tolerance
+    alike: Tolerance
+    elsewhere: Tolerance
 
     @property
     def image_bytes(self) -> bytes:

@@ -4,7 +4,6 @@ from edgecnn_runtime.container import METADATA_SHA256_KEY, ModelFile, metadata_s
 from edgecnn_runtime.errors import ManifestError, ModelFileError
 from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
 from edgecnn_runtime.evidence import Evidence
-from edgecnn_runtime.golden import GoldenSample
 from edgecnn_runtime.manifest import METADATA_KEY as MANIFEST_KEY
 from edgecnn_runtime.manifest import Manifest
 
@@ -56,19 +55,19 @@ def read_evidence(file: ModelFile, *, allow_modified: bool = False) -> Evidence 
     raise _altered(file, "graph", evidence.payload_sha256, file.sha256)
 
 
-def read_golden(file: ModelFile) -> tuple[GoldenSample, ...]:
-    """Returns the golden samples that travel in the file, whether or not it was altered after it was stamped.
+def read_claims(file: ModelFile) -> Evidence | None:
+    """Returns what the file says was proven, whether or not it was altered since.
 
-    They are no proof in an altered file: they say only what it must answer to be the file that was proven.
+    In an altered file nothing of it holds; its golden samples still say what the file that was proven answers.
 
     Returns:
-        An empty tuple where there is no evidence, or none that can be read.
+        None where there is no evidence, or none that can be read.
     """
     text = file.metadata.get(EVIDENCE_KEY)
     try:
-        return () if text is None else Evidence.from_json(text).golden
+        return None if text is None else Evidence.from_json(text)
     except ManifestError:
-        return ()
+        return None
 
 
 def _altered(file: ModelFile, part: str, expected: str | None, received: str) -> ModelFileError:

@@ -16,9 +16,8 @@ from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
 from edgecnn_runtime.evidence import Evidence
-from edgecnn_runtime.golden import GoldenSample
 from edgecnn_runtime.images import ImageSource
-from edgecnn_runtime.integrity import read_evidence, read_golden, read_manifest
+from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
@@ -41,7 +40,7 @@ class Predictor:
     Attributes:
         manifest: what the file says about its inputs, labels, decoder and outputs.
         evidence: what was proven about the file; None where there is none, or where it was altered and that is allowed.
-        golden: the samples that travel in the file, those of an altered one too; empty where there are none.
+        claims: the evidence, or what an altered file still says was proven; only for `verify` to compare with.
         verification: what they gave on this machine, where `load` was asked to verify; else None.
         session: the loaded graph.
         preprocess: from an image to the network's pixels, and where it lies in them.
@@ -56,7 +55,7 @@ class Predictor:
         check_agreement(manifest, session)
         self.manifest = manifest
         self.evidence = evidence
-        self.golden: tuple[GoldenSample, ...] = () if evidence is None else evidence.golden
+        self.claims = evidence
         self.verification: Verification | None = None
         self.session = session
         self.preprocess = Preprocessor(manifest.image_input)
@@ -102,7 +101,7 @@ class Predictor:
         except (ModelFileError, ManifestError) as error:
             raise type(error)(f"{file.name}: {error}") from error
         if evidence is None:
-            predictor.golden = read_golden(file)
+            predictor.claims = read_claims(file)
         options = {"device": device, "threads": threads, "spinning": spinning, "allow_modified": allow_modified}
         predictor._reload = (str(Path(path).absolute()), {**options, "verify": verify})
         if verify:

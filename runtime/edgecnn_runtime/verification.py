@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ModelFileError, VerificationError
+from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.golden import Answer, Digest, GoldenSample, Tolerance, digest
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.providers import CPU, onnxruntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,14 @@ class Verification:
     Attributes:
         provider: the execution provider that ran.
         cpu_family: of this machine.
-        checked_on: the family that the file was proven on; None where the file was altered.
-        modified: whether the file was altered after its export.
+        checked_on: the family that the file was proven on.
+        modified: whether the file was altered after that, so that nothing is proven of it.
         samples: one a golden sample.
     """
 
     provider: str
     cpu_family: str
-    checked_on: str | None
+    checked_on: str
     modified: bool
     samples: tuple[SampleCheck, ...]
 
@@ -127,17 +129,18 @@ def verify(predictor: Predictor) -> Verification:
     Raises:
         ModelFileError: the file holds no golden samples.
     """
-    if not predictor.golden:
+    claims = predictor.claims
+    if claims is None or not claims.golden:
         raise ModelFileError(
             "expected golden samples to verify the file with, received none that can be read. Export the model again."
         )
-    evidence = predictor.evidence
+    alike = _computes_alike(predictor, claims)
     return Verification(
         predictor.provider,
         cpu_family(),
-        None if evidence is None else evidence.cpu_family,
-        evidence is None,
-        tuple(_check(predictor, sample) for sample in predictor.golden),
+        claims.cpu_family,
+        predictor.evidence is None,
+        tuple(_check(predictor, sample, sample.alike if alike else sample.elsewhere) for sample in claims.golden),
     )
 
 
@@ -212,7 +215,7 @@ def differences(expected: Answer, received: Answer, tolerance: Tolerance) -> Ite
     Args:
         expected: as a sample holds it: the scores of a few classes.
         received: of the same sizes, shapes and labels, with the scores of all classes.
-        tolerance: of the sample.
+        tolerance: of the sample, for this machine.
     """
     yield from _digest_differences(expected.pixels, received.pixels, tolerance.pixels)
     for held, got in zip(expected.outputs, received.outputs, strict=True):
@@ -223,7 +226,13 @@ def differences(expected: Answer, received: Answer, tolerance: Tolerance) -> Ite
     yield Difference("best score", expected.scores[0].score, received.scores[0].score, tolerance.scores)
 
 
-def _check(predictor: Predictor, sample: GoldenSample) -> SampleCheck:
+def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:
+    """Whether the same kernels compute here as where the file was proven."""
+    same_version = claims.provenance.versions.get("onnxruntime") == onnxruntime.__version__
+    return same_version and predictor.provider == CPU and claims.cpu_family == cpu_family()
+
+
+def _check(predictor: Predictor, sample: GoldenSample, tolerance: Tolerance) -> SampleCheck:
     expected = sample.answer
     try:
         received = answer(predictor, sample.image_bytes)
@@ -233,7 +242,7 @@ def _check(predictor: Predictor, sample: GoldenSample) -> SampleCheck:
     forms = _form(expected, class_ids), _form(received, class_ids)
     if forms[0] != forms[1]:
         return SampleCheck(sample.name, False, *forms, None)
-    worst = max(differences(expected, received, sample.tolerance), key=lambda difference: difference.excess)
+    worst = max(differences(expected, received, tolerance), key=lambda difference: difference.excess)
     answers = _format(expected), _format(received)
     if worst.passed:
         return SampleCheck(sample.name, True, *answers, worst)
