@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data import Dataset, iter_batches, load_dataset
@@ -20,6 +21,8 @@ from edgecnn.training import RunFolder
 from edgecnn_exporters import ExportReport, export
 from edgecnn_runtime import Manifest, Preprocessor
 from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.golden import MAX_SAMPLES
+from edgecnn_runtime.images import ImageSource
 
 _BATCH_SIZE = 64
 
@@ -64,6 +67,7 @@ def export_source(
         reference=KerasModel(source.model, source.manifest),
         evaluation=None if dataset is None else _labelled_batches(dataset, source.manifest),
         evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
+        golden=None if dataset is None else _pictures(dataset),
         batch=config.batch,
         opset=config.opset,
         seed=source.seed,
@@ -129,6 +133,12 @@ def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
             reason = f"{source.data} has changed since the training: name the same data with --data"
     logger.warning("parity on synthetic images and no metric, because %s", reason)
     return None
+
+
+def _pictures(dataset: Dataset) -> list[ImageSource]:
+    """Returns a few test images from all over the part, which may be sorted by class."""
+    chosen = np.linspace(0, len(dataset.test) - 1, min(MAX_SAMPLES, len(dataset.test))).astype(int)
+    return [dataset.test[index][0] for index in chosen]
 
 
 def _labelled_batches(dataset: Dataset, manifest: Manifest) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:

@@ -20,6 +20,7 @@ from edgecnn.cli.models import models
 from edgecnn.cli.run import run
 from edgecnn.cli.streams import say
 from edgecnn.cli.train import train
+from edgecnn.cli.verify import verify
 
 _EXTRAS = {
     "onnxruntime": "cpu",
@@ -107,4 +108,5 @@ app.command(epilog="Example: edgecnn export runs/digits -o digits.onnx --data di
 app.command(epilog="Example: edgecnn run mnist.onnx seven.png --top-k 3 --format json")(run)
 app.command(epilog="Example: edgecnn bench mnist.onnx --threads 1 --compare old.json --max-regression 0.05")(bench)
 app.command(epilog="Example: edgecnn inspect mnist.onnx --format json")(inspect)
+app.command(epilog="Example: edgecnn verify mnist.onnx --device cpu")(verify)
 app.command(epilog="Example: edgecnn doctor")(doctor)

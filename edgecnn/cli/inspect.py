@@ -14,13 +14,16 @@ def inspect(model: ModelArgument, format: Format = "text") -> None:
     with stdout_for_results() as results:
         from edgecnn_runtime import Predictor  # these load ONNX Runtime
         from edgecnn_runtime.container import read_model_file
+        from edgecnn_runtime.machine import cpu_family
 
         predictor = Predictor.load(model, device="cpu", threads=1)
         file = read_model_file(model)
         evidence, session = predictor.evidence, predictor.session
+        proven = None if evidence is None else json.loads(evidence.to_json())
         report = {
             "manifest": json.loads(predictor.manifest.to_json()),
-            "evidence": None if evidence is None else json.loads(evidence.to_json()),
+            "evidence": proven,
+            "golden": None if proven is None else _describe_golden(proven, cpu_family()),
             "graph": {
                 "size_bytes": Path(model).stat().st_size,
                 "payload_bytes": len(file.payload),
@@ -43,6 +46,17 @@ def _describe_tensor(tensor: Any) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": str(tensor.dtype), "shape": list(tensor.shape)}
 
 
+def _describe_golden(evidence: dict[str, Any], family: str) -> dict[str, Any]:
+    """Returns the golden samples in numbers, and whether this machine's processor is of the family they are from."""
+    samples = evidence["golden"]
+    return {
+        "samples": len(samples),
+        "size_bytes": sum(len(json.dumps(sample, separators=(",", ":"))) for sample in samples),
+        "cpu_family": family,
+        "checked_here": family == evidence["cpu_family"],
+    }
+
+
 def _format_report(model: str, report: dict[str, Any]) -> str:
     manifest, evidence, graph = report["manifest"], report["evidence"], report["graph"]
     labels = manifest["labels"]
@@ -60,7 +74,7 @@ def _format_report(model: str, report: dict[str, Any]) -> str:
     ]
     if evidence is None:
         return "\n".join([*lines, "evidence    none"])
-    return "\n".join([*lines[:-1], *_format_evidence(evidence)])
+    return "\n".join([*lines[:-1], *_format_evidence(evidence), _format_golden(report["golden"])])
 
 
 def _format_tensor(tensor: dict[str, Any]) -> str:
@@ -93,6 +107,14 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
         f"made with   {versions}",
         f"checked on  {evidence['cpu_family']}",
     ]
+
+
+def _format_golden(golden: dict[str, Any]) -> str:
+    here = "the same family" if golden["checked_here"] else "another family: prove the file here with edgecnn verify"
+    return (
+        f"golden      {golden['samples']} samples, {format_bytes(golden['size_bytes'])}; this processor is "
+        f"{golden['cpu_family']}, {here}"
+    )
 
 
 def _format_metric(metric: dict[str, Any]) -> str:

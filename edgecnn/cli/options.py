@@ -51,6 +51,10 @@ Device = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Threads of the CPU. [default: those the process may use]")
 ]
+AllowModified = Annotated[
+    bool,
+    typer.Option("--allow-modified", help="Take a file that was altered after its export, without its evidence."),
+]
 Format = Annotated[Literal["text", "json"], typer.Option(help="For people or for programs.")]
 ImageSize = Annotated[
     Any,  # a (height, width) or None; typer would ask for two arguments

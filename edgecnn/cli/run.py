@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edgecnn.cli.options import Device, ModelArgument, Threads
+from edgecnn.cli.options import AllowModified, Device, ModelArgument, Threads
 from edgecnn.cli.streams import say, stdout_for_results
 
 
@@ -31,10 +31,7 @@ def run(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save annotated pictures here; it must hold no input.")
     ] = None,
-    allow_modified: Annotated[
-        bool,
-        typer.Option("--allow-modified", help="Run a file that was altered after its export, without its evidence."),
-    ] = False,
+    allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end."""
     with stdout_for_results() as results:

@@ -5,12 +5,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecnn_exporters.convert import convert, hash_weights
 from edgecnn_exporters.errors import ExportError, ParityError
 from edgecnn_exporters.files import check_replaceable, publish, working_folder, writing
+from edgecnn_exporters.golden import make_golden
 from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET, Graph, finish
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
 from edgecnn_exporters.parity import Batch, ParityReport, Pixels, compare
@@ -21,11 +23,14 @@ from edgecnn_exporters.writer import Converted
 from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.errors import ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
+from edgecnn_runtime.golden import GoldenSample
+from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.integrity import read_evidence, read_manifest
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.session import Model, Session
+from edgecnn_runtime.verification import verify
 
 if TYPE_CHECKING:
     import keras
@@ -46,6 +51,7 @@ def export(
     evaluation: Iterable[tuple[Pixels, ClassIds]] | None = None,
     evaluation_fingerprint: str | None = None,
     metric: Callable[[], Metric] = Accuracy,
+    golden: Iterable[ImageSource] | None = None,
     batch: int | None = 1,
     opset: int = 17,
     seed: int | None = None,
@@ -55,8 +61,9 @@ def export(
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
 
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
-    runtime's own reader and Session), "parity" and "publish". All is made in a temporary folder beside `path`; the file
-    takes its name last. FILE.report.json beside it tells what was compared, on which machine, and how long each stage
+    runtime's own reader and Session), "parity", "golden" (samples, answered by the file itself), "stamp" and "verify"
+    (the samples once more, through the finished file). All is made in a temporary folder beside `path`; the file takes
+    its name last. FILE.report.json beside it tells what was compared, on which machine, and how long each stage
     took; it is written for a failed comparison too.
 
     Args:
@@ -68,6 +75,8 @@ def export(
             compares on synthetic images, without a metric.
         evaluation_fingerprint: of the data that `evaluation` is from.
         metric: makes the metric of level 3; called once for either model.
+        golden: pictures of any size, of which the first four travel in the file, small, as golden samples; None takes
+            synthetic ones.
         batch: the fixed batch size, or None for a dynamic one.
         opset: of the default ONNX domain, 13 to 18.
         seed: of the training or of the random weights, where it is known.
@@ -102,9 +111,17 @@ def export(
         del session
         if not parity.passed:
             raise _parity_error(parity, target, folder, stages.seconds)
-        evidence = _evidence(graph, parity, Provenance(weights_sha256, seed, data_fingerprint, versions()))
-        with stages("publish"), writing(target):
+        with stages("golden"):
+            made = make_golden(_load_single(candidate), reference, golden, precision=PRECISION)
+            parity = replace(parity, gates=(*parity.gates, made.gate))
+        if not parity.passed:
+            raise _parity_error(parity, target, folder, stages.seconds)
+        provenance = Provenance(weights_sha256, seed, data_fingerprint, versions())
+        evidence = _evidence(graph, parity, provenance, made.samples)
+        with stages("stamp"), writing(target):
             size_bytes = _stamp(candidate, graph.written.size_bytes, manifest, evidence)
+        with stages("verify"):
+            _verify(candidate)
         with writing(target):
             _publish_report(parity, evidence, target, folder, stages.seconds)
             publish(candidate, target)
@@ -191,7 +208,22 @@ def _compare(
     )
 
 
-def _evidence(graph: Graph, parity: ParityReport, provenance: Provenance) -> Evidence:
+def _load_single(candidate: Path) -> Predictor:
+    """Loads the file on one thread: a few graphs answer differently in the last bits by the number of threads."""
+    return Predictor.load(candidate, device="cpu", threads=1)
+
+
+def _verify(candidate: Path) -> None:
+    """Loads the finished file as a device does, and answers its golden samples."""
+    failed = [sample for sample in verify(Predictor.load(candidate, device="cpu")).samples if not sample.passed]
+    if failed:
+        raise ExportError(
+            f"golden sample {failed[0].name!r}: expected {failed[0].expected}, received {failed[0].received} from the "
+            "finished file"
+        )
+
+
+def _evidence(graph: Graph, parity: ParityReport, provenance: Provenance, golden: tuple[GoldenSample, ...]) -> Evidence:
     return Evidence(
         payload_sha256=graph.written.sha256,
         precision=PRECISION,
@@ -200,6 +232,7 @@ def _evidence(graph: Graph, parity: ParityReport, provenance: Provenance) -> Evi
         requirements=graph.requirements,
         provenance=provenance,
         cpu_family=cpu_family(),
+        golden=golden,
     )
 
 

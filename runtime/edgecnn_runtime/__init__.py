@@ -16,6 +16,7 @@ from edgecnn_runtime.errors import (
     OutputError,
     ProviderError,
     SessionError,
+    VerificationError,
 )
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.manifest import Manifest
@@ -44,4 +45,5 @@ __all__ = [
     "Session",
     "SessionError",
     "Speed",
+    "VerificationError",
 ]

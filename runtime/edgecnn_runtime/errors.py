@@ -5,6 +5,7 @@
     EdgeCNNError               1  anything that edgecnn says itself
     |-- ManifestError          6  the manifest is damaged, of another version, or contradicts the graph
     |-- ImageError             1  an image cannot be read, or is not of the form that was asked for
+    |-- VerificationError      4  on this machine the file answers its golden samples otherwise than they say
     `-- SessionError           1  ONNX Runtime could not do what was asked
         |-- ProviderError      3  the asked device is not available
         |-- ModelFileError     6  the model file is refused
@@ -13,7 +14,10 @@
 The exporters and the toolchain declare their own branches in `edgecnn_exporters.errors` and `edgecnn.errors`.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.verification import Verification
 
 
 class EdgeCNNError(Exception):
@@ -39,6 +43,21 @@ class ImageError(EdgeCNNError):
     """An image cannot be read, is refused, or does not have the dtype and shape that was asked for."""
 
     kind = "image"
+
+
+class VerificationError(EdgeCNNError):
+    """On this machine the file answers a golden sample otherwise than where it was made.
+
+    Attributes:
+        verification: what every sample gave.
+    """
+
+    exit_code = 4
+    kind = "verification"
+
+    def __init__(self, message: str, verification: "Verification") -> None:
+        super().__init__(message)
+        self.verification = verification
 
 
 class SessionError(EdgeCNNError):

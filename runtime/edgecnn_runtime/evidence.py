@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgecnn_runtime import strict_json
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = "edgecnn.evidence"
 
 
@@ -137,6 +139,10 @@ class Evidence:
         requirements: to run it.
         provenance: of weights and data.
         cpu_family: of the machine on which the file was checked, for example "x86-64-avx512-vnni".
+        golden: encoded images and what the file made of them there, so that any machine can compare; at most four.
+
+    Raises:
+        ManifestError: there are more golden samples.
     """
 
     payload_sha256: str
@@ -146,6 +152,11 @@ class Evidence:
     requirements: Requirements
     provenance: Provenance
     cpu_family: str
+    golden: tuple[GoldenSample, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.golden) > MAX_SAMPLES:
+            raise ManifestError(f"evidence: expected at most {MAX_SAMPLES} golden samples, received {len(self.golden)}")
 
     def to_json(self) -> str:
         """Returns compact JSON with sorted keys; the same evidence always gives the same text."""

@@ -55,6 +55,21 @@ def read_evidence(file: ModelFile, *, allow_modified: bool = False) -> Evidence 
     raise _altered(file, "graph", evidence.payload_sha256, file.sha256)
 
 
+def read_claims(file: ModelFile) -> Evidence | None:
+    """Returns what the file says was proven, whether or not it was altered since.
+
+    In an altered file nothing of it holds; its golden samples still say what the file that was proven answers.
+
+    Returns:
+        None where there is no evidence, or none that can be read.
+    """
+    text = file.metadata.get(EVIDENCE_KEY)
+    try:
+        return None if text is None else Evidence.from_json(text)
+    except ManifestError:
+        return None
+
+
 def _altered(file: ModelFile, part: str, expected: str | None, received: str) -> ModelFileError:
     return ModelFileError(
         f"{file.name}: the {part} was damaged or altered after the export: expected SHA-256 {expected}, received "

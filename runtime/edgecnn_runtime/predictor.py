@@ -1,15 +1,15 @@
 """The Predictor: Preprocessor, Session and decoding as one, for devices to embed."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from edgecnn_runtime.agreement import check_agreement
 from edgecnn_runtime.container import read_model_file
@@ -17,13 +17,19 @@ from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.images import ImageSource
-from edgecnn_runtime.integrity import read_evidence, read_manifest
+from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
+from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
-from edgecnn_runtime.providers import Device
+from edgecnn_runtime.providers import CPU, Device, say_once
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
-from edgecnn_runtime.sources import Source, iter_sources
+from edgecnn_runtime.sources import Source, expand
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.verification import Verification
+
+_SAME_ON_EVERY_FAMILY = "float32"  # but for the last bits; narrower numbers may be computed in other steps
 
 _Pixels = npt.NDArray[np.uint8]
 
@@ -34,7 +40,10 @@ class Predictor:
     Attributes:
         manifest: what the file says about its inputs, labels, decoder and outputs.
         evidence: what was proven about the file; None where there is none, or where it was altered and that is allowed.
+        claims: the evidence, or what an altered file still says was proven; only for `verify` to compare with.
+        verification: what they gave on this machine, where `load` was asked to verify; else None.
         session: the loaded graph.
+        preprocess: from an image to the network's pixels, and where it lies in them.
     """
 
     def __init__(self, session: Session, manifest: Manifest, evidence: Evidence | None = None) -> None:
@@ -46,8 +55,10 @@ class Predictor:
         check_agreement(manifest, session)
         self.manifest = manifest
         self.evidence = evidence
+        self.claims = evidence
+        self.verification: Verification | None = None
         self.session = session
-        self._preprocess = Preprocessor(manifest.image_input)
+        self.preprocess = Preprocessor(manifest.image_input)
         self._input = manifest.image_input.name
         self._reload: tuple[str, dict[str, Any]] | None = None
 
@@ -60,6 +71,7 @@ class Predictor:
         threads: int | None = None,
         spinning: bool = False,
         allow_modified: bool = False,
+        verify: bool = False,
     ) -> "Predictor":
         """Loads a model file.
 
@@ -69,11 +81,16 @@ class Predictor:
             threads: 1 or more; None is one for each CPU that this process may use.
             spinning: whether waiting threads burn CPU time: faster back to back, wasteful at a few calls a second.
             allow_modified: whether a file that was altered after its export is run, without its evidence.
+            verify: whether the golden samples that travel in the file are answered first and compared; costs at most
+                four answers. Without it a file of reduced precision that was checked on another processor family
+                gives a warning.
 
         Raises:
-            ModelFileError: the file is missing, damaged, altered, or needs a newer opset or IR version.
+            ModelFileError: the file is missing, damaged, altered, or needs a newer opset or IR version; or it is to
+                be verified and holds no golden samples.
             ManifestError: the manifest is missing, damaged, of another schema version, or contradicts the graph.
             ProviderError: device "cuda" cannot be used here.
+            VerificationError: a golden sample is answered otherwise than it must be; both answers are named.
         """
         file = read_model_file(path)
         evidence = read_evidence(file, allow_modified=allow_modified)
@@ -83,8 +100,16 @@ class Predictor:
             predictor = cls(session, manifest, evidence)
         except (ModelFileError, ManifestError) as error:
             raise type(error)(f"{file.name}: {error}") from error
+        if evidence is None:
+            predictor.claims = read_claims(file)
         options = {"device": device, "threads": threads, "spinning": spinning, "allow_modified": allow_modified}
-        predictor._reload = (str(Path(path).absolute()), options)
+        predictor._reload = (str(Path(path).absolute()), {**options, "verify": verify})
+        if verify:
+            from edgecnn_runtime.verification import verify_file  # only where asked for: it makes the import longer
+
+            predictor.verification = verify_file(predictor, file.name)
+        else:
+            _warn_of_other_family(predictor, file.name)
         return predictor
 
     @property
@@ -96,6 +121,18 @@ class Predictor:
     def batch(self) -> int | None:
         """The graph's fixed batch size, or None where it is free."""
         return self.session.batch
+
+    def run_pixels(self, pixels: _Pixels) -> dict[str, npt.NDArray[Any]]:
+        """Returns the raw outputs of pixels that are ready for the network, one row an image.
+
+        Args:
+            pixels: (N, H, W, C) uint8, as `preprocess` makes them; N is at most the graph's fixed batch size.
+
+        Raises:
+            SessionError: the shape is not what the graph takes, or the run failed.
+        """
+        outputs = self.session.run({self._input: _filled(pixels, self.batch)})
+        return {name: values[: len(pixels)] for name, values in outputs.items()}
 
     def predict(self, image: ImageSource) -> Result:
         """Returns the result of one image.
@@ -109,7 +146,7 @@ class Predictor:
             SessionError: the run failed.
         """
         start = perf_counter()
-        pixels, placement = self._preprocess(image)
+        pixels, placement = self.preprocess(image)
         preprocess_ms = (perf_counter() - start) * 1000
         result = self._run(pixels, [placement], [_name(image)], preprocess_ms)[0]
         if isinstance(result, EdgeCNNError):
@@ -153,7 +190,7 @@ class Predictor:
 
     def _stream(self, sources: ImageSource | Iterable[ImageSource], batch_size: int) -> Iterator[Result | Failure]:
         waiting: list[Source | Failure] = []
-        for source in _expand(sources):
+        for source in expand(sources):
             waiting.append(source)
             if len(waiting) == batch_size:
                 yield from self._answer(waiting)
@@ -180,7 +217,7 @@ class Predictor:
     def _prepare(self, source: Source) -> "_Prepared | Failure":
         start = perf_counter()
         try:
-            pixels, placement = self._preprocess(source.image)
+            pixels, placement = self.preprocess(source.image)
         except ImageError as error:
             return _failure(source.name, error)
         return _Prepared(source.name, pixels, placement, (perf_counter() - start) * 1000)
@@ -203,7 +240,7 @@ class Predictor:
     ) -> list[Result | OutputError]:
         """Returns one result an image, or the error of that image alone."""
         start = perf_counter()
-        outputs = self.session.run({self._input: _filled(pixels, self.batch)})
+        outputs = self.run_pixels(pixels)
         inference_ms = (perf_counter() - start) * 1000 / len(placements)
         results: list[Result | OutputError] = []
         for index, (placement, name) in enumerate(zip(placements, names, strict=True)):
@@ -232,21 +269,23 @@ def _load(path: str, options: dict[str, Any]) -> Predictor:
     return Predictor.load(path, **options)
 
 
+def _warn_of_other_family(predictor: Predictor, name: str) -> None:
+    evidence = predictor.evidence
+    if evidence is None or evidence.precision == _SAME_ON_EVERY_FAMILY or predictor.provider != CPU:
+        return
+    if evidence.cpu_family != (here := cpu_family()):
+        say_once(
+            logging.WARNING,
+            f"{name}: its {evidence.precision} answers were checked on {evidence.cpu_family}, and this processor is "
+            f"{here}. Prove them here: edgecnn verify {name}, or Predictor.load(..., verify=True).",
+        )
+
+
 def _filled(pixels: _Pixels, batch: int | None) -> _Pixels:
     """Returns as many rows as the graph's fixed batch size: the last one repeated."""
     if batch is None or len(pixels) == batch:
         return pixels
     return np.concatenate([pixels, np.repeat(pixels[-1:], batch - len(pixels), axis=0)])
-
-
-def _expand(sources: ImageSource | Iterable[ImageSource]) -> Iterator[Source | Failure]:
-    if isinstance(sources, str | os.PathLike | bytes | Image.Image | np.ndarray):
-        sources = [sources]
-    for source in sources:
-        if isinstance(source, str | os.PathLike):
-            yield from iter_sources([os.fspath(source)])
-        else:
-            yield Source(None, source)
 
 
 def _name(image: ImageSource) -> str | None:

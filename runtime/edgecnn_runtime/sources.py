@@ -4,9 +4,12 @@ import glob
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.images import ImageSource
@@ -29,6 +32,21 @@ class Source:
 
     name: str | None
     image: ImageSource
+
+
+def expand(sources: ImageSource | Iterable[ImageSource]) -> Iterator[Source | Failure]:
+    """Yields the images that the sources name, one by one.
+
+    Args:
+        sources: one or many; paths as `iter_sources` takes them, everything else is an image.
+    """
+    if isinstance(sources, str | os.PathLike | bytes | Image.Image | np.ndarray):
+        sources = [sources]
+    for source in sources:
+        if isinstance(source, str | os.PathLike):
+            yield from iter_sources([os.fspath(source)])
+        else:
+            yield Source(None, source)
 
 
 def iter_sources(sources: Sequence[str]) -> Iterator[Source | Failure]:

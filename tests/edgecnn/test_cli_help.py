@@ -6,7 +6,9 @@ COMMANDS = {command.callback.__name__: command for command in app.registered_com
 
 
 def test_app_has_the_commands_of_the_interface():
-    assert set(COMMANDS) == {"demo", "models", "train", "evaluate", "export", "run", "bench", "inspect", "doctor"}
+    assert set(COMMANDS) == {
+        *("demo", "models", "train", "evaluate", "export", "run", "bench", "inspect", "verify", "doctor")
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)

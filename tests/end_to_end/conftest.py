@@ -86,7 +86,8 @@ def digits(tmp_path_factory) -> Path:
 def restamp() -> Callable[..., Path]:
     """Writes a copy of a model file with a changed graph or manifest and right hashes, as a faulty exporter would.
 
-    Called with (source, target), and `graph`, which changes a ModelProto, or `manifest`, an (old, new) pair of text.
+    Called with (source, target), and `graph`, which changes a ModelProto, or `manifest`, an (old, new) pair of text, or
+    changed fields of the evidence.
     """
 
     def write(
@@ -95,6 +96,7 @@ def restamp() -> Callable[..., Path]:
         *,
         graph: Callable[[onnx.ModelProto], object] | None = None,
         manifest: tuple[str, str] | None = None,
+        **evidence_fields: object,
     ) -> Path:
         file = read_model_file(source)
         payload, metadata = file.payload, dict(file.metadata)
@@ -107,7 +109,8 @@ def restamp() -> Callable[..., Path]:
             assert manifest[0] in metadata[MANIFEST_KEY]
             metadata[MANIFEST_KEY] = metadata[MANIFEST_KEY].replace(*manifest, 1)
         evidence = Evidence.from_json(metadata[EVIDENCE_KEY])
-        metadata[EVIDENCE_KEY] = dataclasses.replace(evidence, payload_sha256=payload_sha256(payload)).to_json()
+        changed = dataclasses.replace(evidence, payload_sha256=payload_sha256(payload), **evidence_fields)
+        metadata[EVIDENCE_KEY] = changed.to_json()
         target.write_bytes(append_metadata(payload, metadata))
         return target
 

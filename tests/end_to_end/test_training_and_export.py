@@ -53,7 +53,7 @@ def test_train_leaves_the_run_folder_it_promises(run_folder):
 def test_export_proves_the_file_on_the_test_part(edgecnn, model_file):
     done = edgecnn("inspect", model_file, "--format", "json")
     tree = json.loads(done.stdout)
-    assert set(tree) == {"manifest", "evidence", "graph"}
+    assert set(tree) == {"manifest", "evidence", "golden", "graph"}
     assert tree["evidence"]["parity"]["decoded"] == {
         **tree["evidence"]["parity"]["decoded"],
         "images": 359,

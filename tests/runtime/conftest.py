@@ -1,3 +1,4 @@
+import base64
 import dataclasses
 import io
 import os
@@ -26,10 +27,14 @@ from edgecnn_runtime.evidence import (
     TensorParity,
     payload_sha256,
 )
+from edgecnn_runtime.golden import GoldenSample, Tolerance
 from edgecnn_runtime.manifest import METADATA_KEY as MANIFEST_KEY
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.session import Session
+from edgecnn_runtime.verification import answer
 
 CLASSES = 3
+ALIKE, ELSEWHERE = Tolerance(2.0, 1e-4, 1e-4), Tolerance(2.0, 0.01, 0.01)
 
 
 def _make_graph(
@@ -97,12 +102,33 @@ def _make_evidence(payload: bytes) -> Evidence:
         requirements=Requirements(17, 8, "1.13", ("Cast", "Gemm")),
         provenance=Provenance("0" * 64, 1, None, {"edgecnn": "0.1.0"}),
         cpu_family="x86-64-avx512-vnni",
+        golden=(),
     )
 
 
-def _stamp(payload: bytes, manifest: Manifest | str | None, extra: Mapping[str, str] | None = None) -> bytes:
-    """The bytes of a stamped file; a manifest given as text is written as it is."""
-    entries = {EVIDENCE_KEY: _make_evidence(payload).to_json(), **(extra or {})}
+def _make_golden(
+    payload: bytes, manifest: Manifest, images: Mapping[str, bytes] | None = None
+) -> tuple[GoldenSample, ...]:
+    """Golden samples of a graph: a PNG and a JPEG that lies on its side, or the encoded images that are given."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = _photo()
+    encoded = images or {"plain.png": _encode(photo), "turned.jpg": _encode(photo, "JPEG", exif=exif)}
+    predictor = Predictor(Session(payload, device="cpu", threads=1), manifest)
+    samples = []
+    for name, image in encoded.items():
+        given = answer(predictor, image)
+        held = dataclasses.replace(given, scores=given.scores[:2])
+        samples.append(GoldenSample(name, base64.b64encode(image).decode(), held, ALIKE, ELSEWHERE))
+    return tuple(samples)
+
+
+def _stamp(
+    payload: bytes, manifest: Manifest | str | None, extra: Mapping[str, str] | None = None, **evidence: object
+) -> bytes:
+    """The bytes of a stamped file; a manifest given as text is written as it is; with changed fields of Evidence."""
+    changed = dataclasses.replace(_make_evidence(payload), **evidence)
+    entries = {EVIDENCE_KEY: changed.to_json(), **(extra or {})}
     if manifest is not None:
         entries[MANIFEST_KEY] = manifest if isinstance(manifest, str) else manifest.to_json()
     return append_metadata(payload, entries)
@@ -140,6 +166,11 @@ def make_manifest() -> Callable[..., Manifest]:
 @pytest.fixture(scope="session")
 def make_evidence() -> Callable[[bytes], Evidence]:
     return _make_evidence
+
+
+@pytest.fixture(scope="session")
+def make_golden() -> Callable[..., tuple[GoldenSample, ...]]:
+    return _make_golden
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,9 @@ from edgecnn_runtime.evidence import Evidence, payload_sha256
 
 
 @pytest.fixture
-def evidence(make_evidence):
-    return make_evidence(b"payload")
+def evidence(make_evidence, make_graph, make_manifest, make_golden):
+    golden = make_golden(make_graph(), make_manifest())
+    return dataclasses.replace(make_evidence(b"payload"), golden=golden)
 
 
 def leaves(tree, path=()):
@@ -44,7 +45,7 @@ def test_from_json_gives_back_evidence_without_a_metric(evidence):
 def test_to_json_is_compact_and_sorted(evidence):
     text = evidence.to_json()
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-    assert json.loads(text)["schema_version"] == 1
+    assert json.loads(text)["schema_version"] == 2
 
 
 def test_every_key_is_required_and_every_value_has_its_type(evidence):
@@ -67,8 +68,20 @@ def test_unknown_keys_are_refused(evidence):
 
 
 def test_another_schema_version_is_refused_with_both(evidence):
-    with pytest.raises(ManifestError, match="evidence: expected schema_version 1, received 7"):
+    with pytest.raises(ManifestError, match="evidence: expected schema_version 2, received 7"):
         Evidence.from_json(changed(evidence, ("schema_version",), lambda node, key: node.__setitem__(key, 7)))
+
+
+def test_more_than_four_golden_samples_are_refused(evidence):
+    text = changed(evidence, ("golden",), lambda node, key: node.__setitem__(key, node[key] * 5))
+    with pytest.raises(ManifestError, match="expected at most 4 golden samples, received 10"):
+        Evidence.from_json(text)
+
+
+def test_a_golden_sample_without_scores_is_refused(evidence):
+    text = changed(evidence, ("golden", 0, "answer", "scores"), lambda node, key: node.__setitem__(key, []))
+    with pytest.raises(ManifestError, match="expected the scores of one class or more"):
+        Evidence.from_json(text)
 
 
 @given(st.text(max_size=60))

@@ -4,7 +4,7 @@ import pytest
 
 from edgecnn_runtime.container import METADATA_SHA256_KEY, append_metadata, metadata_sha256, parse_model_file
 from edgecnn_runtime.errors import ManifestError, ModelFileError
-from edgecnn_runtime.integrity import read_evidence, read_manifest
+from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 
 
 @pytest.fixture
@@ -71,10 +71,24 @@ def test_read_evidence_gives_none_for_an_altered_file_that_is_allowed(stamped, o
     assert read_evidence(file, allow_modified=True) is None
 
 
+@pytest.mark.parametrize("old", [b"pooled", b"test_cnn", b"unchanged"])
+def test_read_claims_gives_the_samples_of_an_altered_file_too(make_graph, make_manifest, make_golden, stamp, old):
+    golden = make_golden(make_graph(), make_manifest())
+    data = stamp(make_graph(), make_manifest(), golden=golden)
+    assert read_claims(parse_model_file(data.replace(old, old[::-1]), "m")).golden == golden
+
+
+def test_read_claims_is_none_where_no_evidence_can_be_read(make_graph, make_manifest, make_golden, stamp):
+    golden = make_golden(make_graph(), make_manifest())
+    data = stamp(make_graph(), make_manifest(), golden=golden)
+    assert read_claims(parse_model_file(make_graph(), "m")) is None
+    assert read_claims(parse_model_file(data.replace(b'"golden"', b'"GOLDEN"'), "m")) is None
+
+
 def test_read_evidence_refuses_another_schema_version(make_graph, make_manifest, make_evidence):
-    tree = {**json.loads(make_evidence(make_graph()).to_json()), "schema_version": 2}
+    tree = {**json.loads(make_evidence(make_graph()).to_json()), "schema_version": 1}
     entries = {"edgecnn.manifest": make_manifest().to_json(), "edgecnn.evidence": json.dumps(tree)}
-    with pytest.raises(ManifestError, match="expected schema_version 1, received 2"):
+    with pytest.raises(ManifestError, match="expected schema_version 2, received 1"):
         read_evidence(parse_model_file(append_metadata(make_graph(), entries), "m"))
 
 

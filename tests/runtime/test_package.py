@@ -17,7 +17,7 @@ def test_exported_names_are_the_documented_ones():
     assert set(edgecnn_runtime.__all__) == {
         *("Predictor", "Manifest", "Evidence", "Session", "Model", "Preprocessor", "Placement"),
         *("Result", "Classification", "Failure", "Score", "Speed"),
-        *("EdgeCNNError", "ManifestError", "ImageError"),
+        *("EdgeCNNError", "ManifestError", "ImageError", "VerificationError"),
         *("SessionError", "ProviderError", "ModelFileError", "OutputError"),
     }
 
@@ -57,6 +57,16 @@ def test_answering_loads_nothing_else_either(model_path, photo, run_python):
     done = run_python(code, str(model_path), str(model_path.with_name("a.jpg")))
     assert done.returncode == 0
     assert {name for name in done.stdout.split() if name not in sys.stdlib_module_names} == ALLOWED
+
+
+def test_verification_is_loaded_only_where_it_is_asked_for(model_path, run_python):
+    code = """
+        import sys
+        from edgecnn_runtime import Predictor
+        Predictor.load(sys.argv[1], device="cpu")
+        print("edgecnn_runtime.verification" in sys.modules)
+    """
+    assert run_python(code, str(model_path)).stdout == "False\n"
 
 
 def test_importing_loads_no_picture_format(run_python):

@@ -1,0 +1,176 @@
+"""Makes the golden samples of a file: tiny pictures, encoded in several ways, and what the file makes of them."""
+
+import base64
+import io
+import itertools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from edgecnn_exporters.differences import OutputDifference
+from edgecnn_exporters.errors import ExportError
+from edgecnn_exporters.parity import TENSOR_BUDGET
+from edgecnn_exporters.synthetic import synthetic_pictures
+from edgecnn_runtime.decoding import decode
+from edgecnn_runtime.errors import OutputError
+from edgecnn_runtime.evidence import Gate
+from edgecnn_runtime.golden import MAX_BYTES, MAX_SAMPLES, Answer, GoldenSample, Tolerance
+from edgecnn_runtime.images import ImageSource, open_image
+from edgecnn_runtime.manifest import Color
+from edgecnn_runtime.predictor import Predictor
+from edgecnn_runtime.session import Model
+from edgecnn_runtime.verification import describe
+
+_MODES: Mapping[Color, str] = {"rgb": "RGB", "gray": "L"}
+_SIDES = (96, 64, 48, 32, 24, 16)  # pixels of the longer side, tried until the encoded picture is small enough
+_ENCODED_BYTES = 8192  # four of them in base64, and their answers, are below MAX_BYTES
+_ENLARGED = 1.5  # a picture of the input's own size is enlarged by this, so that it is resized on its way in
+_QUALITY = 90
+_ORIENTATION, _LIES_ON_ITS_LEFT = 0x0112, 6  # EXIF: turn by 90 degrees clockwise to display
+_HELD_SCORES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """How far answers of one precision may be apart.
+
+    Attributes:
+        elsewhere: between this machine and one that computes otherwise; it travels in the file.
+        source: between the file and its source, relative to the largest value of a raw output.
+    """
+
+    elsewhere: Tolerance
+    source: float
+
+
+# Where the same kernels compute. Measured on ten graphs, 1 to 4 threads: bit for bit alike, but for 3e-7 on three
+# in googlenet. At int8, 165 of 200 flips of a weight's sign bit are found within this, 4 within the other.
+ALIKE = Tolerance(pixels=2.0, outputs=TENSOR_BUDGET, scores=1e-4)
+# Where others compute. Pixels: Pillow's integer arithmetic is the same everywhere; another JPEG decoder moves the mean
+# by up to 1. Outputs, measured on mnist_convnet, resnet34, xception and googlenet, 16 pictures each:
+# float32: 4e-7 with unfused kernels. A machine may be as far from the file's answer as the file may be from its source.
+# float16: 2e-5 on a CPU, which computes in float32; rounding every tensor costs 7e-4, and a GPU adds such up.
+# int8: 0.017 between integer kernels and float32 ones, one step of the last tensor. Kernels that saturate (x86 without
+#   VNNI, emulated on 30 digits) are off by 0.087 at least, so the limit lies between. From the source: 0.23 at most;
+#   whether int8 is right enough is for the accuracy gate to say, this only finds another picture or order.
+LIMITS: Mapping[str, _Limits] = {
+    "float32": _Limits(ALIKE, source=TENSOR_BUDGET),
+    "float16": _Limits(Tolerance(pixels=2.0, outputs=5e-3, scores=1e-2), source=2e-2),
+    "int8": _Limits(Tolerance(pixels=2.0, outputs=0.05, scores=0.1), source=0.5),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """What travels, and how far it is from the source.
+
+    Attributes:
+        samples: for the evidence.
+        gate: the largest difference on any raw output of any sample, relative to that output's largest value.
+    """
+
+    samples: tuple[GoldenSample, ...]
+    gate: Gate
+
+
+def make_golden(
+    predictor: Predictor, reference: Model, pictures: Iterable[ImageSource] | None, *, precision: str
+) -> Golden:
+    """Returns the golden samples of a file, as it answers them itself, compared with its source.
+
+    Args:
+        predictor: of the file, on the CPU; one thread gives the same bytes on machines of any number of processors.
+        reference: the source, which is given the same pixels.
+        pictures: the first four are taken; None or none takes seeded synthetic ones.
+        precision: of the file, a key of `LIMITS`.
+
+    Raises:
+        ExportError: the samples are larger than a file may hold.
+        ImageError: a picture cannot be read.
+    """
+    taken = list(itertools.islice(() if pictures is None else pictures, MAX_SAMPLES)) or synthetic_pictures(MAX_SAMPLES)
+    limits, samples, worst = LIMITS[precision], [], 0.0
+    for name, encoded in _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color):
+        try:
+            answer, difference = _answer(predictor, reference, encoded)
+        except OutputError:  # NaN or infinity, which JSON does not hold
+            worst = sys.float_info.max
+            continue
+        worst = max(worst, difference)
+        samples.append(GoldenSample(name, base64.b64encode(encoded).decode(), answer, ALIKE, limits.elsewhere))
+    _check_size(samples)
+    return Golden(tuple(samples), Gate("golden.outputs", limits.source, worst, worst <= limits.source))
+
+
+def _answer(predictor: Predictor, reference: Model, encoded: bytes) -> tuple[Answer, float]:
+    """Returns the file's answer with the best classes only, and its largest difference from the source."""
+    manifest = predictor.manifest
+    pixels, placement = predictor.preprocess(encoded)
+    received, expected = predictor.run_pixels(pixels), reference.run({manifest.image_input.name: pixels})
+    decode(manifest, expected, [placement])  # refuses what is not finite
+    answer = describe(manifest, pixels, placement, received)
+    differences = [OutputDifference(output.name) for output in manifest.outputs]
+    for output in differences:
+        output.update(expected[output.output], received[output.output], np.zeros(1, np.intp))
+    return replace(answer, scores=answer.scores[:_HELD_SCORES]), max(output.max_relative for output in differences)
+
+
+def _encode(pictures: Sequence[Image.Image], color: Color) -> Iterator[tuple[str, bytes]]:
+    """Yields four small encoded images with their names: each picture once, or in turn where there are fewer.
+
+    Between them they are PNG and JPEG, of the input's own size and of another, of either colour, upright and turned.
+    """
+    own = [picture.convert(_MODES[color]) for _, picture in zip(range(MAX_SAMPLES), itertools.cycle(pictures))]
+    yield "plain.png", _smallest(own[0], lambda picture: _encoded(picture, "PNG"))
+    yield "resized.jpg", _smallest(_scaled(own[1], _ENLARGED, _ENLARGED), lambda picture: _encoded(picture, "JPEG"))
+    yield "turned.jpg", _smallest(_scaled(own[2], 1, 4 / 3), _encoded_turned)
+    if color == "rgb":
+        yield "gray.png", _smallest(own[3], lambda picture: _encoded(picture.convert("L"), "PNG"))
+    else:
+        yield "tinted.png", _smallest(own[3], lambda picture: _encoded(_tinted(picture), "PNG"))
+
+
+def _smallest(picture: Image.Image, encode: Callable[[Image.Image], bytes]) -> bytes:
+    """Returns the picture, encoded at the largest of a few sizes at which that is small enough."""
+    for side in _SIDES:
+        factor = min(1.0, side / max(picture.size))
+        encoded = encode(_scaled(picture, factor, factor))
+        if len(encoded) <= _ENCODED_BYTES:
+            break
+    return encoded
+
+
+def _scaled(picture: Image.Image, vertical: float, horizontal: float) -> Image.Image:
+    size = (max(1, round(picture.width * horizontal)), max(1, round(picture.height * vertical)))
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)
+
+
+def _encoded(picture: Image.Image, encoding: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, encoding, optimize=True, quality=_QUALITY, **options)
+    return stream.getvalue()
+
+
+def _encoded_turned(picture: Image.Image) -> bytes:
+    """Returns a JPEG that lies on its side and says so, as cameras write it."""
+    exif = Image.Exif()
+    exif[_ORIENTATION] = _LIES_ON_ITS_LEFT
+    return _encoded(picture.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+
+
+def _tinted(picture: Image.Image) -> Image.Image:
+    """Returns an RGB picture whose channels differ, so that their weights in the way to gray count."""
+    return Image.merge("RGB", [picture.point([value * share // 4 for value in range(256)]) for share in (4, 3, 2)])
+
+
+def _check_size(samples: Sequence[GoldenSample]) -> None:
+    size = sum(len(json.dumps(asdict(sample), separators=(",", ":"))) for sample in samples)
+    if size > MAX_BYTES:
+        raise ExportError(
+            f"golden samples: expected at most {MAX_BYTES} bytes, received {size}. Shorten the model's labels."
+        )

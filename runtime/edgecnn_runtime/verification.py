@@ -1,0 +1,274 @@
+"""Whether a file answers on this machine as it did where it was proven: decoding, preprocessing, network, results."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_runtime.decoding import decode
+from edgecnn_runtime.errors import EdgeCNNError, ModelFileError, VerificationError
+from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.golden import Answer, Digest, GoldenSample, Tolerance, digest
+from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.machine import cpu_family
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.predictor import Predictor
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.providers import CPU, onnxruntime
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One number of an answer.
+
+    Attributes:
+        what: for example "pixels mean", "logits rms" or "score of class 3".
+        expected: as the sample holds it.
+        received: on this machine.
+        allowed: the largest difference that passes.
+    """
+
+    what: str
+    expected: float
+    received: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is within what is allowed; never with NaN."""
+        return abs(self.received - self.expected) <= self.allowed
+
+    @property
+    def excess(self) -> float:
+        """The difference as a multiple of what is allowed; infinite with NaN."""
+        difference = abs(self.received - self.expected)
+        if self.allowed == 0 or math.isnan(difference):
+            return 0.0 if difference == 0 else math.inf
+        return difference / self.allowed
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object; NaN and infinity are null."""
+        numbers = {"expected": self.expected, "received": self.received, "allowed": self.allowed}
+        return {"what": self.what, **{key: n if math.isfinite(n) else None for key, n in numbers.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class SampleCheck:
+    """What became of one golden sample.
+
+    Attributes:
+        name: of the sample.
+        passed: whether every number is within its tolerance.
+        expected: the answer that the sample holds, for people.
+        received: this machine's answer, or the error that took its place.
+        worst: the number that is farthest off, by its tolerance; None where an error took the answer's place, or a
+            size or shape differs.
+    """
+
+    name: str
+    passed: bool
+    expected: str
+    received: str
+    worst: Difference | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of a sample."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "expected": self.expected,
+            "received": self.received,
+            "worst": None if self.worst is None else self.worst.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a file's golden samples gave on this machine.
+
+    Attributes:
+        provider: the execution provider that ran.
+        cpu_family: of this machine.
+        checked_on: the family that the file was proven on.
+        modified: whether the file was altered after that, so that nothing is proven of it.
+        samples: one a golden sample.
+    """
+
+    provider: str
+    cpu_family: str
+    checked_on: str
+    modified: bool
+    samples: tuple[SampleCheck, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every sample passed."""
+        return all(sample.passed for sample in self.samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of `edgecnn verify`."""
+        return {
+            "passed": self.passed,
+            "provider": self.provider,
+            "cpu_family": self.cpu_family,
+            "checked_on": self.checked_on,
+            "modified": self.modified,
+            "samples": [sample.to_dict() for sample in self.samples],
+        }
+
+
+def verify(predictor: Predictor) -> Verification:
+    """Answers every golden sample of a file on this machine, and compares.
+
+    Args:
+        predictor: as `Predictor.load` gives it.
+
+    Raises:
+        ModelFileError: the file holds no golden samples.
+    """
+    claims = predictor.claims
+    if claims is None or not claims.golden:
+        raise ModelFileError(
+            "expected golden samples to verify the file with, received none that can be read. Export the model again."
+        )
+    alike = _computes_alike(predictor, claims)
+    return Verification(
+        predictor.provider,
+        cpu_family(),
+        claims.cpu_family,
+        predictor.evidence is None,
+        tuple(_check(predictor, sample, sample.alike if alike else sample.elsewhere) for sample in claims.golden),
+    )
+
+
+def verify_file(predictor: Predictor, name: str) -> Verification:
+    """Does as `verify` does, and raises where a sample failed.
+
+    Args:
+        predictor: of the file.
+        name: what messages call the file.
+
+    Raises:
+        ModelFileError: the file holds no golden samples.
+        VerificationError: a sample failed; it and both answers are named.
+    """
+    try:
+        verification = verify(predictor)
+    except ModelFileError as error:
+        raise ModelFileError(f"{name}: {error}") from error
+    failed = [sample for sample in verification.samples if not sample.passed]
+    if not failed:
+        return verification
+    first, total = failed[0], len(verification.samples)
+    raise VerificationError(
+        f"{name}: golden sample {first.name!r}: expected {first.expected}, received {first.received}. {len(failed)} of "
+        f"{total} samples failed on {verification.provider}, {verification.cpu_family}. Do not use the file here: get "
+        "it again, or export it on such a machine.",
+        verification,
+    )
+
+
+def answer(predictor: Predictor, image: ImageSource) -> Answer:
+    """Returns what a file makes of an image, step by step.
+
+    Raises:
+        ImageError: the image cannot be read.
+        OutputError: the network answered with NaN or infinity.
+        SessionError: the run failed.
+    """
+    pixels, placement = predictor.preprocess(image)
+    return describe(predictor.manifest, pixels, placement, predictor.run_pixels(pixels))
+
+
+def describe(
+    manifest: Manifest, pixels: npt.NDArray[np.uint8], placement: Placement, outputs: Mapping[str, npt.NDArray[Any]]
+) -> Answer:
+    """Returns what a model, of whatever kind, made of one image.
+
+    Args:
+        manifest: of the model.
+        pixels: (1, H, W, C), of the image.
+        placement: where the image lies in them.
+        outputs: raw outputs by name.
+
+    Returns:
+        The answer, with the scores of all classes.
+
+    Raises:
+        OutputError: an output that the result is read from holds NaN or infinity.
+    """
+    result = decode(manifest, outputs, [placement])[0]
+    return Answer(
+        result.shape,
+        digest("pixels", pixels),
+        tuple(digest(output.name, outputs[output.name]) for output in manifest.outputs),
+        tuple(result.top(manifest.num_classes)),
+    )
+
+
+def differences(expected: Answer, received: Answer, tolerance: Tolerance) -> Iterator[Difference]:
+    """Yields every number that is compared.
+
+    Args:
+        expected: as a sample holds it: the scores of a few classes.
+        received: of the same sizes, shapes and labels, with the scores of all classes.
+        tolerance: of the sample, for this machine.
+    """
+    yield from _digest_differences(expected.pixels, received.pixels, tolerance.pixels)
+    for held, got in zip(expected.outputs, received.outputs, strict=True):
+        yield from _digest_differences(held, got, tolerance.outputs * held.largest)
+    scores = {score.class_id: score.score for score in received.scores}
+    for best in expected.scores:
+        yield Difference(f"score of class {best.class_id}", best.score, scores[best.class_id], tolerance.scores)
+    yield Difference("best score", expected.scores[0].score, received.scores[0].score, tolerance.scores)
+
+
+def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:
+    """Whether the same kernels compute here as where the file was proven."""
+    same_version = claims.provenance.versions.get("onnxruntime") == onnxruntime.__version__
+    return same_version and predictor.provider == CPU and claims.cpu_family == cpu_family()
+
+
+def _check(predictor: Predictor, sample: GoldenSample, tolerance: Tolerance) -> SampleCheck:
+    expected = sample.answer
+    try:
+        received = answer(predictor, sample.image_bytes)
+    except EdgeCNNError as error:
+        return SampleCheck(sample.name, False, _format(expected), str(error).rstrip("."), None)
+    class_ids = [score.class_id for score in expected.scores]
+    forms = _form(expected, class_ids), _form(received, class_ids)
+    if forms[0] != forms[1]:
+        return SampleCheck(sample.name, False, *forms, None)
+    worst = max(differences(expected, received, tolerance), key=lambda difference: difference.excess)
+    answers = _format(expected), _format(received)
+    if worst.passed:
+        return SampleCheck(sample.name, True, *answers, worst)
+    return SampleCheck(
+        sample.name,
+        False,
+        f"{answers[0]} ({worst.what} {worst.expected:.7g}, within {worst.allowed:.2g})",
+        f"{answers[1]} ({worst.what} {worst.received:.7g})",
+        worst,
+    )
+
+
+def _digest_differences(expected: Digest, received: Digest, allowed: float) -> Iterator[Difference]:
+    for number in ("largest", "mean", "rms", "signed"):
+        values = getattr(expected, number), getattr(received, number)
+        yield Difference(f"{expected.name} {number}", *values, allowed)
+
+
+def _form(answer: Answer, class_ids: Sequence[int]) -> str:
+    """Returns what must be the same exactly, in words: sizes, shapes, names."""
+    shapes = ", ".join(f"{part.name} {part.shape}" for part in (answer.pixels, *answer.outputs))
+    labels = {score.class_id: score.label for score in answer.scores}
+    names = ", ".join(f"{class_id}: {labels.get(class_id)!r}" for class_id in class_ids)
+    return f"an image of {answer.image_size} (height, width), {shapes}, classes {{{names}}}"
+
+
+def _format(answer: Answer) -> str:
+    best = answer.scores[0]
+    return f"{f'class {best.class_id}' if best.label is None else repr(best.label)} {best.score:.4f}"

@@ -1,0 +1,176 @@
+import base64
+import dataclasses
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn_exporters import ExportError, ParityError
+from edgecnn_exporters.golden import ALIKE, LIMITS, make_golden
+from edgecnn_runtime import Predictor
+from edgecnn_runtime.golden import MAX_BYTES
+
+
+@pytest.fixture
+def make(make_manifest, make_reference, export_model, tmp_path):
+    """Makes the golden samples of a model's file: `make(model, pictures)`."""
+
+    def golden(model, pictures=None, *, precision="float32", reference=None, labels=None):
+        path = export_model(model, tmp_path / "m.onnx").path
+        predictor = Predictor.load(path, device="cpu", threads=1)
+        predictor = Predictor(predictor.session, make_manifest(model, labels=labels))
+        return make_golden(predictor, reference or make_reference(model), pictures, precision=precision)
+
+    return golden
+
+
+class Shifted:
+    """Answers as another model does, but for a part of the largest raw output."""
+
+    def __init__(self, model, part):
+        self.model, self.part = model, part
+
+    def run(self, feeds):
+        return {name: values + self.part * np.abs(values).max() for name, values in self.model.run(feeds).items()}
+
+
+def opened(sample):
+    return Image.open(io.BytesIO(sample.image_bytes))
+
+
+def size_of(samples):
+    return len(json.dumps([dataclasses.asdict(sample) for sample in samples]))
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [
+        (1, {"plain.png": "L", "resized.jpg": "L", "turned.jpg": "L", "tinted.png": "RGB"}),
+        (3, {"plain.png": "RGB", "resized.jpg": "RGB", "turned.jpg": "RGB", "gray.png": "L"}),
+    ],
+)
+def test_make_golden_covers_encodings_colours_sizes_and_turns(make, make_model, make_pixels, channels, expected):
+    samples = make(make_model(channels=channels), list(make_pixels(5, channels=channels))).samples
+    assert {sample.name: opened(sample).mode for sample in samples} == expected
+    assert [opened(sample).format for sample in samples] == ["PNG", "JPEG", "JPEG", "PNG"]
+    assert opened(samples[2]).getexif()[0x0112] == 6
+    assert [sample.answer.image_size for sample in samples] == [(12, 10), (18, 15), (12, 13), (12, 10)]
+    assert {sample.answer.pixels.shape for sample in samples} == {(1, 12, 10, channels)}
+
+
+def test_make_golden_takes_the_pictures_that_are_given(make, model, make_pixels):
+    pictures = list(make_pixels(2))
+    samples = make(model, iter(pictures)).samples
+    assert np.array_equal(np.asarray(opened(samples[0])), pictures[0].squeeze())
+    assert np.array_equal(np.asarray(opened(samples[3]))[:, :, 0], pictures[1].squeeze())
+
+
+@pytest.mark.parametrize("pictures", [None, ()])
+def test_make_golden_draws_the_same_pictures_where_there_are_none(make, model, pictures):
+    assert make(model, pictures).samples == make(model, None).samples
+
+
+def test_make_golden_holds_what_the_file_answers(make, model, make_pixels, tmp_path):
+    samples = make(model, make_pixels(4)).samples
+    predictor = Predictor.load(tmp_path / "m.onnx", device="cpu")
+    for sample in samples:
+        result = predictor.predict(sample.image_bytes)
+        assert [score.class_id for score in sample.answer.scores] == [score.class_id for score in result.top(5)]
+        np.testing.assert_allclose([s.score for s in sample.answer.scores], [s.score for s in result.top(5)], atol=1e-6)
+
+
+def test_make_golden_fits_a_thousand_classes_at_299_pixels_of_noise(make, make_model, make_pixels):
+    size = (299, 299)
+    model = make_model(keras.layers.GlobalAveragePooling2D(name="mean"), size=size, channels=3, classes=1000)
+    labels = tuple(f"a label of usual length, number {number}" for number in range(1000))
+    samples = make(model, make_pixels(4, size=size, channels=3), labels=labels).samples
+    assert size_of(samples) <= MAX_BYTES
+    assert {sample.answer.pixels.shape for sample in samples} == {(1, 299, 299, 3)}
+    assert max(max(opened(sample).size) for sample in samples) >= 48
+
+
+def test_make_golden_refuses_labels_that_do_not_fit(make, model):
+    with pytest.raises(ExportError, match=r"golden samples: expected at most 65536 bytes, received .*labels"):
+        make(model, labels=tuple(letter * 9000 for letter in "abc"))
+
+
+@pytest.mark.parametrize("pictures", [[np.zeros((1, 1), np.uint8)], [np.zeros((1, 900, 3), np.uint8)]])
+def test_make_golden_takes_pictures_of_any_shape(make, model, pictures):
+    golden = make(model, pictures)
+    assert golden.gate.passed
+    assert len(golden.samples) == 4
+
+
+@pytest.mark.parametrize("precision", LIMITS)
+def test_make_golden_compares_with_the_source(make, model, make_reference, precision):
+    budget = LIMITS[precision].source
+    for part, passed in ((budget / 4, True), (budget * 4, False)):
+        gate = make(model, precision=precision, reference=Shifted(make_reference(model), part)).gate
+        assert (gate.name, gate.budget, gate.passed) == ("golden.outputs", budget, passed)
+
+
+def test_make_golden_passes_nothing_that_is_not_finite(make, model, make_reference):
+    golden = make(model, reference=Shifted(make_reference(model), np.nan))
+    assert not golden.gate.passed
+    assert golden.samples == ()
+
+
+def test_limits_are_wider_where_numbers_are_narrower():
+    rows = [LIMITS[precision] for precision in ("float32", "float16", "int8")]
+    assert rows == sorted(rows, key=lambda row: (row.elsewhere.outputs, row.elsewhere.scores, row.source))
+    assert all(ALIKE.outputs <= row.elsewhere.outputs <= row.source for row in rows)
+
+
+# in an export
+
+
+def test_export_stamps_samples_that_verify(exported):
+    predictor = Predictor.load(exported.path, device="cpu", verify=True)
+    assert [sample.passed for sample in predictor.verification.samples] == [True] * 4
+    assert predictor.verification.checked_on == exported.evidence.cpu_family
+    assert exported.evidence.gates[-1].name == "golden.outputs"
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_export_stamps_samples_into_files_of_any_batch_size(model, export_model, tmp_path, batch):
+    path = export_model(model, tmp_path / "m.onnx", batch=batch).path
+    assert Predictor.load(path, device="cpu", verify=True).verification.passed
+
+
+def test_export_gives_the_same_samples_on_any_number_of_threads(model, exported, export_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgecnn_runtime.session._usable_cpus", lambda: 3)
+    assert export_model(model, tmp_path / "m.onnx", seed=7).path.read_bytes() == exported.path.read_bytes()
+
+
+def test_export_refuses_a_file_that_answers_golden_pictures_otherwise(
+    model, export_model, make_reference, make_pixels, tmp_path, files_in
+):
+    class RightOnOnePicture:
+        def __init__(self):
+            self.model, self.calls = make_reference(model), 0
+
+        def run(self, feeds):
+            self.calls += 1
+            return self.model.run(feeds) if self.calls == 1 else Shifted(self.model, 0.1).run(feeds)
+
+    evaluation = [(make_pixels(4), None)]
+    with pytest.raises(ParityError, match=r"no file written.*golden\.outputs .* \(budget 0\.0001\)"):
+        export_model(model, tmp_path / "m.onnx", reference=RightOnOnePicture(), evaluation=evaluation)
+    assert files_in(tmp_path) == ["m.report.json"]
+
+
+def test_export_refuses_a_finished_file_that_answers_otherwise(
+    model, export_model, export_module, monkeypatch, tmp_path, files_in
+):
+    def other_pixels(*arguments, **options):
+        made = make_golden(*arguments, **options)
+        sample = dataclasses.replace(made.samples[1], image=base64.b64encode(made.samples[0].image_bytes).decode())
+        return dataclasses.replace(made, samples=(made.samples[0], sample))
+
+    monkeypatch.setattr(export_module, "make_golden", other_pixels)
+    with pytest.raises(ExportError, match=r"golden sample 'resized\.jpg': expected .*, received .* finished file"):
+        export_model(model, tmp_path / "m.onnx")
+    assert files_in(tmp_path) == []
