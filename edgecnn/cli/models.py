@@ -29,16 +29,19 @@ def models(
             return
         spec = get_spec(name)
         load_tensorflow()
-        from edgecnn.models.reckoning import reckon  # takes seconds: Keras
+        from edgecnn.models.backbone import backbone_indices  # these take seconds: Keras
+        from edgecnn.models.reckoning import reckon
 
         width = 1.0 if width is None else width
-        reckoning = reckon(build_model(name, image_size=image_size, num_classes=classes, width=width))
+        model = build_model(name, image_size=image_size, num_classes=classes, width=width)
+        reckoning, indices = asdict(reckon(model)), backbone_indices(model, spec)
+        reckoning["layers"] = [{**layer, "backbone_index": indices.get(layer["name"])} for layer in reckoning["layers"]]
         size = image_size or spec.image_size
         row = {**_row(spec), "image_size": list(size), "num_classes": classes or spec.num_classes, "width": width}
         if format == "json":
-            results.json({**row, **asdict(reckoning)})
+            results.json({**row, **reckoning})
         else:
-            results.line(_format_reckoning(row, asdict(reckoning)))
+            results.line(_format_reckoning(row, reckoning))
 
 
 def _list_catalogue(results: Results, format: str) -> None:
@@ -46,10 +49,16 @@ def _list_catalogue(results: Results, format: str) -> None:
         results.json([_row(spec) for spec in CATALOG.values()])
         return
     rows = [
-        [spec.name, spec.task, "{}x{}x{}".format(*spec.image_size, spec.channels), f"{spec.parameters:,}", spec.summary]
+        [
+            spec.name,
+            spec.task,
+            "{}x{}x{}".format(*spec.image_size, spec.channels),
+            f"{spec.parameters:,}",
+            spec.reference,
+        ]
         for spec in CATALOG.values()
     ]
-    results.line(format_table(["name", "task", "input", "parameters", "what it is"], rows))
+    results.line(format_table(["name", "task", "input", "parameters", "paper or book"], rows))
 
 
 def _row(spec: ModelSpec) -> dict[str, Any]:
@@ -57,8 +66,11 @@ def _row(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> str:
+    has_backbone = row["backbone"] is not None
+    header = ["layer", "type", "output", "parameters", "multiply-adds", "activations"]
     layers = [
         [
+            *(["" if layer["backbone_index"] is None else str(layer["backbone_index"])] if has_backbone else []),
             layer["name"],
             layer["type"],
             "x".join("?" if size is None else str(size) for size in layer["output_shape"]),
@@ -68,17 +80,24 @@ def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> str:
         ]
         for layer in reckoning["layers"]
     ]
-    header = ["layer", "type", "output", "parameters", "multiply-adds", "activations"]
     return "\n".join(
         [
             f"{row['name']}: {row['summary']}",
             f"{row['reference']}",
             "",
-            format_table(header, layers),
+            format_table(["N", *header] if has_backbone else header, layers),
             "",
             f"parameters         {reckoning['parameters']:,} ({reckoning['trainable_parameters']:,} trainable)",
             f"multiply-adds      {reckoning['multiply_adds']:,} an image",
             f"activation memory  {format_bytes(reckoning['inference_bytes'])} an image at inference, "
             f"{format_bytes(reckoning['training_bytes'])} in training",
+            f"backbone           {_format_backbone(reckoning['layers'])}",
         ]
     )
+
+
+def _format_backbone(layers: list[dict[str, Any]]) -> str:
+    indices = [layer["backbone_index"] for layer in layers if layer["backbone_index"] is not None]
+    if not indices:
+        return "none: 'edgecnn train' has nothing to --freeze here"
+    return f"layers 0 to {max(indices)}: 'edgecnn train --unfreeze-from N' trains those from column N on, and the head"

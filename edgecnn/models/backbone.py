@@ -27,6 +27,18 @@ def backbone_layers(model: keras.Model, spec: ModelSpec) -> list[keras.Layer]:
     return [layer for layer in model.layers[: names.index(last) + 1] if layer.name != "normalization"]
 
 
+def backbone_indices(model: keras.Model, spec: ModelSpec) -> dict[str, int]:
+    """Returns the index of each layer of the backbone by its name, which `unfreeze_from` takes.
+
+    Args:
+        model: from `build_model` or `build_transfer_model`.
+        spec: its catalogue row; without a backbone there are no indices.
+    """
+    if spec.backbone is None:
+        return {}
+    return {layer.name: index for index, layer in enumerate(backbone_layers(model, spec))}
+
+
 def freeze_backbone(model: keras.Model, spec: ModelSpec) -> int:
     """Keeps the backbone's weights from training; its batch normalisations then run in inference mode.
 

@@ -4,7 +4,13 @@ import pytest
 
 from edgecnn.errors import UsageError
 from edgecnn.models import CATALOG, build_model
-from edgecnn.models.backbone import backbone_layers, build_transfer_model, freeze_backbone, unfreeze_from
+from edgecnn.models.backbone import (
+    backbone_indices,
+    backbone_layers,
+    build_transfer_model,
+    freeze_backbone,
+    unfreeze_from,
+)
 
 SPEC = CATALOG["resnet34"]
 WITHOUT = [spec for spec in CATALOG.values() if spec.backbone is None]
@@ -36,6 +42,17 @@ def test_backbone_layers_have_the_index_that_keras_gives_them(name: str) -> None
 def test_backbone_layers_refuse_a_model_without_a_backbone(spec: object) -> None:
     with pytest.raises(UsageError, match=f"{spec.name} has no backbone: expected one of alexnet"):
         freeze_backbone(build_model(spec.name, num_classes=3), spec)
+
+
+def test_backbone_indices_are_the_positions_in_the_backbone(narrow: keras.Model) -> None:
+    indices = backbone_indices(narrow, SPEC)
+    assert list(indices) == [layer.name for layer in backbone_layers(narrow, SPEC)]
+    assert list(indices.values()) == list(range(len(indices)))
+    assert "normalization" not in indices
+
+
+def test_backbone_indices_are_none_where_there_is_no_backbone() -> None:
+    assert backbone_indices(build_model("mnist_convnet", num_classes=3), CATALOG["mnist_convnet"]) == {}
 
 
 def test_freeze_backbone_leaves_the_head_alone(narrow: keras.Model) -> None:
