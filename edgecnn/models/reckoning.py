@@ -24,7 +24,8 @@ class LayerReckoning:
         output_shape: without the batch axis; None where the size is free.
         parameters: all of its weights.
         multiply_adds: of one image.
-        activation_bytes: of its output for one image.
+        activation_bytes: of its output for one image, and of the map that a separable convolution makes between its two
+            steps.
     """
 
     name: str
@@ -44,7 +45,9 @@ class Reckoning:
         parameters: all of them.
         trainable_parameters: those that training changes.
         multiply_adds: of one image.
-        inference_bytes: the largest sum of activations that are alive at once.
+        inference_bytes: the largest sum of activations that are alive at once, every layer reading one buffer and
+            writing another. A runtime that fuses layers or works in place needs less; scratch space of a kernel comes
+            on top.
         training_bytes: the sum of all activations, since the backward pass reads them.
     """
 
@@ -84,7 +87,7 @@ def _row(layer: keras.Layer) -> LayerReckoning:
         output_shape=tuple(outputs[0].shape[1:]),
         parameters=layer.count_params(),
         multiply_adds=_multiply_adds(layer),
-        activation_bytes=sum(_bytes(tensor) for tensor in outputs),
+        activation_bytes=sum(_bytes(tensor) for tensor in outputs) + _between_bytes(layer),
     )
 
 
@@ -107,27 +110,50 @@ def _multiply_adds(layer: keras.Layer) -> int:
             return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What reads some buffers and makes others, with the bytes of these."""
+
+    reads: tuple[int, ...]
+    makes: dict[int, int]
+
+
 def _peak_bytes(model: keras.Model) -> int:
-    """Walks the layers in order, freeing each buffer after its last reader; views share their input's buffer."""
-    buffer_of: dict[int, int] = {}
-    last_reader: dict[int, int] = {}
-    for step, layer in enumerate(model.layers):
-        inputs = [] if isinstance(layer, layers.InputLayer) else _tensors(layer.input)
-        for tensor in inputs:
-            last_reader[buffer_of[id(tensor)]] = step
-        for tensor in _tensors(layer.output):
-            buffer_of[id(tensor)] = buffer_of[id(inputs[0])] if isinstance(layer, _VIEWS) else id(tensor)
-    for tensor in model.outputs:
-        last_reader[buffer_of[id(tensor)]] = len(model.layers)
+    """Walks the steps in order, freeing each buffer after its last reader."""
+    steps = _steps(model)
+    last_reader = {buffer: index for index, step in enumerate(steps) for buffer in step.reads}
     alive: dict[int, int] = {}
     peak = 0
-    for step, layer in enumerate(model.layers):
-        alive |= {
-            id(tensor): _bytes(tensor) for tensor in _tensors(layer.output) if buffer_of[id(tensor)] == id(tensor)
-        }
+    for index, step in enumerate(steps):
+        alive |= step.makes
         peak = max(peak, sum(alive.values()))
-        alive = {buffer: size for buffer, size in alive.items() if last_reader.get(buffer, step) > step}
+        alive = {buffer: size for buffer, size in alive.items() if last_reader.get(buffer, index) > index}
     return peak
+
+
+def _steps(model: keras.Model) -> list[_Step]:
+    """Returns one step a layer, two for a separable convolution; views share their input's buffer."""
+    buffer_of: dict[int, int] = {}
+    steps = []
+    for layer in model.layers:
+        inputs = [] if isinstance(layer, layers.InputLayer) else _tensors(layer.input)
+        outputs = _tensors(layer.output)
+        reads = tuple(buffer_of[id(tensor)] for tensor in inputs)
+        buffer_of |= {id(tensor): reads[0] if isinstance(layer, _VIEWS) else id(tensor) for tensor in outputs}
+        if between := _between_bytes(layer):
+            steps.append(_Step(reads, {id(layer): between}))
+            reads = (id(layer),)
+        makes = {id(tensor): _bytes(tensor) for tensor in outputs if buffer_of[id(tensor)] == id(tensor)}
+        steps.append(_Step(reads, makes))
+    steps.append(_Step(tuple(buffer_of[id(tensor)] for tensor in model.outputs), {}))
+    return steps
+
+
+def _between_bytes(layer: keras.Layer) -> int:
+    """The map between the depthwise and the pointwise step of a separable convolution; 0 for any other layer."""
+    if not isinstance(layer, layers.SeparableConv2D):
+        return 0
+    return 4 * _positions(layer.output, layer.data_format) * int(layer.pointwise_kernel.shape[-2])
 
 
 def _tensors(tree: Any) -> list[Any]:

@@ -49,6 +49,15 @@ def test_reckon_keeps_a_skip_alive_until_it_is_added() -> None:
     assert reckon(keras.Model(image, layers.Add()([image, x]))).inference_bytes == 3 * 3200
 
 
+def test_reckon_counts_the_map_between_the_steps_of_a_separable_convolution() -> None:
+    image = keras.Input((10, 10, 8))  # 3200 bytes
+    separable = layers.SeparableConv2D(1, 1, depth_multiplier=2)  # 6400 bytes between, 400 out
+    reckoning = reckon(keras.Model(image, separable(image)))
+    assert reckoning.layers[-1].activation_bytes == 6400 + 400
+    assert reckoning.inference_bytes == 3200 + 6400  # the image is free when the second step writes
+    assert reckoning.training_bytes == 3200 + 6400 + 400
+
+
 def test_reckon_counts_views_once() -> None:
     image = keras.Input((10, 10, 8))
     assert reckon(keras.Model(image, layers.Flatten()(image))).inference_bytes == 3200
