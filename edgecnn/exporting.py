@@ -17,10 +17,10 @@ from edgecnn.export_config import ExportConfig
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
+from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
 from edgecnn_exporters import ExportReport, export
 from edgecnn_runtime import Manifest, Preprocessor
-from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.golden import MAX_SAMPLES
 from edgecnn_runtime.images import ImageSource
 
@@ -84,25 +84,12 @@ def _open(config: ExportConfig) -> _Source:
         model = load_keras(run.model_path)
         return _Source(model, run.manifest, record.config.seed, record.data.location, record.data.fingerprint)
     if config.kind == "keras file":
-        return _Source(load_keras(path), _read_manifest(path, config.manifest))
+        return _Source(load_keras(path), read_manifest(path, config.manifest))
     labels = None if config.labels is None else _read_labels(config.labels)
     named = pretrained_model(
         config.source, config.weights or "none", labels=labels, image_size=config.image_size, width=config.width or 1.0
     )
     return _Source(named.model, named.manifest, named.seed)
-
-
-def _read_manifest(model: Path, given: Path | None) -> Manifest:
-    path = given or model.with_name("manifest.json")
-    try:
-        return Manifest.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{model}: a .keras file needs its manifest: {path} cannot be read ({error}). Put manifest.json beside "
-            "it, or name one with --manifest."
-        ) from error
-    except ManifestError as error:
-        raise ManifestError(f"{path}: {error}") from error
 
 
 def _read_labels(path: Path) -> list[str]:

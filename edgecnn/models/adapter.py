@@ -26,7 +26,7 @@ class KerasModel:
     def __init__(self, model: keras.Model, manifest: Manifest) -> None:
         self._inputs = [image.name for image in manifest.inputs]
         self._outputs = [output.name for output in manifest.outputs]
-        _check_manifest(model, manifest)
+        check_manifest(model, manifest)
 
         def call(*inputs: tf.Tensor) -> Any:
             return tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
@@ -43,7 +43,12 @@ class KerasModel:
         return {name: tensor.numpy() for name, tensor in zip(self._outputs, outputs, strict=True)}
 
 
-def _check_manifest(model: keras.Model, manifest: Manifest) -> None:
+def check_manifest(model: keras.Model, manifest: Manifest) -> None:
+    """Compares a model with its manifest.
+
+    Raises:
+        ManifestError: the model's inputs or outputs are not those of the manifest.
+    """
     names = [tensor.name for tensor in model.inputs]
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     expected = [(image.height, image.width, image.channels) for image in manifest.inputs]
