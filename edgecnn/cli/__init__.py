@@ -14,6 +14,7 @@ from edgecnn.cli.demo import demo
 from edgecnn.cli.doctor import doctor
 from edgecnn.cli.evaluate import evaluate
 from edgecnn.cli.export import export
+from edgecnn.cli.feature_maps import feature_maps
 from edgecnn.cli.inspect import inspect
 from edgecnn.cli.interrupts import INTERRUPTS
 from edgecnn.cli.models import models
@@ -109,4 +110,5 @@ app.command(epilog="Example: edgecnn run mnist.onnx seven.png --top-k 3 --format
 app.command(epilog="Example: edgecnn bench mnist.onnx --threads 1 --compare old.json --max-regression 0.05")(bench)
 app.command(epilog="Example: edgecnn inspect mnist.onnx --format json")(inspect)
 app.command(epilog="Example: edgecnn verify mnist.onnx --device cpu")(verify)
+app.command(epilog="Example: edgecnn feature-maps runs/digits seven.png --layer conv2 -o maps.png")(feature_maps)
 app.command(epilog="Example: edgecnn doctor")(doctor)

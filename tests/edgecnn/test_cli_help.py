@@ -2,12 +2,13 @@ import pytest
 
 from edgecnn.cli import app
 
-COMMANDS = {command.callback.__name__: command for command in app.registered_commands}
+COMMANDS = {command.callback.__name__.replace("_", "-"): command for command in app.registered_commands}
 
 
 def test_app_has_the_commands_of_the_interface():
     assert set(COMMANDS) == {
-        *("demo", "models", "train", "evaluate", "export", "run", "bench", "inspect", "verify", "doctor")
+        *("demo", "models", "train", "evaluate", "export", "run", "bench", "inspect", "verify", "feature-maps"),
+        "doctor",
     }
 
 
