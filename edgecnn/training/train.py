@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,15 +192,17 @@ def _is_complete(history: History, config: TrainConfig) -> bool:
 
 @contextmanager
 def _undone_on_error(run_dir: Path) -> Iterator[None]:
-    """Leaves the folder as it was where data, options or weights turn out to be wrong."""
-    existed, unfinished_existed = run_dir.exists(), (run_dir / run_folder.UNFINISHED).exists()
+    """Leaves the folder, and those above it, as they were where data, options or weights turn out to be wrong."""
+    missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    unfinished_existed = (run_dir / run_folder.UNFINISHED).exists()
     try:
         yield
     except EdgeCNNError:
         if not unfinished_existed:
             run_folder.remove_unfinished(run_dir)
-        if not existed and run_dir.exists():
-            run_dir.rmdir()
+        with suppress(OSError):  # not there, or not empty any more: others work in the folders above
+            for folder in missing:
+                folder.rmdir()
         raise
 
 

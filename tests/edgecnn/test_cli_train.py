@@ -1,9 +1,13 @@
 import json
 import re
+import sys
+import urllib.error
 
 import pytest
+from keras.src.utils import file_utils
 
 from edgecnn.cli import main
+from edgecnn.models import build_model
 from edgecnn.training import RunFolder, TrainConfig
 
 
@@ -12,9 +16,9 @@ def run_dir(tmp_path):
     return tmp_path / "run"
 
 
-def train(npz, run_dir, *options):
+def train(npz, run_dir, *options, model="simple_cnn"):
     narrow = ["--image-size", "10,10", "--width", "0.05", "--epochs", "1"]
-    return main(["train", "simple_cnn", "--data", str(npz), "-o", str(run_dir), *narrow, *options])
+    return main(["train", model, "--data", str(npz), "-o", str(run_dir), *narrow, *options])
 
 
 def test_train_has_the_defaults_of_the_config(npz, run_dir, capfd):
@@ -67,7 +71,94 @@ def test_train_records_every_option(npz, run_dir, tmp_path):
 )
 def test_train_refuses_on_one_line_and_writes_nothing(npz, run_dir, capfd, options, message):
     assert train(npz, run_dir, *options) == 2
-    captured = capfd.readouterr()
-    assert re.search(message, captured.err.splitlines()[-1])
+    assert_refused(capfd.readouterr(), message, run_dir)
+
+
+def assert_refused(captured, message, run_dir):
+    """The reason is the last line, stdout is empty, and the folder was not made."""
+    assert re.search(message, captured.err.splitlines()[-1]), captured.err
+    assert "Traceback" not in captured.err
     assert captured.out == ""
     assert not run_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("lenet5", {}, r"layer 'conv1': expected shapes \(3, 3, 1, 2\), .*, received no such layer"),
+        ("mnist_convnet", {"width": 0.05}, r"layer 'dense': expected shapes \(27, 51\), .*, received shapes \(3, 3\)"),
+        ("simple_cnn", {"width": 0.1}, r"layer 'conv1': expected shapes \(3, 3, 1, 2\), .*, received .*\(3, 3, 1, 3\)"),
+        ("simple_cnn", {"num_classes": 4, "width": 0.05}, r"layer 'logits': expected .*\(3,\), received .*\(4,\)"),
+    ],
+    ids=["lenet5", "mnist_convnet", "another width", "another head"],
+)
+@pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
+def test_train_refuses_weights_of_another_architecture(npz, tmp_path, capfd, name, options, message, suffix):
+    size = {} if name == "lenet5" else {"image_size": (18, 18)}
+    model = build_model(name, **size, **{"num_classes": 3} | options)
+    path = tmp_path / f"other{suffix}"
+    model.save(path) if suffix == ".keras" else model.save_weights(path)
+    run_dir = tmp_path / "runs" / "of" / "today"
+    assert train(npz, run_dir, "--image-size", "18,18", "--weights", str(path)) == 1
+    assert_refused(capfd.readouterr(), f"{path}: not the weights of this simple_cnn: {message}", run_dir)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_train_refuses_weights_that_are_not_there(npz, run_dir, tmp_path, capfd):
+    assert train(npz, run_dir, "--weights", str(tmp_path / "absent.keras")) == 1
+    assert_refused(capfd.readouterr(), r"absent\.keras: expected a \.keras file, received nothing", run_dir)
+    assert train(npz, run_dir, "--weights", "imagenett") == 2
+    assert_refused(capfd.readouterr(), "imagenett: expected weights from imagenet, none, or a ", run_dir)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("alexnet", ["--image-size", "66,67"], "alexnet: expected an image size of at least 67,67, received 66,67"),
+        ("xception", ["--width", "1", "--image-size", "32,32"], "at least 71,71, received 32,32"),
+        ("lenet5", ["--image-size", "28,28", "--width", "0.5"], r"a width multiplier of 1\.0, received 0\.5"),
+        ("lenet5", ["--unfreeze-from", "3", "--weights", "w.keras"], "lenet5 has no backbone: expected one of alexnet"),
+    ],
+)
+def test_train_refuses_what_the_model_cannot_be(npz, run_dir, capfd, model, options, message):
+    assert train(npz, run_dir, *options, model=model) == 2
+    assert_refused(capfd.readouterr(), message, run_dir)
+
+
+def test_train_refuses_an_index_that_no_layer_of_the_backbone_has(npz, run_dir, capfd):
+    options = ["--image-size", "67,67", "--weights", "w.keras", "--unfreeze-from", "11"]
+    assert train(npz, run_dir, *options, model="alexnet") == 2
+    assert_refused(capfd.readouterr(), "expected to unfreeze from a layer from 0 to 10, received 11", run_dir)
+
+
+def test_train_says_which_extra_brings_tensorflow_datasets(run_dir, capfd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    assert train("tfds:mnist", run_dir) == 1
+    message = r'tensorflow-datasets is not installed: .* pip install "edgecnn\[tfds\]"'
+    assert_refused(capfd.readouterr(), message, run_dir)
+
+
+@pytest.mark.slow
+def test_train_says_what_to_do_without_a_network(npz, run_dir, tmp_path, capfd, monkeypatch):
+    def urlretrieve(*_):
+        raise urllib.error.URLError(OSError(-3, "Temporary failure in name resolution"))
+
+    monkeypatch.setattr(file_utils, "urlretrieve", urlretrieve)
+    monkeypatch.setattr(file_utils.config, "keras_home", lambda: str(tmp_path / "home"))
+    options = ["--image-size", "32,32", "--width", "1", "--weights", "imagenet"]
+    assert train(npz, run_dir, *options, model="resnet50") == 1
+    message = "the ImageNet weights of resnet50: expected a network or Keras' cached file, received .*name resolution"
+    assert_refused(capfd.readouterr(), message, run_dir)
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+def test_commands_refuse_data_of_other_classes(npz, write_npz, arrays, run_dir, tmp_path, capfd, command):
+    assert train(npz, run_dir) == 0
+    other = write_npz("other.npz", **arrays, labels=["cat", "dog", "emu"])
+    capfd.readouterr()
+    output = tmp_path / "model.onnx"
+    options = ["-o", str(output)] if command == "export" else []
+    assert main([command, str(run_dir), "--data", str(other), *options]) == 2
+    message = r"expected \['cat', 'dog', 'owl'\], received \['cat', 'dog', 'emu'\]"
+    assert_refused(capfd.readouterr(), message, output)
