@@ -65,14 +65,14 @@ _ROWS = (
     Row("resnet34", "resnet34", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "30"), ".72"),
     Row("googlenet", "googlenet", _CIFAR, (*MEDIUM, *RECIPE, "--epochs", "24"), ".68"),
     Row("se_googlenet", "se_googlenet", _CIFAR, (*MEDIUM, *RECIPE, "--epochs", "24"), "`googlenet` less .01"),
-    Row("resnet50", "resnet50", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "8")),
-    Row("se_resnet50", "se_resnet50", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "8"), "`resnet50` less .01"),
-    Row("flowers_scratch", "resnet34", _FLOWERS, (*FLOWERS, *SGD, *RECIPE, "--epochs", "20"), ".70",
+    Row("resnet50", "resnet50", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "6")),
+    Row("se_resnet50", "se_resnet50", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "6"), "`resnet50` less .01"),
+    Row("flowers_scratch", "resnet34", _FLOWERS, (*FLOWERS, *SGD, *RECIPE, "--epochs", "30"), ".70",
         how="from scratch"),
     Row("flowers_head", "resnet34", _FLOWERS, (*FLOWERS, *SGD, *RECIPE, "--epochs", "5", "--freeze", "backbone"),
         weights_of="resnet34", how="head only, on CIFAR's backbone"),
     Row("flowers_unfrozen", "resnet34", _FLOWERS,
-        (*FLOWERS, "--optimizer", "sgd", "--learning-rate", "0.01", *RECIPE, "--epochs", "15", "--unfreeze-from", "0"),
+        (*FLOWERS, "--optimizer", "sgd", "--learning-rate", "0.01", *RECIPE, "--epochs", "25", "--unfreeze-from", "0"),
         "from scratch", weights_of="flowers_head", how="then unfrozen"),
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
