@@ -1,8 +1,9 @@
 """From tf2onnx's graph to the graph that is published: folded, named, ordered, checked; the same bytes every time.
 
 ONNX Runtime's basic level (hardware-independent, standard operators only) folds constants, batch norm and Transposes.
-What it leaves is put into an order and under names that depend on nothing but the structure of the graph, so two
-processes that export one model write the same bytes.
+What it leaves is written in faster operators where there are equal ones (see `edgecnn_exporters.rewrites`) and put into
+an order and under names that depend on nothing but the structure of the graph, so two processes that export one model
+write the same bytes.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import onnx.defs
 from edgecnn_exporters.canonical import canonicalise
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
 from edgecnn_exporters.layers import marked_layer
+from edgecnn_exporters.rewrites import rewrite
 from edgecnn_exporters.writer import Converted, Written, write_model
 from edgecnn_runtime.evidence import Requirements
 from edgecnn_runtime.providers import onnxruntime
@@ -61,7 +63,7 @@ def finish(
     """
     opset = _opset(converted.model)
     check_operators(converted.model, opset)
-    model = _fold(converted, target.parent)
+    model, _ = rewrite(_fold(converted, target.parent), precision="float32")
     canonicalise(model, input_names=input_names, output_names=output_names, batch=batch)
     check_operators(model, opset, control_flow=False)
     operators = tuple(sorted({node.op_type for node in model.graph.node}))

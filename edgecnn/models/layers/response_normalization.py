@@ -11,7 +11,8 @@ class LocalResponseNormalization(keras.layers.Layer):
     """Divides each response by a power of the squares of its neighbours: x / (bias + alpha * sum(x^2)) ^ beta.
 
     The sum runs over the channel itself and `depth_radius` channels to each side. The defaults are the paper's (its n
-    of 5 is a radius of 2, its k is `bias`). It becomes the one ONNX operator LRN.
+    of 5 is a radius of 2, its k is `bias`). It becomes ONNX's LRN, which the exporter
+    writes as a pool and square roots.
 
     Args:
         depth_radius: neighbours to each side, in channels.
