@@ -6,6 +6,7 @@ from typing import Literal
 
 from edgecnn.errors import UsageError
 from edgecnn.models import get_spec
+from edgecnn.quantize_config import QuantizeConfig
 
 SourceKind = Literal["run folder", "keras file", "name"]
 
@@ -24,6 +25,7 @@ class ExportConfig:
         labels: a file with one label a line, for a catalogue name; None for those of the weights, or none.
         image_size: (height, width) in pixels, for a catalogue name; None takes the published one.
         width: multiplier on filters and units, for a catalogue name; None is 1.0.
+        quantize: for a file of fewer bits; None for one of float32.
 
     Raises:
         UsageError: an option that cannot take effect on this source, or that it needs.
@@ -39,6 +41,7 @@ class ExportConfig:
     labels: Path | None = None
     image_size: tuple[int, int] | None = None
     width: float | None = None
+    quantize: QuantizeConfig | None = None
 
     def __post_init__(self) -> None:
         of_a_name = {
@@ -54,6 +57,15 @@ class ExportConfig:
                 raise UsageError(f"{option}: it cannot take effect on {self.source}, a {self.kind}. Leave it out.")
         if self.kind == "name":
             _check_name(self.source, self.weights)
+        if self.quantize is not None and self.quantize.precision == "int8" and self.kind != "run folder":
+            self._check_calibration()
+
+    def _check_calibration(self) -> None:
+        if self.data is None:
+            raise UsageError(
+                f"--quantize int8: it needs images to calibrate on and to judge by, and {self.source} names none. Give "
+                "labelled ones with --data."
+            )
 
     @property
     def kind(self) -> SourceKind:

@@ -10,20 +10,23 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.data import Dataset, iter_batches, load_dataset
+from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map
 from edgecnn.export_config import ExportConfig
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
+from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
-from edgecnn_exporters import ExportReport, export
+from edgecnn.tries import draw_tries
+from edgecnn_exporters import BudgetError, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Manifest, Preprocessor
 from edgecnn_runtime.golden import MAX_SAMPLES
 from edgecnn_runtime.images import ImageSource
 
+_CALIBRATION_SEED = 0  # of the choice of images
 _BATCH_SIZE = 64
 
 logger = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ class _Source:
 def export_source(
     config: ExportConfig, path: str | Path, *, on_stage: Callable[[str], None] | None = None
 ) -> ExportReport:
-    """Exports what the user named as one verified file.
+    """Exports what the user named as one verified file; a file of fewer bits with a report and a picture of all tries.
 
     Args:
         config: what is exported, and how.
@@ -56,24 +59,33 @@ def export_source(
         KerasFileError: the .keras file is refused.
         PretrainedWeightsError: the weights for a name cannot be had, or are of another architecture.
         DatasetError: the data cannot be read.
+        BudgetError: no file of fewer bits keeps its budgets.
         ExportError: the export failed; an earlier file of that name is intact.
     """
     source = _open(config)
     dataset = _evaluation_data(config, source)
-    return export(
-        source.model,
-        source.manifest,
-        path,
-        reference=KerasModel(source.model, source.manifest),
-        evaluation=None if dataset is None else _labelled_batches(dataset, source.manifest),
-        evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
-        golden=None if dataset is None else _pictures(dataset),
-        batch=config.batch,
-        opset=config.opset,
-        seed=source.seed,
-        data_fingerprint=source.data_fingerprint,
-        on_stage=on_stage,
-    )
+    try:
+        report = export(
+            source.model,
+            source.manifest,
+            path,
+            reference=KerasModel(source.model, source.manifest),
+            evaluation=None if dataset is None else _Labelled(dataset.test, source.manifest),
+            evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
+            golden=None if dataset is None else _pictures(dataset),
+            batch=config.batch,
+            opset=config.opset,
+            seed=source.seed,
+            data_fingerprint=source.data_fingerprint,
+            quantization=None if config.quantize is None else _quantization(config.quantize, dataset, source.manifest),
+            on_stage=on_stage,
+        )
+    except BudgetError as error:
+        draw_tries(error.tries, Path(path).resolve())
+        raise
+    if report.tries:
+        draw_tries(report.tries, report.path)
+    return report
 
 
 def _open(config: ExportConfig) -> _Source:
@@ -128,8 +140,59 @@ def _pictures(dataset: Dataset) -> list[ImageSource]:
     return [dataset.test[index][0] for index in chosen]
 
 
-def _labelled_batches(dataset: Dataset, manifest: Manifest) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Yields the test part, its class ids as the model counts them."""
-    to_model = class_map(manifest, dataset.test)
-    for pixels, class_ids in iter_batches(dataset.test, Preprocessor(manifest.image_input), _BATCH_SIZE):
-        yield pixels, to_model[class_ids]
+def _quantization(config: QuantizeConfig, dataset: Dataset | None, manifest: Manifest) -> QuantizationConfig:
+    """Returns what the exporters are asked for.
+
+    Raises:
+        UsageError: int8 without data.
+    """
+    budgets: dict[str, Any] = {"max_drop": config.max_drop, "min_speedup": config.min_speedup, "strict": config.strict}
+    if config.precision == "fp16":
+        return QuantizationConfig("float16", **budgets)
+    if dataset is None:
+        raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
+    samples = _spread(dataset.train, config.calibration_samples)
+    return QuantizationConfig(
+        "int8",
+        images=_Unlabelled(samples, manifest),
+        images_fingerprint=dataset.fingerprint,
+        reduce_range=config.reduce_range,
+        **budgets,
+    )
+
+
+def _spread(samples: Samples, count: int) -> Samples:
+    """Returns that many samples, the same ones every time, from all over the part: it may be sorted by class."""
+    if len(samples) <= count:
+        return samples
+    chosen = np.random.default_rng(_CALIBRATION_SEED).choice(len(samples), count, replace=False)
+    return samples.subset(np.sort(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """A part of the data in batches, its class ids as the model counts them; it can be read again."""
+
+    samples: Samples
+    manifest: Manifest
+
+    def __post_init__(self) -> None:
+        class_map(self.manifest, self.samples)  # other classes are refused before anything else is done
+
+    def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        to_model = class_map(self.manifest, self.samples)
+        preprocessor = Preprocessor(self.manifest.image_input)
+        for pixels, class_ids in iter_batches(self.samples, preprocessor, _BATCH_SIZE):
+            yield pixels, to_model[class_ids]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlabelled:
+    """A part of the data in batches of pixels alone; it can be read again."""
+
+    samples: Samples
+    manifest: Manifest
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        for pixels, _ in iter_batches(self.samples, Preprocessor(self.manifest.image_input), _BATCH_SIZE):
+            yield pixels

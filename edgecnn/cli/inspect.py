@@ -89,6 +89,7 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
         f"needs       ONNX Runtime {needs['onnxruntime']}, opset {needs['opset']}, IR version {needs['ir_version']}",
         f"operators   {', '.join(needs['operators'])}",
         f"precision   {evidence['precision']}",
+        *([] if evidence["quantization"] is None else _format_quantization(evidence["quantization"])),
         *(
             f"parity      {tensor['output']}: largest difference {tensor['max_abs']:.3g}, {tensor['max_relative']:.3g} "
             "of the largest value"
@@ -97,16 +98,30 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
         f"            top-1 agreement {decoded['top1_agreement']:.4f} on {decoded['images']} images, "
         f"{parity['images_from']}",
         f"metric      {'none: no labelled data' if metric is None else _format_metric(metric)}",
-        *(
-            f"gate        {gate['name']}: {gate['value']:.3g}, budget {gate['budget']:.3g}, "
-            f"{'passed' if gate['passed'] else 'failed'}"
-            for gate in evidence["gates"]
-        ),
+        *(f"gate        {_format_gate(gate)}" for gate in evidence["gates"]),
         f"weights     {origin['weights_sha256']}, seed {origin['seed']}",
         f"data        {origin['data_fingerprint'] or 'none'}",
         f"made with   {versions}",
         f"checked on  {evidence['cpu_family']}",
     ]
+
+
+def _format_quantization(quantization: dict[str, Any]) -> list[str]:
+    kept, calibration = quantization["float_layers"], quantization["calibration"]
+    return [
+        f"            {quantization['layers']} layers as {quantization['format']}: activations "
+        f"{quantization['activation_type']}, weights {quantization['weight_type']}",
+        *([] if calibration is None else [f"            {calibration['method']} over {calibration['images']} images"]),
+        *([] if not kept else [f"            in float32: {', '.join(kept)}"]),
+        *([] if not quantization["rewrites"] else [f"            rewritten: {', '.join(quantization['rewrites'])}"]),
+    ]
+
+
+def _format_gate(gate: dict[str, Any]) -> str:
+    value = "measured at the export" if gate["value"] is None else f"{gate['value']:.3g}"
+    bound = "" if gate["bound"] is None else f" (95 % bound {gate['bound']:.3g})"
+    verdict = ("passed" if gate["passed"] else "failed") + ("" if gate["decided"] else ", not decided")
+    return f"{gate['name']}: {value}{bound}, budget {gate['budget']:.3g}, {verdict}"
 
 
 def _format_golden(golden: dict[str, Any]) -> str:

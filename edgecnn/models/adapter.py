@@ -31,7 +31,9 @@ class KerasModel:
         def call(*inputs: tf.Tensor) -> Any:
             return tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else list(inputs), training=False))
 
-        self._call = tf.function(call, reduce_retracing=True)
+        # one trace for all batch sizes: TensorFlow warns of one a size
+        signature = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+        self._call = tf.function(call, input_signature=signature)
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
         """Returns the raw outputs by name.

@@ -8,19 +8,34 @@ Example::
     print(report.evidence.parity)
 """
 
-from edgecnn_exporters.errors import ExportError, ParityError, UnsupportedOpError, WeightsError
+from edgecnn_exporters.errors import (
+    BudgetError,
+    CalibrationError,
+    ExportError,
+    ParityError,
+    QuantizationError,
+    UnsupportedOpError,
+    WeightsError,
+)
 from edgecnn_exporters.export import export
 from edgecnn_exporters.metric import Accuracy, Metric
 from edgecnn_exporters.parity import ParityReport, compare
+from edgecnn_exporters.quantization_config import QuantizationConfig
 from edgecnn_exporters.report import ExportReport, report_path
+from edgecnn_exporters.search import Try
 
 __all__ = [
     "Accuracy",
+    "BudgetError",
+    "CalibrationError",
     "ExportError",
     "ExportReport",
     "Metric",
     "ParityError",
     "ParityReport",
+    "QuantizationConfig",
+    "QuantizationError",
+    "Try",
     "UnsupportedOpError",
     "WeightsError",
     "compare",

@@ -1,43 +1,40 @@
-"""From a Keras model to one verified file: convert, stamp, read back, compare, and only then give it its name."""
+"""From a Keras model to one verified file: convert, quantize, read back, compare, and only then give it its name."""
 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.convert import convert, hash_weights
-from edgecnn_exporters.errors import ExportError, ParityError
+from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, publish, working_folder, writing
+from edgecnn_exporters.gates import float32_gates, quantized_gates
 from edgecnn_exporters.golden import make_golden
-from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET, Graph, finish
+from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
-from edgecnn_exporters.parity import Batch, ParityReport, Pixels, compare
-from edgecnn_exporters.report import ExportReport, report_json, report_path, rounded, rounded_gate, versions
-from edgecnn_exporters.stamp import trailer
-from edgecnn_exporters.synthetic import synthetic_images
-from edgecnn_exporters.writer import Converted
-from edgecnn_runtime.container import read_model_file
+from edgecnn_exporters.outcome import Outcome, fits
+from edgecnn_exporters.parity import ParityReport, Pixels
+from edgecnn_exporters.proof import Proof
+from edgecnn_exporters.quantization_config import QuantizationConfig
+from edgecnn_exporters.quantized import Quantized, quantize_file
+from edgecnn_exporters.report import ExportReport, report_path, rounded, rounded_gate, versions
 from edgecnn_runtime.errors import ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import GoldenSample
 from edgecnn_runtime.images import ImageSource
-from edgecnn_runtime.integrity import read_evidence, read_manifest
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
-from edgecnn_runtime.session import Model, Session
+from edgecnn_runtime.session import Model
 from edgecnn_runtime.verification import verify
 
 if TYPE_CHECKING:
     import keras
-
-PRECISION = "float32"
-SYNTHETIC = "synthetic"
-UNIDENTIFIED = "unidentified"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,15 +53,16 @@ def export(
     opset: int = 17,
     seed: int | None = None,
     data_fingerprint: str | None = None,
+    quantization: QuantizationConfig | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
 
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
-    runtime's own reader and Session), "parity", "golden" (samples, answered by the file itself), "stamp" and "verify"
-    (the samples once more, through the finished file). All is made in a temporary folder beside `path`; the file takes
-    its name last. FILE.report.json beside it tells what was compared, on which machine, and how long each stage
-    took; it is written for a failed comparison too.
+    runtime's own reader and Session), "parity", those of the quantization, "golden" (samples, answered by the file
+    itself), "stamp" and "verify" (the samples once more, through the finished file). All is made in a temporary folder
+    beside `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which
+    machine, and how long each stage took; it is written for a failed comparison too.
 
     Args:
         model: from the manifest's inputs to its raw outputs, built.
@@ -72,7 +70,7 @@ def export(
         path: of the file; an earlier file is replaced, or intact if anything fails. The folder must exist.
         reference: answers as `model` does; the file is compared with it.
         evaluation: batches of images (N, H, W, C) uint8, ready for the network, with their class ids (N,); None
-            compares on synthetic images, without a metric.
+            compares on synthetic images, without a metric. With `quantization` it is read several times.
         evaluation_fingerprint: of the data that `evaluation` is from.
         metric: makes the metric of level 3; called once for either model.
         golden: pictures of any size, of which the first four travel in the file, small, as golden samples; None takes
@@ -81,51 +79,60 @@ def export(
         opset: of the default ONNX domain, 13 to 18.
         seed: of the training or of the random weights, where it is known.
         data_fingerprint: of the training data; None for a model that never saw any.
+        quantization: for a file of fewer bits; None for one of float32.
         on_stage: is told each stage's name when it begins.
 
     Raises:
         ParityError: the file does not answer like the reference; no file was written, a report was.
+        BudgetError: no file of fewer bits keeps its budgets; no file was written, a report was.
+        CalibrationError: the calibration images are too few or there is nothing on them.
+        QuantizationError: the model is quantized already, or no layer can be.
         WeightsError: a weight is NaN or infinite.
         UnsupportedOpError: a layer or operator has no counterpart in ONNX.
         ExportError: the model cannot be converted, or the file cannot be written; the message names it.
         ManifestError: the graph is not what the manifest says.
-        ValueError: batch or opset is out of range.
+        ValueError: batch or opset is out of range, or int8 is asked for without labelled images to judge it on.
     """
     _check_arguments(batch, opset)
+    _check_evaluation(quantization, evaluation)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
     check_replaceable(target)
     check_replaceable(report_path(target))
+    proof = Proof(reference, manifest, evaluation, evaluation_fingerprint, metric)
     with working_folder(target) as folder, _naming(target):
-        candidate = folder / "candidate.onnx"
-        inputs, outputs = [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]
         with stages("weights"):
+            _check_unquantized(model)
             weights_sha256 = hash_weights(model)
-        with stages("convert"):
-            converted = convert(model, input_names=inputs, output_names=outputs, batch=batch, opset=opset)
-        with stages("graph"), writing(target):
-            graph = _write_candidate(converted, candidate, manifest, batch)
+        candidate = _convert(model, manifest, folder, target, batch=batch, opset=opset, stages=stages)
         with stages("load"):
-            session = _load(candidate, manifest)
+            session = candidate.load()
         with stages("parity"):
-            parity = _compare(reference, session, manifest, evaluation, evaluation_fingerprint, metric)
+            parity = proof.compare(session, float32_gates)
         del session
         if not parity.passed:
-            raise _parity_error(parity, target, folder, stages.seconds)
+            raise Outcome(target, folder, stages.seconds, parity).parity_error()
+        quantized = None
+        if quantization is not None:
+            quantized = _quantize(candidate, quantization, folder, target, proof=proof, stages=stages)
+            candidate, parity = quantized.candidate, quantized.parity
+        tries = () if quantized is None else quantized.tries
         with stages("golden"):
-            made = make_golden(_load_single(candidate), reference, golden, precision=PRECISION)
+            precision = "float32" if quantization is None else quantization.precision
+            made = make_golden(_load_single(candidate.path), reference, golden, precision=precision)
             parity = replace(parity, gates=(*parity.gates, made.gate))
+        outcome = Outcome(target, folder, stages.seconds, parity, tries)
         if not parity.passed:
-            raise _parity_error(parity, target, folder, stages.seconds)
+            raise outcome.parity_error()
         provenance = Provenance(weights_sha256, seed, data_fingerprint, versions())
-        evidence = _evidence(graph, parity, provenance, made.samples)
+        evidence = _evidence(candidate, parity, provenance, made.samples, quantization, quantized)
         with stages("stamp"), writing(target):
-            size_bytes = _stamp(candidate, graph.written.size_bytes, manifest, evidence)
+            size_bytes = candidate.stamp(evidence)
         with stages("verify"):
-            _verify(candidate)
+            _verify(candidate.path)
         with writing(target):
-            _publish_report(parity, evidence, target, folder, stages.seconds)
-            publish(candidate, target)
-    return ExportReport(target, size_bytes, evidence, parity, stages.seconds)
+            outcome.publish_report(evidence)
+            publish(candidate.path, target)
+    return ExportReport(target, size_bytes, evidence, parity, stages.seconds, tries)
 
 
 class _Stages:
@@ -165,47 +172,67 @@ def _check_arguments(batch: int | None, opset: int) -> None:
         raise ValueError(f"batch: expected 1 or more, or None for any, received {batch}")
 
 
-def _write_candidate(converted: Converted, candidate: Path, manifest: Manifest, batch: int | None) -> Graph:
-    """Writes the graph and the manifest; evidence comes when there is some."""
-    graph = finish(
-        converted,
-        candidate,
-        input_names=[image.name for image in manifest.inputs],
-        output_names=[output.name for output in manifest.outputs],
-        batch=batch,
-    )
-    with candidate.open("ab") as file:
-        file.write(trailer(manifest))
-    return graph
+def _check_evaluation(quantization: QuantizationConfig | None, evaluation: Iterable[Any] | None) -> None:
+    if quantization is None:
+        return
+    if quantization.precision == "int8" and evaluation is None:
+        raise ValueError("evaluation: expected labelled images to judge an int8 file on, received None")
+    if isinstance(evaluation, Iterator):
+        raise ValueError("evaluation: expected an iterable that can be read again, received an iterator")
 
 
-def _load(candidate: Path, manifest: Manifest) -> Session:
-    """Reads the file back as a device does; hash, manifest and graph are checked on the way."""
-    file = read_model_file(candidate)
-    read_evidence(file)
-    if read_manifest(file) != manifest:
-        raise ExportError("the manifest was read back from the file with other values than it was written with")
-    return Predictor(Session(file.payload, device="cpu"), manifest).session
+def _check_unquantized(model: "keras.Model") -> None:
+    """Refuses a model whose layers hold integers already.
+
+    Raises:
+        QuantizationError: names the first such layer.
+    """
+    for layer in model.layers:
+        mode = getattr(layer, "quantization_mode", None)
+        if mode is not None:
+            raise QuantizationError(
+                f"layer {layer.name!r}: expected a float32 layer, received one that Keras quantized ({mode}). Export "
+                "the model as it was before model.quantize(), with --quantize int8."
+            )
+        if hasattr(layer, "layers"):
+            _check_unquantized(layer)
 
 
-def _compare(
-    reference: Model,
-    session: Session,
+def _convert(
+    model: "keras.Model",
     manifest: Manifest,
-    evaluation: Iterable[Batch] | None,
-    fingerprint: str | None,
-    metric: Callable[[], Metric],
-) -> ParityReport:
-    synthetic: Iterator[Batch] = ((images, None) for images in synthetic_images(manifest.image_input))
-    return compare(
-        reference,
-        session,
-        manifest,
-        synthetic if evaluation is None else evaluation,
-        images_from=SYNTHETIC if evaluation is None else fingerprint or UNIDENTIFIED,
-        candidate_batch=session.batch,
-        metric=metric,
-    )
+    folder: Path,
+    target: Path,
+    *,
+    batch: int | None,
+    opset: int,
+    stages: "_Stages",
+) -> Candidate:
+    """Makes the float32 file."""
+    inputs, outputs = [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]
+    with stages("convert"):
+        converted = convert(model, input_names=inputs, output_names=outputs, batch=batch, opset=opset)
+    with stages("graph"), writing(target):
+        return Candidate.convert(converted, folder / "candidate.onnx", manifest, batch)
+
+
+def _quantize(
+    float32: Candidate, config: QuantizationConfig, folder: Path, target: Path, *, proof: Proof, stages: "_Stages"
+) -> Quantized:
+    """Makes the file of fewer bits.
+
+    Raises:
+        BudgetError: none keeps its budgets.
+    """
+    gates = quantized_gates(config.max_drop)
+
+    def judge(candidate: Candidate) -> ParityReport:
+        return proof.compare(candidate.load(), gates)
+
+    quantized = quantize_file(float32, config, folder, judge=judge, stages=stages)
+    if not fits(quantized, config):
+        raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).budget_error(config)
+    return quantized
 
 
 def _load_single(candidate: Path) -> Predictor:
@@ -223,44 +250,23 @@ def _verify(candidate: Path) -> None:
         )
 
 
-def _evidence(graph: Graph, parity: ParityReport, provenance: Provenance, golden: tuple[GoldenSample, ...]) -> Evidence:
+def _evidence(
+    candidate: Candidate,
+    parity: ParityReport,
+    provenance: Provenance,
+    golden: tuple[GoldenSample, ...],
+    config: QuantizationConfig | None,
+    quantized: Quantized | None,
+) -> Evidence:
+    speed = () if config is None or quantized is None else quantized.speed_gates(config)
     return Evidence(
-        payload_sha256=graph.written.sha256,
-        precision=PRECISION,
+        payload_sha256=candidate.graph.written.sha256,
+        precision="float32" if config is None else config.precision,
         parity=rounded(parity.parity),
-        gates=tuple(rounded_gate(gate) for gate in parity.gates),
-        requirements=graph.requirements,
+        gates=tuple(rounded_gate(gate) for gate in (*parity.gates, *speed)),
+        requirements=candidate.graph.requirements,
         provenance=provenance,
         cpu_family=cpu_family(),
         golden=golden,
+        quantization=None if quantized is None else quantized.quantization,
     )
-
-
-def _stamp(candidate: Path, payload_size: int, manifest: Manifest, evidence: Evidence) -> int:
-    """Replaces the metadata by the final one, reads the file back and returns its size in bytes."""
-    with candidate.open("r+b") as file:
-        file.seek(payload_size)
-        file.truncate()
-        file.write(trailer(manifest, evidence))
-    read_back = read_model_file(candidate)
-    if read_evidence(read_back) != evidence or read_manifest(read_back) != manifest:
-        raise ExportError("the metadata was read back from the file with other values than it was written with")
-    return candidate.stat().st_size
-
-
-def _publish_report(
-    parity: ParityReport, evidence: Evidence | None, target: Path, folder: Path, seconds: Mapping[str, float]
-) -> None:
-    temporary = folder / "report.json"
-    temporary.write_text(report_json(target.name, seconds, parity, evidence), encoding="utf-8")
-    publish(temporary, report_path(target))
-
-
-def _parity_error(parity: ParityReport, target: Path, folder: Path, seconds: Mapping[str, float]) -> ParityError:
-    """Returns the error for a file that does not answer like its source, once its report is written."""
-    try:
-        _publish_report(parity, None, target, folder, seconds)
-        report = f"see {report_path(target)}"
-    except OSError as error:
-        report = f"its report could not be written either: {error.strerror or error}"
-    return ParityError(f"no file written: it does not answer like the model: {parity.summary()}; {report}", parity)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from edgecnn_exporters.differences import OutputDifference
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.parity import TENSOR_BUDGET
+from edgecnn_exporters.gates import TENSOR_BUDGET
 from edgecnn_exporters.synthetic import synthetic_pictures
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import OutputError

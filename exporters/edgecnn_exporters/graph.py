@@ -64,6 +64,26 @@ def finish(
     opset = _opset(converted.model)
     check_operators(converted.model, opset)
     model, _ = rewrite(_fold(converted, target.parent), precision="float32")
+    return write_graph(model, target, input_names=input_names, output_names=output_names, batch=batch)
+
+
+def write_graph(
+    model: onnx.ModelProto, target: Path, *, input_names: Sequence[str], output_names: Sequence[str], batch: int | None
+) -> Graph:
+    """Writes a graph in its canonical order and under canonical names.
+
+    Args:
+        model: is changed; its nodes carry their layers.
+        target: the file to write.
+        input_names: in the order that the graph is to have.
+        output_names: in the order that the graph is to have.
+        batch: the fixed batch size, or None for the dimension "batch".
+
+    Raises:
+        UnsupportedOpError: an operator is no standard ONNX operator, or is control flow; the layer is named.
+        OSError: the file cannot be written.
+    """
+    opset, model.ir_version = _opset(model), IR_VERSION
     canonicalise(model, input_names=input_names, output_names=output_names, batch=batch)
     check_operators(model, opset, control_flow=False)
     operators = tuple(sorted({node.op_type for node in model.graph.node}))

@@ -27,6 +27,10 @@ class Metric(Protocol):
         """Returns the metric over everything so far."""
         ...
 
+    def scores(self) -> npt.NDArray[np.float64] | None:
+        """Returns each image's part, (N,), where the metric is their mean; else None."""
+        ...
+
 
 class Accuracy:
     """The part of the images whose best class is the true one."""
@@ -34,14 +38,18 @@ class Accuracy:
     name = "accuracy"
 
     def __init__(self) -> None:
-        self._right, self._images = 0, 0
+        self._right: list[npt.NDArray[np.bool_]] = []
 
     def update(self, results: Sequence[Result], class_ids: ClassIds) -> None:
         """Adds a batch: N results and their true classes, (N,)."""
-        self._images += len(results)
-        best = np.array([result.class_id for result in results])
-        self._right += int(np.count_nonzero(best == class_ids))
+        best = np.array([result.class_id for result in results], dtype=np.int64)
+        self._right.append(best == class_ids)
 
     def value(self) -> float:
         """Returns the accuracy so far, 0 to 1."""
-        return self._right / max(self._images, 1)
+        right = self.scores()
+        return float(right.sum()) / max(len(right), 1)
+
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Returns 1 for each image that was answered right and 0 for the others, (N,)."""
+        return np.concatenate([*self._right, np.empty(0)]).astype(np.float64)

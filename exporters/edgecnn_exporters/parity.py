@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edgecnn_exporters.differences import DecodedDifference, OutputDifference
 from edgecnn_exporters.errors import ExportError
+from edgecnn_exporters.gates import TENSOR_BUDGET, Compared, Gates, float32_gates
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
 from edgecnn_runtime.decoding import class_logits, decode
 from edgecnn_runtime.evidence import Gate, MetricParity, Parity
@@ -20,8 +21,6 @@ from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Model
 
-TENSOR_BUDGET = 1e-4  # of an output's own maximum
-METRIC_BUDGET = 1e-3  # absolute; never less than what one image weighs
 _LISTED = 10  # image numbers in a report
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,12 +59,18 @@ class ParityReport:
 
     def summary(self) -> str:
         """Returns one line for people: the gates that failed, the worst tensor, the worst image."""
-        failed = ", ".join(f"{g.name} {g.value:.3g} (budget {g.budget:.3g})" for g in self.gates if not g.passed)
+        failed = ", ".join(describe(gate) for gate in self.gates if not gate.passed)
         images = self.non_finite or self.disagreements or (self.worst_image,)
         return (
             f"{failed or 'all gates passed'}; worst output {self.worst_tensor!r}, worst image {images[0]} of "
             f"{self.parity.decoded.images} ({self.parity.images_from})"
         )
+
+
+def describe(gate: Gate) -> str:
+    """Returns a gate as people read it: name, value and budget."""
+    value = "missed" if gate.value is None else f"{gate.value:.3g}"
+    return f"{gate.name} {value} (budget {gate.budget:.3g})"
 
 
 def compare(
@@ -77,6 +82,7 @@ def compare(
     images_from: str,
     candidate_batch: int | None = None,
     metric: Callable[[], Metric] = Accuracy,
+    gates: Gates = float32_gates,
 ) -> ParityReport:
     """Returns how far the candidate's answers are from the reference's.
 
@@ -86,6 +92,8 @@ def compare(
     - Level 3: the metric, where every batch has labels.
     - An output that is NaN or infinite, of either model, fails.
 
+    These are the verdicts on float32; `gates` makes others of the same numbers.
+
     Args:
         reference: the source.
         candidate: what was made of it.
@@ -94,11 +102,12 @@ def compare(
         images_from: "synthetic", or the fingerprint of the data.
         candidate_batch: how many images the candidate takes at a time; None for any number.
         metric: makes a metric; called once for either model.
+        gates: makes verdicts of the numbers.
 
     Raises:
         ExportError: there are no images, or the two models' outputs differ in shape.
     """
-    comparison = _Comparison(manifest, metric)
+    comparison = _Comparison(manifest, metric, gates)
     name = manifest.image_input.name
     for images, class_ids in batches:
         if not len(images):
@@ -126,8 +135,8 @@ def _run(model: Model, name: str, images: Pixels, batch: int | None) -> _Outputs
 class _Comparison:
     """Adds up the three levels."""
 
-    def __init__(self, manifest: Manifest, metric: Callable[[], Metric]) -> None:
-        self._manifest = manifest
+    def __init__(self, manifest: Manifest, metric: Callable[[], Metric], gates: Gates) -> None:
+        self._manifest, self._judge = manifest, gates
         self._metrics: tuple[Metric, Metric] | None = (metric(), metric())
         self._outputs = [OutputDifference(output.name) for output in manifest.outputs]
         self.decoded = DecodedDifference()
@@ -157,24 +166,21 @@ class _Comparison:
         tensors = tuple(output.parity() for output in self._outputs)
         return ParityReport(
             parity=Parity(images_from, tensors, self.decoded.parity(), metric),
-            gates=self._gates(worst.max_relative, len(beyond), metric),
+            gates=self._judge(
+                Compared(
+                    images=self.decoded.images,
+                    non_finite=len(self._non_finite),
+                    max_relative=worst.max_relative,
+                    disagreements=len(beyond),
+                    metric=metric,
+                    drops=self._drops(),
+                )
+            ),
             worst_tensor=worst.output,
             worst_image=worst.worst_image,
             non_finite=tuple(self._non_finite[:_LISTED]),
             disagreements=beyond[:_LISTED],
         )
-
-    def _gates(self, max_relative: float, beyond: int, metric: MetricParity | None) -> tuple[Gate, ...]:
-        images = self.decoded.images
-        gates = [
-            _at_most("parity.non_finite_images", 0, len(self._non_finite)),
-            _at_most("parity.tensors", TENSOR_BUDGET, max_relative),
-            _at_most("parity.decided_disagreements", 0, beyond),
-        ]
-        if metric is not None:
-            budget = max(METRIC_BUDGET, 1 / images)
-            gates.append(_at_most(f"parity.{metric.name}", budget, abs(metric.source - metric.file)))
-        return tuple(gates)
 
     def _update_metrics(self, results: Sequence[Sequence[Result]], class_ids: ClassIds | None) -> None:
         if class_ids is None or self._metrics is None:
@@ -188,6 +194,11 @@ class _Comparison:
             return None
         source, file = self._metrics
         return MetricParity(source.name, self.decoded.images, float(source.value()), float(file.value()))
+
+    def _drops(self) -> npt.NDArray[np.float64] | None:
+        """Returns what each image takes from the metric, (N,), where the metric is a mean over images."""
+        scores = [metric.scores() for metric in self._metrics or ()]
+        return None if not scores or scores[0] is None or scores[1] is None else scores[0] - scores[1]
 
     def _check_shapes(self, expected: _Outputs, received: _Outputs) -> None:
         shapes = [{o.output: outputs[o.output].shape for o in self._outputs} for outputs in (expected, received)]
@@ -203,7 +214,3 @@ def _finite(outputs: _Outputs, images: int) -> npt.NDArray[np.bool_]:
     for values in outputs.values():
         finite &= np.isfinite(values).reshape(images, -1).all(axis=1)
     return finite
-
-
-def _at_most(name: str, budget: float, value: float) -> Gate:
-    return Gate(name, float(budget), float(value), bool(value <= budget))

@@ -7,20 +7,21 @@ to two digits. The report holds all of that.
 import json
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from decimal import ROUND_UP, Context
+from decimal import ROUND_CEILING, Context
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edgecnn_exporters.parity import ParityReport
+from edgecnn_exporters.search import Try
 from edgecnn_runtime.evidence import Evidence, Gate, Parity
 from edgecnn_runtime.machine import cpu_family, cpu_name
 from edgecnn_runtime.providers import onnxruntime
 
 _PACKAGES = ("edgecnn", "edgecnn-exporters", "edgecnn-runtime", "keras", "tensorflow", "tf2onnx", "onnx")
-_ROUND_UP = Context(prec=2, rounding=ROUND_UP)
+_ROUND_UP = Context(prec=2, rounding=ROUND_CEILING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class ExportReport:
         evidence: what travels in the file.
         parity: what was compared, as measured.
         seconds: of each stage, in their order.
+        tries: at a file of fewer bits; the last one is the file.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class ExportReport:
     evidence: Evidence
     parity: ParityReport
     seconds: Mapping[str, float]
+    tries: tuple[Try, ...] = ()
 
     @property
     def report_path(self) -> Path:
@@ -57,7 +60,13 @@ def report_path(path: Path) -> Path:
     return path.with_name((path.stem if path.suffix == ".onnx" else path.name) + ".report.json")
 
 
-def report_json(file: str, seconds: Mapping[str, float], parity: ParityReport, evidence: Evidence | None) -> str:
+def report_json(
+    file: str,
+    seconds: Mapping[str, float],
+    parity: ParityReport,
+    evidence: Evidence | None,
+    tries: Sequence[Try] = (),
+) -> str:
     """Returns the text of FILE.report.json.
 
     Args:
@@ -65,11 +74,13 @@ def report_json(file: str, seconds: Mapping[str, float], parity: ParityReport, e
         seconds: of each stage so far.
         parity: as measured.
         evidence: what travels in the file; None where a check failed, so that there is no file.
+        tries: at a file of fewer bits, in their order.
     """
     tree = {
         "file": file,
-        "passed": parity.passed,
+        "passed": evidence is not None,
         "parity": parity.to_dict(),
+        "tries": [asdict(one) for one in tries],
         "evidence": None if evidence is None else asdict(evidence),
         "seconds": {stage: round(duration, 3) for stage, duration in seconds.items()},
         "machine": _machine(),
@@ -100,16 +111,17 @@ def rounded(parity: Parity) -> Parity:
 
 
 def rounded_gate(gate: Gate) -> Gate:
-    """Returns the gate for the evidence, its value rounded up to two digits."""
-    return replace(gate, value=round_up(gate.value))
+    """Returns the gate for the evidence, its value and bound rounded up to two digits."""
+    rounded_value, bound = (None if number is None else round_up(number) for number in (gate.value, gate.bound))
+    return replace(gate, value=rounded_value, bound=bound)
 
 
 def round_up(value: float) -> float:
-    """Returns the next number from 0 up with two significant digits.
+    """Returns the next number up with two significant digits.
 
     Example:
-        >>> round_up(1.234e-7), round_up(0.5), round_up(0.0)
-        (1.3e-07, 0.5, 0.0)
+        >>> round_up(1.234e-7), round_up(0.5), round_up(0.0), round_up(-0.0123)
+        (1.3e-07, 0.5, 0.0, -0.012)
     """
     return float(_ROUND_UP.create_decimal(repr(value)))
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.errors import ManifestError
@@ -10,6 +11,8 @@ from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
 
 SCHEMA_VERSION = 2
 METADATA_KEY = "edgecnn.evidence"
+
+Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +86,60 @@ class Gate:
     Attributes:
         name: for example "parity.tensors".
         budget: the limit.
-        value: what was measured.
+        value: what was measured; None for a time, which differs from run to run: it stands in the report.
         passed: whether the value keeps the budget.
+        bound: the one-sided 95 % bound on a value that was estimated from a sample; None where there is none.
+        decided: False where the bound exceeds the budget: the sample is too small to be sure.
     """
 
     name: str
     budget: float
-    value: float
+    value: float | None
     passed: bool
+    bound: float | None = None
+    decided: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How the ranges of the activations were found.
+
+    Attributes:
+        method: "minmax", "percentile" or "entropy".
+        images: how many were looked at, of the train part.
+        data_fingerprint: of the data that they are from; None where it is not known.
+    """
+
+    method: Literal["minmax", "percentile", "entropy"]
+    images: int
+    data_fingerprint: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """The recipe of a file that is not float32.
+
+    Attributes:
+        format: "QDQ" (QuantizeLinear and DequantizeLinear round each operator) or "float16".
+        activation_type: ONNX's name, for example "uint8".
+        weight_type: likewise, for example "int8".
+        per_channel: whether each output channel's weights have a scale of their own.
+        reduce_range: whether weights take 7 bits, for processors whose 8-bit products saturate.
+        calibration: of the activations; None for float16.
+        layers: how many convolutions and matrix products are of this precision.
+        float_layers: the nodes of those that are not.
+        rewrites: exact changes of the graph that were made first, by name.
+    """
+
+    format: Literal["QDQ", "float16"]
+    activation_type: str
+    weight_type: str
+    per_channel: bool
+    reduce_range: bool
+    calibration: Calibration | None
+    layers: int
+    float_layers: tuple[str, ...]
+    rewrites: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,26 +182,28 @@ class Evidence:
 
     Attributes:
         payload_sha256: over all bytes of the file before the metadata.
-        precision: of the weights and activations, "float32".
+        precision: of the weights and activations: "float32", "float16" or "int8".
         parity: candidate against source.
         gates: every check and its verdict.
         requirements: to run it.
         provenance: of weights and data.
         cpu_family: of the machine on which the file was checked, for example "x86-64-avx512-vnni".
         golden: encoded images and what the file made of them there, so that any machine can compare; at most four.
+        quantization: how the precision was reached; None for float32.
 
     Raises:
         ManifestError: there are more golden samples.
     """
 
     payload_sha256: str
-    precision: str
+    precision: Precision
     parity: Parity
     gates: tuple[Gate, ...]
     requirements: Requirements
     provenance: Provenance
     cpu_family: str
     golden: tuple[GoldenSample, ...]
+    quantization: Quantization | None = None
 
     def __post_init__(self) -> None:
         if len(self.golden) > MAX_SAMPLES:

@@ -2,6 +2,7 @@ import pytest
 
 from edgecnn.errors import UnknownModelError, UsageError
 from edgecnn.export_config import ExportConfig
+from edgecnn.quantize_config import QuantizeConfig
 
 
 @pytest.fixture
@@ -62,3 +63,16 @@ def test_config_lists_names_near_an_unknown_one():
 def test_config_says_that_a_path_is_missing():
     with pytest.raises(UsageError, match="runs/nothing: expected a run folder"):
         ExportConfig("runs/nothing")
+
+
+def test_config_asks_for_data_to_calibrate_on(paths):
+    int8 = QuantizeConfig("int8")
+    with pytest.raises(UsageError, match=r"--quantize int8: it needs images.*--data"):
+        ExportConfig(paths["keras file"], quantize=int8)
+    with pytest.raises(UsageError, match=r"--quantize int8: it needs images.*--data"):
+        ExportConfig("mnist_convnet", weights="none", quantize=int8)
+    assert ExportConfig(paths["run folder"], quantize=int8).quantize is int8  # it names its own data
+
+
+def test_config_takes_float16_without_data(paths):
+    assert ExportConfig(paths["keras file"], quantize=QuantizeConfig("fp16")).data is None

@@ -7,7 +7,9 @@ from edgecnn.errors import KerasFileError, UsageError
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn.models.pretrained import RANDOM_SEED
+from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.training import TrainConfig, train
+from edgecnn_exporters import BudgetError, CalibrationError
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.errors import ManifestError
 
@@ -143,3 +145,62 @@ def test_export_source_gives_a_name_the_weights_of_a_run(trained, tmp_path):
     assert by_name.payload_sha256 == by_run.payload_sha256
     assert by_name.parity.metric == by_run.parity.metric
     assert by_name.provenance.seed is None
+
+
+# Fewer bits: calibrated on the train part, judged on the test part.
+
+LENIENT = {"max_drop": 1.0, "min_speedup": 0.0}
+
+
+def test_export_source_calibrates_on_the_train_part_and_judges_on_the_test_part(trained, tmp_path):
+    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8", **LENIENT))
+    evidence = export_source(config, tmp_path / "out.onnx").evidence
+    assert (evidence.precision, evidence.parity.metric.images) == ("int8", 9)
+    assert evidence.quantization.calibration.images == 24
+    assert evidence.quantization.calibration.data_fingerprint == evidence.parity.images_from
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"out.onnx", "out.report.json", "out.report.md", "out.report.png"}
+
+
+def test_export_source_calibrates_on_as_many_images_as_asked_for(trained, tmp_path):
+    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8", 10, **LENIENT))
+    assert export_source(config, tmp_path / "out.onnx").evidence.quantization.calibration.images == 10
+
+
+def test_export_source_draws_the_tries_that_kept_no_budget(trained, tmp_path):
+    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8", max_drop=1.0, min_speedup=1e6))
+    with pytest.raises(BudgetError, match="--quantize fp16"):
+        export_source(config, tmp_path / "out.onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"out.report.json", "out.report.md", "out.report.png"}
+
+
+def test_export_source_writes_float16(trained, tmp_path):
+    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("fp16", **LENIENT))
+    assert export_source(config, tmp_path / "out.onnx").evidence.precision == "float16"
+
+
+def test_export_source_refuses_int8_when_the_data_of_the_run_are_gone(trained, tmp_path):
+    data, moved = trained / "set.npz", tmp_path / "moved.npz"
+    data.rename(moved)
+    try:
+        with pytest.raises(UsageError, match="--quantize int8: it needs images"):
+            export_source(ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8")), tmp_path / "out.onnx")
+    finally:
+        moved.rename(data)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["black", "labels"])
+def test_export_source_refuses_to_calibrate_on_other_data(trained, tmp_path, fault):
+    with np.load(trained / "set.npz") as arrays:
+        changed = {
+            "black": {"x_train": np.zeros_like(arrays["x_train"])},
+            "labels": {"labels": np.array(["x", "y", "z"])},
+        }
+        np.savez(tmp_path / "other.npz", **{**arrays, **changed[fault]})
+    config = ExportConfig(
+        str(trained / "run"), data=str(tmp_path / "other.npz"), quantize=QuantizeConfig("int8", **LENIENT)
+    )
+    with pytest.raises(CalibrationError if fault == "black" else UsageError):
+        export_source(config, tmp_path / "out.onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"other.npz"}

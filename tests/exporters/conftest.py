@@ -1,12 +1,18 @@
+import dataclasses
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn_exporters import export
+from edgecnn_exporters.candidate import Candidate
+from edgecnn_exporters.layers import mark
+from edgecnn_exporters.writer import Converted
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 SIZE = (12, 10)
@@ -65,6 +71,95 @@ def export_to(model, path, **options):
     return export(model, options.pop("manifest", None) or describe(model), path, **options)
 
 
+TINY_SIZE, TINY_CHANNELS, TINY_CLASSES = 8, 4, 3
+TINY_MANIFEST = Manifest(
+    "classification",
+    ModelInfo("tiny", 1.0),
+    (ImageInput("image", TINY_SIZE, TINY_SIZE, "gray"),),
+    ("a", "b", "c"),
+    SoftmaxDecoder(),
+    (OutputSpec("logits", (TINY_CLASSES,)),),
+)
+
+
+# Float32 graphs as the exporter writes them, made without Keras: a stem, two convolutions, a matrix product.
+
+
+def build_tiny(*, spread=1.0, batch=1, seed=0, size=TINY_SIZE, output_bias=(0.0, 0.0, 0.0)):
+    """A ModelProto; one of the four channels between the layers "wide" and "narrow" is `spread` times the others."""
+    random = np.random.default_rng(seed)
+    scale = np.array([spread, 1, 1, 1], np.float32).reshape(4, 1, 1, 1)
+    weights = {
+        "divisor": np.float32(1 / 255),
+        "stem_w": random.normal(0, 0.5, (TINY_CHANNELS, 1, 3, 3)),
+        "wide_w": random.normal(0, 0.5, (TINY_CHANNELS, TINY_CHANNELS, 3, 3)) * scale,
+        "narrow_w": np.full((TINY_CHANNELS, 1, 1, 1), 1.0) / scale,
+        "logits_w": random.normal(0, 1, (TINY_CHANNELS, TINY_CLASSES)),
+        "logits_b": np.asarray(output_bias),
+    }
+    chain = [
+        ("Cast", "normalization", ["image"], {"to": TensorProto.FLOAT}),
+        ("Mul", "normalization", ["", "divisor"], {}),
+        ("Transpose", "stem", [""], {"perm": [0, 3, 1, 2]}),
+        ("Conv", "stem", ["", "stem_w"], {}),
+        ("Relu", "stem", [""], {}),
+        ("Conv", "wide", ["", "wide_w"], {}),
+        ("Relu", "wide", [""], {}),
+        ("Conv", "narrow", ["", "narrow_w"], {"group": TINY_CHANNELS}),
+        ("GlobalAveragePool", "pool", [""], {}),
+        ("Flatten", "flatten", [""], {}),
+        ("Gemm", "logits", ["", "logits_w", "logits_b"], {}),
+    ]
+    nodes, last = [], ""
+    for number, (operator, layer, inputs, attributes) in enumerate(chain):
+        output = "logits" if number == len(chain) - 1 else f"t{number}"
+        names = [name or last for name in inputs]
+        nodes.append(helper.make_node(operator, names, [output], mark(layer, number), **attributes))
+        last = output
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [batch or "batch", size, size, 1])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch or "batch", TINY_CLASSES])],
+        [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def write_tiny(folder, **options):
+    """A graph whose classes are about equally frequent, written as a candidate."""
+    batch = options.setdefault("batch", 1)
+    size = options.get("size", TINY_SIZE)
+    manifest = dataclasses.replace(TINY_MANIFEST, inputs=(ImageInput("image", size, size, "gray"),))
+    first = Candidate.convert(
+        Converted(build_tiny(**{**options, "batch": None})), folder / "first.onnx", manifest, None
+    )
+    logits = first.load().run({"image": np.concatenate(draw_tiny(64, size=size))})["logits"]
+    first.path.unlink()
+    model = build_tiny(**options, output_bias=-np.median(logits, axis=0))
+    return Candidate.convert(Converted(model), folder / "float32.onnx", manifest, batch)
+
+
+def draw_tiny(count, *, size=TINY_SIZE, seed=1, batch_size=16):
+    """Noise of many brightnesses, in batches (N, H, W, 1)."""
+    random = np.random.default_rng(seed)
+    noise = random.uniform(0, 1, (count, size, size, 1)) * random.uniform(20, 255, (count, 1, 1, 1))
+    images = noise.astype(np.uint8)
+    return [images[first : first + batch_size] for first in range(0, count, batch_size)]
+
+
+class OneByOne:
+    """A file of batch 1 behind the runtime's protocol, for batches of any size."""
+
+    def __init__(self, candidate):
+        self.session = candidate.load()
+
+    def run(self, feeds):
+        return {
+            "logits": np.concatenate([self.session.run({"image": x[np.newaxis]})["logits"] for x in feeds["image"]])
+        }
+
+
 @pytest.fixture(scope="session")
 def make_model():
     return build
@@ -110,3 +205,11 @@ def export_module():
 @pytest.fixture
 def files_in():
     return lambda folder: sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Keras-free graphs: their builder, writer, images, and a reference that answers as a file does."""
+    return SimpleNamespace(
+        build=build_tiny, write=write_tiny, draw=draw_tiny, manifest=TINY_MANIFEST, reference=OneByOne
+    )

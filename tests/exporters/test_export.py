@@ -12,7 +12,9 @@ import pytest
 import tensorflow as tf
 
 from edgecnn_exporters import ExportError, ParityError, UnsupportedOpError, WeightsError
+from edgecnn_exporters import candidate as candidate_module
 from edgecnn_exporters.convert import hash_weights
+from edgecnn_exporters.outcome import Outcome
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import OutputSpec
@@ -157,9 +159,9 @@ def assert_intact(earlier, files_in):
     return check
 
 
-def tamper(export_module, monkeypatch, name, change):
+def tamper(monkeypatch, name, change):
     """Alters one weight between conversion and verification."""
-    finish = export_module.finish
+    finish = candidate_module.finish
 
     def tampered(converted, target, **options):
         graph = finish(converted, target, **options)
@@ -171,7 +173,7 @@ def tamper(export_module, monkeypatch, name, change):
         target.write_bytes(proto.SerializeToString())
         return graph
 
-    monkeypatch.setattr(export_module, "finish", tampered)
+    monkeypatch.setattr(candidate_module, "finish", tampered)
 
 
 def shift_one_bias(values):
@@ -190,9 +192,9 @@ def overflow_one_kernel(values):
     ],
 )
 def test_export_refuses_a_file_whose_weights_were_altered(
-    model, export_model, export_module, monkeypatch, earlier, assert_intact, weight, change, gate
+    model, export_model, monkeypatch, earlier, assert_intact, weight, change, gate
 ):
-    tamper(export_module, monkeypatch, weight, change)
+    tamper(monkeypatch, weight, change)
     with pytest.raises(ParityError) as caught:
         export_model(model, earlier)
     assert_intact("model.report.json")
@@ -205,12 +207,12 @@ def test_export_refuses_a_file_whose_weights_were_altered(
 
 
 def test_export_refuses_a_file_whose_classes_were_swapped(
-    model, export_model, export_module, monkeypatch, make_pixels, earlier, assert_intact
+    model, export_model, monkeypatch, make_pixels, earlier, assert_intact
 ):
     def swap(values):
         values[:] = values[:, ::-1].copy()
 
-    tamper(export_module, monkeypatch, "logits/kernel", swap)
+    tamper(monkeypatch, "logits/kernel", swap)
     with pytest.raises(ParityError) as caught:
         export_model(model, earlier, evaluation=labelled(make_pixels, model, [8]))
     failed = {gate.name for gate in caught.value.report.gates if not gate.passed}
@@ -219,13 +221,13 @@ def test_export_refuses_a_file_whose_classes_were_swapped(
 
 
 def test_export_says_so_when_the_report_cannot_be_written_either(
-    model, export_model, export_module, monkeypatch, earlier, assert_intact
+    model, export_model, monkeypatch, earlier, assert_intact
 ):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    tamper(export_module, monkeypatch, "logits/bias", shift_one_bias)
-    monkeypatch.setattr(export_module, "_publish_report", full)
+    tamper(monkeypatch, "logits/bias", shift_one_bias)
+    monkeypatch.setattr(Outcome, "publish_report", full)
     with pytest.raises(ParityError, match="could not be written either: No space left on device"):
         export_model(model, earlier)
     assert_intact()

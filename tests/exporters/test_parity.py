@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.parity import TENSOR_BUDGET, compare
+from edgecnn_exporters.gates import TENSOR_BUDGET
+from edgecnn_exporters.parity import compare
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 MANIFEST = Manifest(
@@ -149,6 +150,9 @@ def test_compare_takes_any_metric():
 
         def value(self):
             return self.total
+
+        def scores(self):
+            return None
 
     report = verdict(Answering(), (images(3), np.array([1, 1, 1])), metric=Count)
     assert (report.parity.metric.name, report.parity.metric.source, report.parity.metric.file) == ("count", 6, 6)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.evidence import Evidence, payload_sha256
+from edgecnn_runtime.evidence import Calibration, Evidence, Gate, Quantization, payload_sha256
 
 
 @pytest.fixture
@@ -40,6 +40,30 @@ def test_from_json_gives_back_what_to_json_wrote(evidence):
 def test_from_json_gives_back_evidence_without_a_metric(evidence):
     bare = dataclasses.replace(evidence, parity=dataclasses.replace(evidence.parity, metric=None))
     assert Evidence.from_json(bare.to_json()) == bare
+
+
+@pytest.fixture
+def quantized(evidence):
+    """Evidence of an int8 file."""
+    calibration = Calibration("minmax", 300, "d" * 64)
+    recipe = Quantization("QDQ", "uint8", "int8", True, False, calibration, 5, ("conv/Conv",), ("fold",))
+    gates = (
+        Gate("parity.accuracy_drop", 0.01, 0.008, True, bound=0.012, decided=False),
+        Gate("speedup", 1.0, None, True),
+    )
+    return dataclasses.replace(evidence, precision="int8", quantization=recipe, gates=gates)
+
+
+def test_from_json_gives_back_the_recipe_of_an_int8_file(quantized):
+    assert Evidence.from_json(quantized.to_json()) == quantized
+
+
+@pytest.mark.parametrize(
+    "path", [("precision",), ("quantization", "format"), ("quantization", "calibration", "method")]
+)
+def test_from_json_refuses_a_word_that_is_not_known(quantized, path):
+    with pytest.raises(ManifestError, match="expected one of"):
+        Evidence.from_json(changed(quantized, path, lambda node, key: node.__setitem__(key, "int4")))
 
 
 def test_to_json_is_compact_and_sorted(evidence):

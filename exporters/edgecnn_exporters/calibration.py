@@ -1,0 +1,170 @@
+"""The ranges of the activations, by ONNX Runtime's own calibrators, whose memory does not grow with the images.
+
+A calibrator keeps all that one call of `collect_data` sees, so each call sees one run of the graph.
+"""
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from onnxruntime.quantization import CalibrationMethod
+from onnxruntime.quantization.calibrate import (
+    HistogramCollector,
+    TensorsData,
+    create_calibrator,
+    load_tensors_data,
+    save_tensors_data,
+)
+
+from edgecnn_exporters.errors import CalibrationError
+from edgecnn_exporters.files import writing
+
+Method = Literal["minmax", "percentile", "entropy"]
+METHODS: tuple[Method, ...] = get_args(Method)
+ENOUGH = 32  # images; fewer are warned about
+
+Pixels = npt.NDArray[np.uint8]
+
+_ORT_METHODS = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+# ONNX Runtime's own defaults make a percentile symmetric and leave entropy one threshold to choose from.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "minmax": {},
+    "percentile": {"symmetric": False, "num_bins": 2048, "percentile": 99.99},
+    "entropy": {"symmetric": False, "num_bins": 512, "num_quantized_bins": 128},
+}
+_LOGGER = logging.getLogger(__name__)
+
+
+def ort_method(method: Method) -> Any:
+    """Returns ONNX Runtime's name of a method."""
+    return _ORT_METHODS[method]
+
+
+def check_images(images: Iterable[Pixels]) -> int:
+    """Returns how many images there are, once they are found fit to calibrate with.
+
+    Args:
+        images: batches (N, H, W, C), read once to the end.
+
+    Raises:
+        CalibrationError: none, one, or images of a single colour only.
+    """
+    count, varied = 0, False
+    for batch in images:
+        count += len(batch)
+        varied = varied or any(image.min() != image.max() for image in batch)
+    if count < 2:
+        raise CalibrationError(f"calibration: expected at least 2 images, better {ENOUGH} or more, received {count}")
+    if not varied:
+        raise CalibrationError(
+            f"calibration: expected images with something on them, received {count} of a single value each (all "
+            "black, for one). Give images like those that the model will see."
+        )
+    if count < ENOUGH:
+        _LOGGER.warning("calibration on %d images: give %d or more, so that the ranges hold", count, ENOUGH)
+    return count
+
+
+class Calibrator:
+    """Finds the ranges of a float32 graph's activations, each method once.
+
+    The bins of the histograms are laid out over what MinMax found. Left to themselves they have the width that the
+    first images suggest, and one dark image there takes any amount of memory.
+    """
+
+    def __init__(
+        self, model: Path, images: Iterable[Pixels], *, input_name: str, batch: int | None, operators: Sequence[str]
+    ) -> None:
+        """Prepares the calibration; nothing is run.
+
+        Args:
+            model: the graph's file; others appear beside it.
+            images: batches (N, H, W, C), ready for the network; read again for each method.
+            input_name: of the graph's image.
+            batch: how many images the graph takes at a time; None for any number.
+            operators: types whose inputs and outputs are measured.
+        """
+        self._model, self._images, self._operators = model, images, list(operators)
+        self._input_name, self._batch = input_name, batch
+
+    def ranges(self, method: Method) -> Path:
+        """Returns the file with the ranges, for `quantize_static(calibration_cache_path=...)`.
+
+        Raises:
+            ExportError: a temporary file cannot be written.
+        """
+        cache = self._model.with_name(f"{method}.json")
+        if not cache.exists():
+            layout = load_tensors_data(self.ranges("minmax")) if method != "minmax" else None
+            ranges = self._measure(method, layout)
+            with writing(cache):
+                save_tensors_data(ranges, cache)
+        return cache
+
+    def _measure(self, method: Method, layout: TensorsData | None) -> TensorsData:
+        augmented = self._model.with_name(f"{method}.onnx")
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+                with writing(self._model):
+                    calibrator = create_calibrator(
+                        self._model,
+                        self._operators,
+                        augmented_model_path=str(augmented),
+                        calibrate_method=_ORT_METHODS[method],
+                        extra_options=_OPTIONS[method],
+                    )
+                if layout is not None:
+                    calibrator.collector = _laid_out(calibrator, layout)
+                for feed in feeds_of(self._images, self._input_name, self._batch):
+                    calibrator.collect_data(_Reader(feed))
+                return calibrator.compute_data()
+        finally:
+            augmented.unlink(missing_ok=True)
+
+
+def _laid_out(calibrator: Any, layout: TensorsData) -> HistogramCollector:
+    """Returns a collector with empty histograms over the ranges that are known."""
+    collector = HistogramCollector(
+        method=calibrator.method,
+        symmetric=calibrator.symmetric,
+        num_bins=calibrator.num_bins,
+        num_quantized_bins=calibrator.num_quantized_bins,
+        percentile=calibrator.percentile,
+        scenario=calibrator.scenario,
+    )
+    for name, tensor in layout.items():
+        lowest, highest = (np.float32(np.ravel(limit)[0]) for limit in tensor.range_value)
+        reach = max(abs(lowest), abs(highest))
+        if reach > 0:
+            edges = np.linspace(-reach, reach, calibrator.num_bins + 1, dtype=np.float32)
+            counts = np.zeros(calibrator.num_bins, np.int64)
+            collector.histogram_dict[name] = (counts, edges, lowest, highest, reach)
+    return collector
+
+
+def feeds_of(images: Iterable[Pixels], input_name: str, batch: int | None) -> Iterator[dict[str, Pixels]]:
+    """Yields what one run of the graph takes; images that do not fill a fixed batch are filled up with the last one."""
+    for pixels in images:
+        for first in range(0, len(pixels), batch or 1):
+            part = pixels[first : first + (batch or 1)]
+            padding = np.repeat(part[-1:], (batch or 1) - len(part), axis=0)
+            yield {input_name: np.concatenate([part, padding])}
+
+
+class _Reader:
+    """One run, as ONNX Runtime's calibrators ask for it."""
+
+    def __init__(self, feed: dict[str, Pixels]) -> None:
+        self._feeds = [feed]
+
+    def get_next(self) -> dict[str, Pixels] | None:
+        return self._feeds.pop() if self._feeds else None

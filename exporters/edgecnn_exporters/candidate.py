@@ -1,0 +1,91 @@
+"""A file that is not proven yet: written, read back as a device reads it, stamped when it is proven."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto
+
+from edgecnn_exporters.errors import ExportError
+from edgecnn_exporters.graph import Graph, finish, write_graph
+from edgecnn_exporters.stamp import trailer
+from edgecnn_exporters.writer import Converted
+from edgecnn_runtime.container import read_model_file
+from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.integrity import read_evidence, read_manifest
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.predictor import Predictor
+from edgecnn_runtime.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A graph with its manifest, on the disk.
+
+    Attributes:
+        path: of the file.
+        graph: what was written.
+        manifest: what is stamped.
+        batch: the fixed batch size, or None for a dynamic one.
+    """
+
+    path: Path
+    graph: Graph
+    manifest: Manifest
+    batch: int | None
+
+    @classmethod
+    def convert(cls, converted: Converted, path: Path, manifest: Manifest, batch: int | None) -> "Candidate":
+        """Folds, names and writes what was converted."""
+        names = _names(manifest)
+        graph = finish(converted, path, input_names=names[0], output_names=names[1], batch=batch)
+        return cls._stamped(path, graph, manifest, batch)
+
+    @classmethod
+    def write(cls, model: ModelProto, path: Path, manifest: Manifest, batch: int | None) -> "Candidate":
+        """Names and writes a graph whose nodes carry their layers; the model is changed."""
+        names = _names(manifest)
+        graph = write_graph(model, path, input_names=names[0], output_names=names[1], batch=batch)
+        return cls._stamped(path, graph, manifest, batch)
+
+    @classmethod
+    def _stamped(cls, path: Path, graph: Graph, manifest: Manifest, batch: int | None) -> "Candidate":
+        with path.open("ab") as file:
+            file.write(trailer(manifest))
+        return cls(path, graph, manifest, batch)
+
+    def payload(self) -> bytes:
+        """Returns the graph's bytes."""
+        return read_model_file(self.path).payload
+
+    def load(self) -> Session:
+        """Reads the file back as a device does; hash, manifest and graph are checked on the way.
+
+        Raises:
+            ExportError: the manifest is not what was written.
+            ManifestError: the graph is not what the manifest says.
+            ModelFileError: the file is refused.
+        """
+        file = read_model_file(self.path)
+        read_evidence(file)
+        if read_manifest(file) != self.manifest:
+            raise ExportError("the manifest was read back from the file with other values than it was written with")
+        return Predictor(Session(file.payload, device="cpu"), self.manifest).session
+
+    def stamp(self, evidence: Evidence) -> int:
+        """Replaces the metadata by the final one, reads the file back and returns its size in bytes.
+
+        Raises:
+            ExportError: the metadata are not what was written.
+        """
+        with self.path.open("r+b") as file:
+            file.seek(self.graph.written.size_bytes)
+            file.truncate()
+            file.write(trailer(self.manifest, evidence))
+        read_back = read_model_file(self.path)
+        if read_evidence(read_back) != evidence or read_manifest(read_back) != self.manifest:
+            raise ExportError("the metadata was read back from the file with other values than it was written with")
+        return self.path.stat().st_size
+
+
+def _names(manifest: Manifest) -> tuple[list[str], list[str]]:
+    return [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]

@@ -1,0 +1,102 @@
+"""What stands between a file and its name: from the numbers of a comparison to verdicts, by precision."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_runtime.evidence import Gate, MetricParity
+
+TENSOR_BUDGET = 1e-4  # of an output's own maximum, float32
+HALF_TENSOR_BUDGET = 1e-2  # likewise, float16 where there are no labels
+METRIC_BUDGET = 1e-3  # absolute, float32; never less than what one image weighs
+_Z = 1.645  # one-sided 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The numbers that verdicts are made of.
+
+    Attributes:
+        images: how many were compared.
+        non_finite: on how many of them an output was NaN or infinite.
+        max_relative: the largest difference of an output, as a part of its own maximum.
+        disagreements: on how many images the best classes differ though the source's margin exceeds the tolerance.
+        metric: of both; None without labels.
+        drops: (N,) what each image takes from the metric, source minus file; None where the metric is no mean.
+    """
+
+    images: int
+    non_finite: int
+    max_relative: float
+    disagreements: int
+    metric: MetricParity | None
+    drops: npt.NDArray[np.float64] | None
+
+
+Gates = Callable[[Compared], tuple[Gate, ...]]
+
+
+def float32_gates(numbers: Compared) -> tuple[Gate, ...]:
+    """Returns the verdicts on a file of the source's own precision: equal up to rounding."""
+    gates = [
+        _at_most("parity.non_finite_images", 0, numbers.non_finite),
+        _at_most("parity.tensors", TENSOR_BUDGET, numbers.max_relative),
+        _at_most("parity.decided_disagreements", 0, numbers.disagreements),
+    ]
+    if numbers.metric is not None:
+        budget = max(METRIC_BUDGET, 1 / numbers.images)
+        difference = abs(numbers.metric.source - numbers.metric.file)
+        gates.append(_at_most(f"parity.{numbers.metric.name}", budget, difference))
+    return tuple(gates)
+
+
+def quantized_gates(max_drop: float) -> Gates:
+    """Returns what judges a file of fewer bits: by the drop of the metric, or without labels by the outputs.
+
+    Args:
+        max_drop: the most that the metric may lose against the source, absolute.
+    """
+
+    def judge(numbers: Compared) -> tuple[Gate, ...]:
+        finite = _at_most("parity.non_finite_images", 0, numbers.non_finite)
+        if numbers.metric is None:
+            return finite, _at_most("parity.tensors", HALF_TENSOR_BUDGET, numbers.max_relative)
+        return finite, _drop_gate(numbers.metric, numbers.drops, max_drop)
+
+    return judge
+
+
+def upper_bound(drops: npt.NDArray[np.float64]) -> float:
+    """Returns the one-sided 95 % bound on the mean of paired differences.
+
+    Half an image is added to each of the four outcomes of a pair (both right, both wrong, either alone), so that the
+    bound stays honest where few answers differ or none.
+
+    Args:
+        drops: (N,) differences in -1 .. 1, N at least 1.
+
+    Reference: Agresti and Min 2005, Simple improved confidence intervals for comparing matched proportions.
+
+    Example:
+        >>> round(upper_bound(np.zeros(1000)), 5)
+        0.00164
+    """
+    count = len(drops) + 2
+    mean = float(drops.sum()) / count
+    variance = (float(np.square(drops).sum()) + 1) / count - mean**2
+    return mean + _Z * math.sqrt(variance / count)
+
+
+def _drop_gate(metric: MetricParity, drops: npt.NDArray[np.float64] | None, budget: float) -> Gate:
+    name = f"parity.{metric.name}_drop"
+    if drops is None or not len(drops):
+        return _at_most(name, budget, round(metric.source - metric.file, 12))
+    value, bound = float(drops.sum()) / len(drops), upper_bound(drops)
+    return Gate(name, float(budget), value, value <= budget, bound, decided=bound <= budget)
+
+
+def _at_most(name: str, budget: float, value: float) -> Gate:
+    return Gate(name, float(budget), float(value), bool(value <= budget))

@@ -1,0 +1,36 @@
+"""What a file of fewer bits must be, and the images that int8 is calibrated on."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from edgecnn_exporters.calibration import Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationConfig:
+    """What a file of fewer bits must be.
+
+    Attributes:
+        precision: of its layers.
+        images: to calibrate on, for int8: batches (N, H, W, C) uint8, ready for the network; read several times.
+        images_fingerprint: of the data that they are from.
+        max_drop: the most that the metric may lose against the source, absolute.
+        min_speedup: the least that it must be faster than the float32 file; 0 measures and lets all pass.
+        strict: whether the 95 % bound on the drop must keep the budget too.
+        reduce_range: whether int8 weights take 7 bits, for processors whose 8-bit products saturate.
+    """
+
+    precision: Literal["int8", "float16"]
+    images: Iterable[Pixels] | None = None
+    images_fingerprint: str | None = None
+    max_drop: float = 0.01
+    min_speedup: float = 1.0
+    strict: bool = False
+    reduce_range: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.precision == "int8") != (self.images is not None):
+            raise ValueError("images: expected calibration images for int8, and none for float16")
+        if isinstance(self.images, Iterator):
+            raise ValueError("images: expected an iterable that can be read again, received an iterator")

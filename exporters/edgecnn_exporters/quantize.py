@@ -1,0 +1,191 @@
+"""From a float32 graph to one of fewer bits, and what of it really is.
+
+Graphs come in under the names that `edgecnn_exporters.canonical` gives, and go out to be named by it again.
+"""
+
+import contextlib
+import io
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+
+from edgecnn_exporters.calibration import Method, ort_method
+from edgecnn_exporters.errors import ExportError, QuantizationError
+from edgecnn_exporters.files import writing
+from edgecnn_exporters.layers import mark
+from edgecnn_exporters.regions import COMPUTE, outside
+from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, skip_pixel_quantization
+
+# No Transpose, Reshape or Squeeze: ONNX Runtime moves the quantization past them by itself.
+INT8_OPERATORS = (
+    *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Add", "Mul", "Concat"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Resize"),
+)
+# Squares and sums leave float16's range (65,504) or its 11 bits.
+_FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt")
+_OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
+_PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
+_PREPROCESSED = ("onnx.quant.pre_process", "onnxruntime.quant")  # spares the advice to run what has been run
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The convolutions and matrix products of a graph, by node name, in its order.
+
+    Attributes:
+        reduced: those of the precision that was asked for.
+        kept: those in float32.
+    """
+
+    reduced: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def write_source(model: ModelProto, target: Path) -> None:
+    """Writes a float32 graph for the calibrators and for `quantize_int8`.
+
+    Raises:
+        ExportError: it cannot be written.
+    """
+    marked = ModelProto()
+    marked.metadata_props.add(key=_PREPROCESSED[0], value=_PREPROCESSED[1])
+    with writing(target), target.open("xb") as file:  # a message behind a message adds to it
+        file.write(model.SerializeToString())
+        file.write(marked.SerializeToString())
+
+
+def quantize_int8(
+    source: Path, ranges: Path, *, method: Method, float_nodes: Collection[str] = (), reduce_range: bool = False
+) -> ModelProto:
+    """Returns the graph with its layers in 8 bits, in QDQ form: activations U8, weights S8 per channel.
+
+    Args:
+        source: a float32 graph that `write_source` wrote; others appear beside it.
+        ranges: of the activations, that `Calibrator.ranges` wrote.
+        method: that found them.
+        float_nodes: names of nodes to keep in float32, besides those before the first layer and after the last.
+        reduce_range: whether weights take 7 bits.
+
+    Raises:
+        QuantizationError: ONNX Runtime's quantizer fails.
+        ExportError: a temporary file cannot be written.
+    """
+    float32, target = onnx.load(source), source.with_name("quantized.onnx")
+    kept = {*outside(float32.graph), *response_normalization_nodes(float32), *float_nodes}
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            quantize_static(
+                source,
+                target,
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(INT8_OPERATORS),
+                per_channel=True,
+                reduce_range=reduce_range,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=sorted(kept),
+                calibrate_method=ort_method(method),
+                extra_options={
+                    "MatMulConstBOnly": True,
+                    "TensorQuantOverrides": {tensor: [_PIXELS] for tensor in pixel_tensors(float32)},
+                },
+                calibration_cache_path=ranges,
+            )
+        model = onnx.load(target)
+    except OSError as error:
+        raise ExportError(f"the quantized graph cannot be written: {error.strerror or error}") from error
+    except Exception as error:
+        raise QuantizationError(
+            f"ONNX Runtime's quantizer failed: {type(error).__name__}: {str(error).splitlines()[0]}. Export with "
+            "--quantize fp16 or none."
+        ) from error
+    finally:
+        target.unlink(missing_ok=True)
+    model, _ = skip_pixel_quantization(model)
+    _free_outputs(model)
+    _pack(model)
+    _mark_layers(model, {node.name for node in float32.graph.node})
+    return model
+
+
+def to_float16(model: ModelProto) -> ModelProto:
+    """Returns the graph in float16, from its uint8 input to its float32 outputs.
+
+    The normalisation and operators that square or sum stay in float32.
+
+    Args:
+        model: in float32; is changed.
+    """
+    names = {node.name for node in model.graph.node}
+    converted: ModelProto = convert_float_to_float16(
+        model,
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FLOAT32_OPERATORS],
+        node_block_list=list(outside(model.graph)),
+    )
+    _pack(converted)
+    _mark_layers(converted, names)
+    return converted
+
+
+def int8_layers(model: ModelProto) -> Layers:
+    """Returns which layers of a QDQ graph compute with integers: those that read integers on both sides.
+
+    Raises:
+        QuantizationError: none does.
+    """
+    dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    return _layers(model, lambda node: dequantized.issuperset(node.input[:2]), "int8")
+
+
+def float16_layers(model: ModelProto) -> Layers:
+    """Returns which layers of a graph have float16 weights.
+
+    Raises:
+        QuantizationError: none has.
+    """
+    halves = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16}
+    return _layers(model, lambda node: node.input[1] in halves, "float16")
+
+
+def _layers(model: ModelProto, is_reduced: Callable[[NodeProto], bool], precision: str) -> Layers:
+    layers = [node for node in model.graph.node if node.op_type in COMPUTE]
+    reduced = tuple(node.name for node in layers if is_reduced(node))
+    if not reduced:
+        raise QuantizationError(
+            f"expected {precision} layers in the graph, received none: all of its {len(layers)} convolutions and "
+            "matrix products are in float32. Export with --quantize none."
+        )
+    return Layers(reduced, tuple(node.name for node in layers if node.name not in reduced))
+
+
+def _free_outputs(model: ModelProto) -> None:
+    """Lets the last matrix products give their float32 outputs as they are."""
+    producers = {tensor: node for node in model.graph.node for tensor in node.output}
+    for output in model.graph.output:
+        dequantize = producers[output.name]
+        quantize = producers.get(dequantize.input[0]) if dequantize.op_type == "DequantizeLinear" else None
+        layer = producers.get(quantize.input[0]) if quantize is not None else None
+        if quantize is not None and layer is not None and layer.op_type in _OWN_ACCUMULATOR:
+            layer.output[0] = output.name
+            model.graph.node.remove(dequantize)
+            model.graph.node.remove(quantize)
+
+
+def _pack(model: ModelProto) -> None:
+    """Stores every weight as its bytes; as numbers, negative ones take ten bytes each."""
+    for tensor in model.graph.initializer:
+        if not tensor.HasField("raw_data"):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+
+
+def _mark_layers(model: ModelProto, named: Collection[str]) -> None:
+    """Writes the layers back into the names of the nodes that had one; those in between belong to their neighbours."""
+    for number, node in enumerate(model.graph.node):
+        node.name = mark(node.name.rpartition("/")[0] if node.name in named else "", number)

@@ -1,0 +1,171 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from edgecnn_exporters import (
+    BudgetError,
+    CalibrationError,
+    ExportError,
+    QuantizationConfig,
+    QuantizationError,
+)
+from edgecnn_runtime import Predictor
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("edgecnn_exporters.speed._SECONDS", 0.0)
+
+
+@pytest.fixture(scope="module")
+def labelled(model, make_pixels):
+    """Batches that the model gets right."""
+    batches = [make_pixels(40, seed=seed) for seed in range(5)]
+    return [(pixels, np.asarray(model(pixels, training=False)).argmax(axis=1)) for pixels in batches]
+
+
+@pytest.fixture
+def config(make_pixels):
+    def make(precision="int8", **options):
+        if precision == "int8":
+            options.setdefault("images", [make_pixels(20, seed=seed) for seed in (8, 9)])
+        return QuantizationConfig(precision, **{"max_drop": 0.1, "min_speedup": 0.0, **options})
+
+    return make
+
+
+@pytest.fixture
+def quantize(model, export_model, labelled, config, tmp_path):
+    """Exports the model with fewer bits."""
+
+    def make(name="model.onnx", *, precision="int8", options=None, **changes):
+        quantization = config(precision, **(options or {}))
+        source = changes.pop("model", model)
+        settings = {"evaluation": labelled, "evaluation_fingerprint": "f" * 64, **changes}
+        return export_model(source, tmp_path / name, quantization=quantization, **settings)
+
+    return make
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"earlier")
+    return path
+
+
+def test_export_writes_an_int8_file_with_both_accuracies_and_the_verdicts(quantize):
+    report = quantize()
+    evidence = Predictor.load(report.path, device="cpu").evidence
+    assert evidence == report.evidence
+    assert evidence.precision == "int8"
+    assert evidence.parity.metric.source == 1.0
+    assert [gate.name for gate in evidence.gates] == [
+        "parity.non_finite_images",
+        "parity.accuracy_drop",
+        "golden.outputs",
+        "speedup",
+    ]
+    assert evidence.quantization.calibration.images == 40
+    assert evidence.quantization.layers == 2
+
+
+def test_export_reports_every_try_and_its_speed_beside_the_file(quantize):
+    report = quantize()
+    tree = json.loads(report.report_path.read_text())
+    assert tree["passed"] is True
+    assert [one["calibration"] for one in tree["tries"]] == ["minmax"]
+    assert tree["tries"][0]["speedup"]["n"] == 30
+    assert list(tree["seconds"])[4:] == ["parity", "calibrate (minmax)", "try 1", "golden", "stamp", "verify"]
+
+
+def test_export_gives_the_same_int8_bytes_again(quantize):
+    assert quantize("a.onnx").path.read_bytes() == quantize("b.onnx").path.read_bytes()
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_export_quantizes_a_file_of_any_batch_size(quantize, batch):
+    assert Predictor.load(quantize(batch=batch).path, device="cpu").batch == batch
+
+
+def test_export_leaves_the_file_and_its_report_and_nothing_else(quantize, files_in, tmp_path):
+    quantize()
+    assert files_in(tmp_path) == ["model.onnx", "model.report.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_drop": -1.0}, ["--max-drop -1 is not met", "--quantize fp16"]),
+        ({"min_speedup": 1e9}, ["--min-speedup 1e+09 is not met", "--quantize fp16"]),
+        ({"strict": True, "max_drop": 0.004}, ["--strict", "95 % bound", "Give more test images"]),
+    ],
+)
+def test_export_refuses_what_keeps_no_budget(quantize, earlier, files_in, options, words):
+    with pytest.raises(BudgetError) as caught:
+        quantize(options=options)
+    assert (caught.value.exit_code, earlier.read_bytes()) == (5, b"earlier")
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert files_in(earlier.parent) == ["model.onnx", "model.report.json"]
+    tree = json.loads((earlier.parent / "model.report.json").read_text())
+    assert (tree["passed"], tree["evidence"], len(tree["tries"])) == (False, None, len(caught.value.tries))
+
+
+def test_export_writes_float16(quantize):
+    report = quantize("half.onnx", precision="float16")
+    assert (report.evidence.precision, report.evidence.quantization.format) == ("float16", "float16")
+    assert report.evidence.parity.metric.file == 1.0
+
+
+def test_export_writes_float16_without_labels(quantize):
+    report = quantize(precision="float16", evaluation=None)
+    assert report.evidence.parity.metric is None
+    assert [gate.name for gate in report.evidence.gates] == [
+        "parity.non_finite_images",
+        "parity.tensors",
+        "golden.outputs",
+    ]
+
+
+def test_export_refuses_a_model_that_keras_quantized(quantize, make_model, earlier, files_in):
+    model = make_model()
+    model.get_layer("logits").quantize("int8")
+    with pytest.raises(QuantizationError, match=r"layer 'logits'.*Keras quantized"):
+        quantize(model=model)
+    assert files_in(earlier.parent) == ["model.onnx"]
+
+
+def test_export_refuses_calibration_images_that_cannot_serve(quantize, earlier, files_in):
+    with pytest.raises(CalibrationError, match=rf"^{earlier}: calibration: expected at least 2 images"):
+        quantize(options={"images": [np.zeros((1, 12, 10, 1), np.uint8)]})
+    assert files_in(earlier.parent) == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "message"), [(None, "to judge an int8 file on"), (iter([]), "expected an iterable that can be read")]
+)
+def test_export_refuses_to_judge_without_images(quantize, evaluation, message):
+    with pytest.raises(ValueError, match=message):
+        quantize(evaluation=evaluation)
+
+
+@pytest.mark.parametrize("room", [0.6, 0.99])
+def test_export_names_the_file_when_the_disk_is_full(quantize, exported, earlier, files_in, room):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(exported.size_bytes * room), before[1]))
+    try:
+        with pytest.raises(ExportError, match=f"^{earlier}: "):
+            quantize()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert earlier.read_bytes() == b"earlier"
+    assert files_in(earlier.parent) == ["model.onnx"]
+
+
+def test_export_gives_the_same_int8_bytes_after_saving_and_loading(model, tmp_path, quantize):
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert quantize("a.onnx", model=loaded).path.read_bytes() == quantize("b.onnx").path.read_bytes()

@@ -1,0 +1,153 @@
+import contextlib
+import dataclasses
+import itertools
+
+import numpy as np
+import onnx
+import pytest
+
+from edgecnn_exporters.errors import CalibrationError, QuantizationError
+from edgecnn_exporters.gates import quantized_gates
+from edgecnn_exporters.metric import Accuracy
+from edgecnn_exporters.proof import Proof
+from edgecnn_exporters.quantization_config import QuantizationConfig
+from edgecnn_exporters.quantized import quantize_file
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr("edgecnn_exporters.speed._SECONDS", 0.0)
+
+
+@pytest.fixture
+def quantize(tiny, tmp_path):
+    """Quantizes a tiny graph and judges it on labels that its float32 file gives: returns both."""
+    counter = itertools.count()
+
+    def make(*, max_drop=0.05, spread=1.0, batch=1, precision="int8", **options):
+        folder = tmp_path / str(next(counter))
+        folder.mkdir()
+        float32 = tiny.write(folder, spread=spread, batch=batch)
+        reference = tiny.reference(float32) if batch == 1 else float32.load()
+        test = tiny.draw(200, seed=2, batch_size=batch or 16)
+        labelled = [(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
+        proof = Proof(reference, float32.manifest, labelled, "f" * 64, Accuracy)
+        if precision == "int8":
+            options.setdefault("images", tiny.draw(64))
+        config = QuantizationConfig(precision, max_drop=max_drop, min_speedup=0, **options)
+        quantized = quantize_file(
+            float32,
+            config,
+            folder,
+            judge=lambda candidate: proof.compare(candidate.load(), quantized_gates(max_drop)),
+            stages=lambda _: contextlib.nullcontext(),
+        )
+        return float32, quantized, config
+
+    return make
+
+
+def test_quantize_file_takes_minmax_where_that_is_accurate(quantize):
+    _, quantized, _ = quantize(images_fingerprint="a" * 64)
+    assert [one.calibration for one in quantized.tries] == ["minmax"]
+    recipe = quantized.quantization
+    assert (recipe.format, recipe.activation_type, recipe.weight_type, recipe.per_channel) == (
+        "QDQ",
+        "uint8",
+        "int8",
+        True,
+    )
+    assert (recipe.calibration.images, recipe.calibration.data_fingerprint) == (64, "a" * 64)
+    assert (recipe.layers, recipe.float_layers, recipe.rewrites) == (4, (), ())
+
+
+def test_quantize_file_measures_the_speed_and_keeps_its_time_out_of_the_evidence(quantize):
+    _, quantized, config = quantize()
+    assert quantized.tries[-1].speedup.n == 30
+    (gate,) = quantized.speed_gates(config)
+    assert (gate.name, gate.budget, gate.value, gate.passed) == ("speedup", 0.0, None, True)
+
+
+def test_quantize_file_names_nodes_and_weights_after_their_layers(quantize):
+    _, quantized, _ = quantize()
+    graph = onnx.load(quantized.candidate.path).graph
+    assert {node.name.split("/")[0] for node in graph.node} == {
+        *("normalization", "stem", "wide", "narrow", "pool", "flatten", "logits")
+    }
+    assert all("/" in tensor.name for tensor in graph.initializer)
+    onnx.checker.check_model(quantized.candidate.path, full_check=True)
+
+
+def test_quantize_file_finds_the_layer_that_int8_breaks(quantize):
+    _, quantized, _ = quantize(spread=1000.0)
+    drops = [one.drop for one in quantized.tries]
+    assert [one.calibration for one in quantized.tries[:3]] == ["minmax", "percentile", "entropy"]
+    assert min(drops[:3]) > 0.2
+    assert len(drops) == 4
+    assert drops[-1] <= 0.05
+    assert quantized.quantization.float_layers == ("wide/Conv", "narrow/Conv")
+    assert quantized.quantization.layers == 2
+
+
+def test_quantize_file_keeps_only_the_last_try(quantize):
+    _, quantized, _ = quantize(spread=1000.0)
+    left = {path.name for path in quantized.candidate.path.parent.glob("*.onnx")}
+    assert left == {"float32.onnx", "source.onnx", "try4.onnx"}
+
+
+def test_quantize_file_ends_with_a_file_that_does_not_fit(quantize):
+    _, quantized, _ = quantize(spread=1000.0, max_drop=-1.0)
+    assert not quantized.tries[-1].fits
+    assert quantized.tries[-1].layers >= 1
+
+
+@pytest.mark.parametrize("spread", [1.0, 1000.0])
+def test_quantize_file_gives_the_same_bytes_again(quantize, spread):
+    files = [quantize(spread=spread)[1].candidate.path.read_bytes() for _ in range(2)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("batch", [None, 4])
+def test_quantize_file_takes_any_batch_size(quantize, batch):
+    _, quantized, _ = quantize(batch=batch)
+    assert quantized.candidate.load().batch == batch
+    assert quantized.tries[-1].fits
+
+
+def test_quantize_file_makes_float16_without_calibration(quantize):
+    _, quantized, config = quantize(precision="float16")
+    assert [one.calibration for one in quantized.tries] == [None]
+    assert quantized.tries[0].drop <= 0.01
+    assert (quantized.quantization.format, quantized.quantization.calibration) == ("float16", None)
+    assert quantized.tries[0].speedup is None  # CPUs convert it back
+    assert quantized.speed_gates(config) == ()
+
+
+def test_quantize_file_refuses_a_graph_without_layers(quantize, monkeypatch):
+    monkeypatch.setattr("edgecnn_exporters.quantize.INT8_OPERATORS", ("Relu",))
+    with pytest.raises(QuantizationError, match="received none"):
+        quantize()
+
+
+def test_quantize_file_refuses_images_with_nothing_on_them(quantize):
+    with pytest.raises(CalibrationError):
+        quantize(images=[np.zeros((40, 8, 8, 1), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int8"}, "calibration images for int8"),
+        ({"precision": "float16", "images": []}, "none for float16"),
+        ({"precision": "int8", "images": iter([])}, "read again"),
+    ],
+)
+def test_config_refuses_images_that_cannot_serve(options, message):
+    with pytest.raises(ValueError, match=message):
+        QuantizationConfig(**options)
+
+
+def test_config_is_frozen():
+    config = QuantizationConfig("float16")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.max_drop = 1.0
