@@ -58,7 +58,21 @@ def test_quantize_file_takes_minmax_where_that_is_accurate(quantize):
         True,
     )
     assert (recipe.calibration.images, recipe.calibration.data_fingerprint) == (64, "a" * 64)
-    assert (recipe.layers, recipe.float_layers, recipe.rewrites) == (4, (), ())
+    assert (recipe.layers, recipe.float_layers, recipe.rewrites) == (4, (), ("pixels", "width_folding"))
+
+
+def test_quantize_file_computes_with_the_pixels_as_they_are(quantize):
+    _, quantized, _ = quantize()
+    graph = onnx.load(quantized.candidate.path).graph
+    behind = {"image"}
+    for node in graph.node:
+        if behind.intersection(node.input):
+            if node.op_type == "Conv":
+                break
+            assert node.op_type in ("Reshape", "Transpose", "DequantizeLinear"), node.op_type
+            behind.update(node.output)
+    else:
+        pytest.fail("no convolution reads the image")
 
 
 def test_quantize_file_measures_the_speed_and_keeps_its_time_out_of_the_evidence(quantize):
@@ -72,7 +86,7 @@ def test_quantize_file_names_nodes_and_weights_after_their_layers(quantize):
     _, quantized, _ = quantize()
     graph = onnx.load(quantized.candidate.path).graph
     assert {node.name.split("/")[0] for node in graph.node} == {
-        *("normalization", "stem", "wide", "narrow", "pool", "flatten", "logits")
+        *("stem", "wide", "narrow", "pool", "flatten", "logits")
     }
     assert all("/" in tensor.name for tensor in graph.initializer)
     onnx.checker.check_model(quantized.candidate.path, full_check=True)
