@@ -65,6 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(f'{package} is not installed. Install it with: pip install "edgecnn[{_EXTRAS[package]}]"', 1)
     except Exception as error:
+        if INTERRUPTS.exit_code is not None:
+            return INTERRUPTS.exit_code
         from edgecnn_runtime.errors import EdgeCNNError  # loads the runtime, which --help must not
 
         if not isinstance(error, EdgeCNNError):

@@ -8,15 +8,21 @@ from typing import Any
 
 
 class Interrupts:
-    """Ends the process with 128 + the signal's number, but never in the middle of what must stay whole."""
+    """Ends the process with 128 + the signal's number, but never in the middle of what must stay whole.
+
+    Attributes:
+        exit_code: of the signal that has come, since libraries turn its exit into errors of theirs; None before.
+    """
 
     def __init__(self) -> None:
+        self.exit_code: int | None = None
         self._holding = False
         self._waiting: int | None = None
 
     @contextmanager
     def caught(self) -> Iterator[None]:
         """Turns both signals into SystemExit meanwhile; SIGINT stays ignored where the caller ignores it."""
+        self.exit_code = None
         signals = [signal.SIGTERM]
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signals.append(signal.SIGINT)
@@ -39,6 +45,7 @@ class Interrupts:
                 raise SystemExit(128 + self._waiting)
 
     def _end(self, signum: int, _frame: FrameType | None) -> None:
+        self.exit_code = 128 + signum
         if self._holding and self._waiting is None:
             self._waiting = signum
             return

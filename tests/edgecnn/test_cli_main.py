@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 import typer
 
@@ -58,3 +60,16 @@ def test_main_keeps_the_traceback_of_a_bug(failing, error):
     failing(error)
     with pytest.raises(type(error), match=str(error)):
         edgecnn.cli.main([])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a library's"), UsageError("ours")])
+def test_main_ends_with_the_code_of_a_signal_whose_exit_a_library_took(error, monkeypatch, capsys):
+    def app(*_, **__):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit:
+            raise error from None
+
+    monkeypatch.setattr(edgecnn.cli, "app", app)
+    assert edgecnn.cli.main([]) == 143
+    assert capsys.readouterr().err == ""
