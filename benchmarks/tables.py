@@ -30,7 +30,12 @@ def main() -> int:
 
 def with_tables(text: str) -> str:
     """Returns the README's text with every table made anew."""
-    tables = {"models": models_table(), "accuracy": accuracy_block(), "benchmarks": benchmark_tables()}
+    tables = {
+        "models": models_table(),
+        "accuracy": accuracy_block(),
+        "peers": peers_block(),
+        "benchmarks": benchmark_tables(),
+    }
     for name, table in tables.items():
         block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
         text = re.sub(rf"<!-- {name}: begin -->.*?<!-- {name}: end -->", lambda _, b=block: b, text, flags=re.DOTALL)
@@ -78,6 +83,30 @@ def accuracy_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "data", "epochs", "Keras", "file", "to reach", "difference of the logits, relative")
     return markdown((*header, "same top-1", "test images"), body)
+
+
+def peers_block() -> str:
+    """Returns each way's speed and quality, of the models that have a result, under the command that makes them."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((RESULTS / "peers").glob("*.json"))]
+    if not results:
+        return "Not measured yet: see `benchmarks/peers.py`."
+    machine = results[0]["machine"]
+    command = results[0]["command"].partition(" --only")[0]
+    rows = [row for result in results for row in result["rows"]]
+    return f"`{command}`, {machine['usable_cpus']} CPUs ({machine['cpu']}):\n\n{peers_table(rows)}"
+
+
+def peers_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns how many times faster than plain fp32 each way is, its quality and its size."""
+    body = (
+        (f"`{row['model']}`", row["threads"], row["way"], f"{row['ratio']['median']:.2f}",
+         f"{row['ratio']['p10']:.2f} to {row['ratio']['p90']:.2f}", f"{row['latency_ms']['median']:.3f}",
+         "-" if row["accuracy"] is None else f"{row['accuracy']:.4f}", f"{row['agreement']:.3f}",
+         "-" if row["size_bytes"] is None else f"{row['size_bytes'] / 1e6:.2f}", row["ratio"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "threads", "way", "times faster than plain fp32", "10 to 90 %", "ms", "accuracy")
+    return markdown((*header, "same top-1 as Keras", "MB", "n"), body)
 
 
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:

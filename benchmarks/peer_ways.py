@@ -1,0 +1,223 @@
+"""The ways of `peers.py` to run one Keras model: what each is made of, and the function that answers with it."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from edgecnn.data import load_dataset
+from edgecnn.models import build_manifest, build_model, get_spec
+from edgecnn.models.loading import load_keras
+from edgecnn.models.pretrained import RANDOM_SEED
+from edgecnn_runtime import Manifest, Preprocessor
+
+CALIBRATION_IMAGES = 300
+Pixels = npt.NDArray[np.uint8]
+Answer = Callable[[Pixels], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model, its files, and the images to answer.
+
+    Attributes:
+        name: in the catalogue.
+        model: in Keras.
+        folder: of the files.
+        images: (N, H, W, C) uint8, of the test part, ready for the network.
+        class_ids: (N,) of the images.
+        trained: whether the accuracy means anything.
+        sizes: bytes of each way's file.
+    """
+
+    name: str
+    model: keras.Model
+    folder: Path
+    images: Pixels
+    class_ids: npt.NDArray[np.int64]
+    trained: bool
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def prepare(name: str, data: Path, train: Sequence[str] | None, folder: Path, *, images: int) -> Case:
+    """Makes every file that is not there yet, and reads the test images.
+
+    Args:
+        name: in the catalogue.
+        data: what `edgecnn train --data` takes.
+        train: options of the training; None for random weights at the published size.
+        folder: for the files.
+        images: how many of the test part, evenly spread.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = load_dataset(str(data))
+    labels = folder / "labels.txt"
+    labels.write_text("\n".join(dataset.labels) + "\n")
+    if train is None:
+        source = [name, "--weights", "none", "--labels", labels]
+        model = build_model(name, num_classes=len(dataset.labels), seed=RANDOM_SEED)
+        manifest = build_manifest(get_spec(name), dataset.labels)
+    else:
+        if not (folder / "run" / "model.keras").exists():
+            edgecnn("train", name, "--data", data, "-o", folder / "run", "--overwrite", *train)
+        source = [folder / "run"]
+        model, manifest = (
+            load_keras(folder / "run" / "model.keras"),
+            Manifest.from_json((folder / "run" / "manifest.json").read_text()),
+        )
+    budget = ("--max-drop", "1", "--min-speedup", "0") if train is None else ("--min-speedup", "0")
+    for file, options in (("edgecnn fp32.onnx", ()), ("edgecnn int8.onnx", ("--quantize", "int8", *budget))):
+        if not (folder / file).exists():
+            edgecnn("export", *source, "-o", folder / file, "--data", data, *options)
+    preprocess = Preprocessor(manifest.image_input)
+    chosen = np.unique(np.linspace(0, len(dataset.test) - 1, images).astype(int))
+    pixels = np.concatenate([preprocess(dataset.test[index][0])[0] for index in chosen])
+    class_ids = dataset.test.class_ids[chosen]
+    case = Case(name, model, folder, pixels, class_ids, train is not None)
+    calibration = _calibration(dataset.train, preprocess)
+    _make_plain(case, calibration)
+    _make_lite(case, calibration)
+    _make_openvino(case, calibration)
+    case.sizes.update({path.stem: path.stat().st_size for path in folder.iterdir() if path.suffix in _SUFFIXES})
+    case.sizes["OpenVINO int8"] = (folder / "OpenVINO int8.bin").stat().st_size
+    return case
+
+
+_SUFFIXES = {".onnx", ".tflite"}
+
+
+def ways(case: Case, threads: int) -> dict[str, Answer]:
+    """Returns what answers one image, (1, H, W, C) uint8, for each way on so many threads."""
+    onnx = {
+        way: _onnxruntime(case.folder / f"{way}.onnx", threads)
+        for way in ("plain fp32", "plain int8", "edgecnn fp32", "edgecnn int8")
+    }
+    lite = {way: _lite(case.folder / f"{way}.tflite", threads) for way in ("LiteRT fp32", "LiteRT int8")}
+    openvino = {
+        "OpenVINO fp32": _openvino(case.folder / "plain fp32.onnx", threads),
+        "OpenVINO int8": _openvino(case.folder / "OpenVINO int8.xml", threads),
+    }
+    return {**onnx, **lite, **openvino, "Keras predict": lambda pixels: case.model.predict(pixels, verbose=0)}
+
+
+def edgecnn(*command: Any) -> None:
+    """Runs the command line; all that it says goes to stderr."""
+    words = [str(Path(sys.executable).with_name("edgecnn")), *map(str, command)]
+    print("+ edgecnn", *words[1:], file=sys.stderr, flush=True)
+    subprocess.run(words, check=True, stdout=sys.stderr)
+
+
+def _calibration(samples: Any, preprocess: Preprocessor) -> Pixels:
+    """Returns the first images of a seeded order, (N, H, W, C); the same for every way but edgecnn's own."""
+    order = np.random.default_rng(0).permutation(len(samples))[:CALIBRATION_IMAGES]
+    return np.concatenate([preprocess(samples[index][0])[0] for index in order])
+
+
+def _make_plain(case: Case, calibration: Pixels) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    from edgecnn_exporters.convert import convert
+    from edgecnn_exporters.writer import write_model
+
+    plain, prepared, quantized = (case.folder / name for name in ("plain fp32.onnx", "prepared", "plain int8.onnx"))
+    if not plain.exists():
+        with plain.open("xb") as file:
+            write_model(convert(case.model, output_names=["logits"]), file)
+    if quantized.exists():
+        return
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.images: Iterator[Pixels] = iter(calibration)
+
+        def get_next(self) -> dict[str, Pixels] | None:
+            image = next(self.images, None)
+            return None if image is None else {"image": image[np.newaxis]}
+
+    quant_pre_process(plain, prepared, skip_symbolic_shape=True)
+    quantize_static(
+        prepared,
+        quantized,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+    )
+
+
+def _make_lite(case: Case, calibration: Pixels) -> None:
+    for way, quantized in (("LiteRT fp32", False), ("LiteRT int8", True)):
+        path = case.folder / f"{way}.tflite"
+        if path.exists():
+            continue
+        exported = case.folder / "saved_model"
+        if not exported.exists():
+            case.model.export(
+                exported,
+                format="tf_saved_model",
+                verbose=False,
+                input_signature=[tf.TensorSpec((1, *case.images.shape[1:]), tf.uint8, name="image")],
+            )
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(exported))
+        if quantized:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration)
+        path.write_bytes(converter.convert())
+
+
+def _make_openvino(case: Case, calibration: Pixels) -> None:
+    import nncf
+    import openvino
+
+    path = case.folder / "OpenVINO int8.xml"
+    if path.exists():
+        return
+    model = openvino.convert_model(case.folder / "plain fp32.onnx")
+    images = [image[np.newaxis] for image in calibration]
+    openvino.save_model(
+        nncf.quantize(model, nncf.Dataset(images), subset_size=len(images)), path, compress_to_fp16=False
+    )
+
+
+def _onnxruntime(path: Path, threads: int) -> Answer:
+    from edgecnn_runtime.session import Session
+
+    session = Session(path.read_bytes(), device="cpu", threads=threads)  # spinning would slow the next way
+    return lambda pixels: session.run({"image": pixels})["logits"]
+
+
+def _lite(path: Path, threads: int) -> Answer:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    interpreter.allocate_tensors()
+    (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def answer(pixels: Pixels) -> npt.NDArray[np.float32]:
+        interpreter.set_tensor(given["index"], pixels)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(asked["index"]))
+
+    return answer
+
+
+def _openvino(path: Path, threads: int) -> Answer:
+    import openvino
+
+    options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(path, "CPU", options)
+    request = compiled.create_infer_request()
+
+    def answer(pixels: Pixels) -> npt.NDArray[np.float32]:
+        return np.asarray(next(iter(request.infer({0: pixels}).values())))
+
+    return answer

@@ -1,0 +1,142 @@
+"""How fast and how right is the int8 file beside what others make of the same model?
+
+One Keras model a row, seeded or trained, and every way to run it, in turn in one process at batch 1:
+
+- plain fp32: tf2onnx's own graph on ONNX Runtime, the way without edgecnn; the 1.00 of every ratio.
+- plain int8: the same graph through ONNX Runtime's `quantize_static` (QDQ, U8S8, per channel, MinMax).
+- edgecnn fp32, edgecnn int8: what `edgecnn export` writes.
+- LiteRT fp32 and int8, OpenVINO fp32 and int8 (NNCF), and Keras' `predict`.
+
+The int8 ways calibrate on the same images. Quality is the accuracy where the model is trained, and the part of the test
+images on which the best class is Keras' own.
+
+    uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py [--only MODEL] [--runs N]
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from peer_ways import Case, prepare, ways
+from record import summary, write_result
+from tables import peers_table
+
+Pixels = npt.NDArray[np.uint8]
+Answer = Callable[[Pixels], npt.NDArray[np.float32]]
+BASE, KERAS = "plain fp32", "Keras predict"
+WARMUP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row of models.
+
+    Attributes:
+        name: in the catalogue.
+        data: file or folder of the data folder; its labels give the number of classes.
+        train: options of `edgecnn train`; None for seeded random weights at the published size.
+    """
+
+    name: str
+    data: str
+    train: tuple[str, ...] | None = None
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Model("mnist_convnet", "mnist.npz", ("--epochs", "2", "--optimizer", "rmsprop", "--seed", "1")),
+        Model("resnet34", "flowers"),
+        Model("xception", "flowers"),
+        Model("alexnet", "flowers"),
+    )
+}
+
+
+def main() -> int:
+    """Measures and prints the table; returns 1 where edgecnn's int8 file answers worse than its budget."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=sorted(MODELS), help="a model; may be repeated")
+    parser.add_argument("--runs", type=int, default=50, help="rounds for each model and number of threads")
+    parser.add_argument("--images", type=int, default=200, help="test images for the quality")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, help="keeps the files here; those that are there are not made again")
+    arguments = parser.parse_args()
+    if not arguments.data.is_dir():
+        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
+        return 0
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in arguments.only or MODELS:
+            model = MODELS[name]
+            folder = (arguments.work or Path(temporary)) / name
+            case = prepare(model.name, arguments.data / model.data, model.train, folder, images=arguments.images)
+            measured = [row for threads in (1, 2) for row in measure(case, threads, arguments.runs)]
+            write_result(f"peers/{name}", measured, command=f"{COMMAND} --only {name}")
+            rows += measured
+    print(peers_table(rows))
+    return 0
+
+
+COMMAND = "uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py"
+
+
+def measure(case: Case, threads: int, runs: int) -> list[dict[str, Any]]:
+    """Returns a row for each way: its ratio to plain fp32, its latency and its quality."""
+    answers: dict[str, Answer] = ways(case, threads)
+    samples = take_turns({name: answer for name, answer in answers.items() if name != KERAS}, case.images[:1], runs)
+    samples[KERAS] = take_turns({KERAS: answers[KERAS]}, case.images[:1], max(runs // 10, 5))[KERAS]
+    reference = best(answers[KERAS], case.images)
+    base = np.array(samples[BASE])
+    rows = []
+    for name, answer in answers.items():
+        classes = best(answer, case.images)
+        times = np.array(samples[name])
+        ratios = base / times if len(times) == len(base) else np.median(base) / times
+        rows.append(
+            {
+                "model": case.name,
+                "threads": threads,
+                "way": name,
+                "latency_ms": summary(times.tolist()),
+                "ratio": summary(ratios.tolist()),
+                "agreement": float(np.mean(classes == reference)),
+                "accuracy": float(np.mean(classes == case.class_ids)) if case.trained else None,
+                "images": len(case.images),
+                "size_bytes": case.sizes.get(name),
+            }
+        )
+        print(f"{case.name}, {threads} threads, {name}: {rows[-1]['ratio']['median']:.2f}", file=sys.stderr, flush=True)
+    return rows
+
+
+def take_turns(answers: Mapping[str, Answer], pixels: Pixels, runs: int) -> dict[str, list[float]]:
+    """Returns the milliseconds of each call by name; every round begins with another way, so that none is always first.
+
+    Keras has turns of its own: it takes a hundred times longer, and what comes behind it finds cold caches.
+    """
+    names = list(answers)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(-WARMUP, runs):
+        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
+            start = perf_counter()
+            answers[name](pixels)
+            if turn >= 0:
+                samples[name].append((perf_counter() - start) * 1000)
+    return samples
+
+
+def best(answer: Answer, images: Pixels) -> npt.NDArray[np.int64]:
+    """Returns the best class of each image, one at a time, (N,)."""
+    return np.array([int(np.argmax(answer(images[index : index + 1]))) for index in range(len(images))])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
