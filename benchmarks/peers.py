@@ -18,14 +18,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from peer_ways import Case, prepare, ways
-from record import summary, write_result
+from record import interleave, summary, write_result
 from tables import peers_table
 
 Pixels = npt.NDArray[np.uint8]
@@ -118,19 +118,13 @@ def measure(case: Case, threads: int, runs: int) -> list[dict[str, Any]]:
 
 
 def take_turns(answers: Mapping[str, Answer], pixels: Pixels, runs: int) -> dict[str, list[float]]:
-    """Returns the milliseconds of each call by name; every round begins with another way, so that none is always first.
+    """Returns the milliseconds of each way's answers, after a warm-up.
 
     Keras has turns of its own: it takes a hundred times longer, and what comes behind it finds cold caches.
     """
-    names = list(answers)
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(-WARMUP, runs):
-        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
-            start = perf_counter()
-            answers[name](pixels)
-            if turn >= 0:
-                samples[name].append((perf_counter() - start) * 1000)
-    return samples
+    calls = {name: partial(answer, pixels) for name, answer in answers.items()}
+    interleave(WARMUP, **calls)
+    return interleave(runs, **calls)
 
 
 def best(answer: Answer, images: Pixels) -> npt.NDArray[np.int64]:

@@ -16,12 +16,17 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def interleave(runs: int, **functions: Callable[[], object]) -> dict[str, list[float]]:
-    """Calls the functions in turn, `runs` times over, and returns the milliseconds of each call by name."""
-    samples: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(runs):
-        for name, function in functions.items():
+    """Calls the functions in turn, `runs` times over, and returns the milliseconds of each call by name.
+
+    Every round begins with another one, so that none always finds what the same one left behind in the caches.
+    """
+    names = list(functions)
+    samples: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(runs):
+        first = turn % len(names)
+        for name in (*names[first:], *names[:first]):
             start = perf_counter()
-            function()
+            functions[name]()
             samples[name].append((perf_counter() - start) * 1000)
     return samples
 
