@@ -98,8 +98,9 @@ def _open(config: ExportConfig) -> _Source:
     if config.kind == "keras file":
         return _Source(load_keras(path), read_manifest(path, config.manifest))
     labels = None if config.labels is None else _read_labels(config.labels)
+    width = 1.0 if config.width is None else config.width
     named = pretrained_model(
-        config.source, config.weights or "none", labels=labels, image_size=config.image_size, width=config.width or 1.0
+        config.source, config.weights or "none", labels=labels, image_size=config.image_size, width=width
     )
     return _Source(named.model, named.manifest, named.seed)
 

@@ -204,3 +204,9 @@ def test_export_source_refuses_to_calibrate_on_other_data(trained, tmp_path, fau
     with pytest.raises(CalibrationError if fault == "black" else UsageError):
         export_source(config, tmp_path / "out.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"other.npz"}
+
+
+def test_export_source_refuses_a_width_of_nothing(tmp_path):
+    with pytest.raises(UsageError, match=r"expected a width multiplier above 0, received 0\.0"):
+        export_source(ExportConfig("mnist_convnet", weights="none", width=0.0), tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
