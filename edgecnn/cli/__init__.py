@@ -1,11 +1,12 @@
 """The command line: the app, and the one place where an error becomes a line and an exit code."""
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -43,6 +44,21 @@ app = typer.Typer(
 )
 
 
+def script() -> NoReturn:
+    """Runs the command of `sys.argv` and ends the process: what the console script calls.
+
+    After a signal it ends at once, with everything unwound: TensorFlow's threads still run then, and now and then one
+    of them crashed the interpreter while it was shut down.
+    """
+    code = main()
+    if INTERRUPTS.exit_code is None:
+        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
@@ -50,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: without the program's name; `sys.argv` by default.
+
+    Raises:
+        SystemExit: the command ended itself, but not for a signal.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow at its import
     if sys.stderr is None:  # closed by the caller: there is nobody to tell
@@ -57,6 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with INTERRUPTS.caught():
             return app(arguments, prog_name="edgecnn", standalone_mode=False) or 0
+    except SystemExit:
+        if INTERRUPTS.exit_code is None:
+            raise
+        return INTERRUPTS.exit_code
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}. Try '{_help_command(error)}'.", error.exit_code)
     except ModuleNotFoundError as error:

@@ -1,4 +1,6 @@
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +64,23 @@ def test_held_back_lets_a_second_signal_through(interrupts):
     with pytest.raises(SystemExit):
         write()
     assert written == []
+
+
+CRASHES_WHEN_SHUT_DOWN = """
+import atexit, os, signal, sys, time
+import edgecnn.cli as cli
+
+def interrupted(*arguments, **options):
+    sys.stderr.write("unwound")
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+atexit.register(os.abort)  # as TensorFlow's threads do now and then
+cli.app = interrupted
+cli.script()
+"""
+
+
+def test_script_ends_at_once_after_a_signal():
+    done = subprocess.run([sys.executable, "-c", CRASHES_WHEN_SHUT_DOWN], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (130, "unwound")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -199,7 +200,8 @@ def test_commands_refuse_what_they_cannot_do(edgecnn, one_line, tmp_path, argume
 
 def interrupted(command, signum, *, after="edgecnn: epoch "):
     """Starts a command, sends a signal once a line of stderr begins so, and returns the exit code and stderr."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    traced = {**os.environ, "PYTHONFAULTHANDLER": "1"}  # a crash says where
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=traced)
     lines = []
     while not lines or not lines[-1].startswith(after):
         lines.append(process.stderr.readline())
@@ -218,7 +220,7 @@ def train_command(folder):
 def test_train_goes_on_after_sigint(edgecnn, tmp_path):
     folder = tmp_path / "run"
     code, stderr = interrupted(train_command(folder), signal.SIGINT)
-    assert code == 130
+    assert code == 130, stderr
     assert "Traceback" not in stderr
     done = edgecnn(*train_command(folder)[1:], "--resume")
     assert done.returncode == 0, done.stderr
@@ -233,7 +235,7 @@ def test_train_comes_to_the_same_weights_after_any_end(edgecnn, tmp_path, signum
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert edgecnn(*train_command(whole)[1:]).returncode == 0
     ended, stderr = interrupted(train_command(cut), signum)
-    assert ended == code
+    assert ended == code, stderr
     assert "Traceback" not in stderr
     assert edgecnn(*train_command(cut)[1:], "--resume").returncode == 0
     assert (cut / "history.csv").read_text() == (whole / "history.csv").read_text()
@@ -255,7 +257,7 @@ def test_export_leaves_the_earlier_file_when_it_is_ended(run_folder, model_file,
     path.write_bytes(model_file.read_bytes())
     command = [str(EDGECNN), "export", str(run_folder), "-o", str(path), "--data", "digits"]
     ended, stderr = interrupted(command, signum, after=f"edgecnn: export: {stage}")
-    assert ended == code
+    assert ended == code, stderr
     assert "Traceback" not in stderr
     assert sha256(path) == sha256(model_file)
     if signum != signal.SIGKILL:
