@@ -158,6 +158,7 @@ def _quantization(config: QuantizeConfig, dataset: Dataset | None, manifest: Man
         images=_Unlabelled(samples, manifest),
         images_fingerprint=dataset.fingerprint,
         reduce_range=config.reduce_range,
+        tune_for=config.tune_for,
         **budgets,
     )
 

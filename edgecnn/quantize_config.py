@@ -6,7 +6,8 @@ from typing import Any, Literal
 from edgecnn.errors import UsageError
 
 Precision = Literal["fp16", "int8"]
-_INT8_ONLY = ("calibration_samples", "reduce_range")
+Processor = Literal["any", "amx"]
+_INT8_ONLY = ("calibration_samples", "reduce_range", "tune_for")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class QuantizeConfig:
         min_speedup: the least that it must be faster than the float32 file; 0 measures and lets all pass.
         strict: whether the 95 % bound on the drop must keep the budget too.
         reduce_range: whether int8 weights take 7 bits.
+        tune_for: the processors that int8 weights are laid out for; the answers are the same.
 
     Raises:
         UsageError: a number out of range.
@@ -31,6 +33,7 @@ class QuantizeConfig:
     min_speedup: float = 1.0
     strict: bool = False
     reduce_range: bool = False
+    tune_for: Processor = "any"
 
     def __post_init__(self) -> None:
         if self.calibration_samples < 2:
@@ -49,6 +52,7 @@ def read_quantize_options(
     min_speedup: float | None = None,
     strict: bool = False,
     reduce_range: bool = False,
+    tune_for: Processor = "any",
 ) -> QuantizeConfig | None:
     """Returns what the options ask for; None for a float32 file.
 
@@ -59,6 +63,7 @@ def read_quantize_options(
         min_speedup: likewise.
         strict: whether it was given.
         reduce_range: whether it was given.
+        tune_for: "any" is the default.
 
     Raises:
         UsageError: an option that cannot take effect, or a number out of range.
@@ -73,6 +78,7 @@ def read_quantize_options(
         "min_speedup": min_speedup,
         "strict": strict or None,
         "reduce_range": reduce_range or None,
+        "tune_for": None if tune_for == "any" else tune_for,
     }
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     idle = [name for name in given if quantize == "none" or (quantize == "fp16" and name in _INT8_ONLY)]

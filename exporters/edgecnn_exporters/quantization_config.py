@@ -6,6 +6,8 @@ from typing import Literal
 
 from edgecnn_exporters.calibration import Pixels
 
+Processor = Literal["any", "amx"]
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizationConfig:
@@ -19,6 +21,7 @@ class QuantizationConfig:
         min_speedup: the least that it must be faster than the float32 file; 0 measures and lets all pass.
         strict: whether the 95 % bound on the drop must keep the budget too.
         reduce_range: whether int8 weights take 7 bits, for processors whose 8-bit products saturate.
+        tune_for: the processors that int8 weights are laid out for; the answers are the same.
     """
 
     precision: Literal["int8", "float16"]
@@ -28,6 +31,7 @@ class QuantizationConfig:
     min_speedup: float = 1.0
     strict: bool = False
     reduce_range: bool = False
+    tune_for: Processor = "any"
 
     def __post_init__(self) -> None:
         if (self.precision == "int8") != (self.images is not None):

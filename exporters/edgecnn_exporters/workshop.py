@@ -1,6 +1,7 @@
 """Makes one file of fewer bits after the other from a float32 file, and judges each."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,14 +27,16 @@ from edgecnn_exporters.quantize import (
     write_source,
 )
 from edgecnn_exporters.regions import compute_layers, with_producer
-from edgecnn_exporters.rewrites import rewrite
+from edgecnn_exporters.rewrites import rewrite, tune_for_amx
 from edgecnn_exporters.search import Try
 from edgecnn_exporters.speed import Speedup, measure_speedup
 from edgecnn_exporters.synthetic import synthetic_images
-from edgecnn_runtime.evidence import Calibration, Quantization
+from edgecnn_runtime.evidence import AMX_WEIGHTS, Calibration, Quantization
+from edgecnn_runtime.machine import has_amx
 from edgecnn_runtime.providers import cuda_problem
 from edgecnn_runtime.session import Session
 
+_LOGGER = logging.getLogger(__name__)
 _NO_REWRITES: tuple[str, ...] = ()
 _SENSITIVITY_IMAGES = 16
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -77,10 +80,13 @@ class FileWorkshop:
         if config.precision == "int8":
             self._model, self._rewrites = rewrite(self._model, precision="int8")
         self._graph, self._count, self._images = self._model.graph, 0, 0
+        self._tuned = _NO_REWRITES  # what was done to the last int8 graph
         if config.precision == "int8":
             self._prepare_int8()
 
     def _prepare_int8(self) -> None:
+        if self._config.tune_for == "amx" and not has_amx():
+            _LOGGER.warning("--tune-for amx: this processor has no AMX, so the speed-up is measured without it")
         images = self._calibration_images()
         self._images = check_images(images)
         self._source = self._folder / "source.onnx"
@@ -143,7 +149,7 @@ class FileWorkshop:
             else Calibration(last.calibration, self._images, self._config.images_fingerprint),
             layers=last.layers,
             float_layers=last.float_layers,
-            rewrites=self._rewrites,
+            rewrites=self._rewrites + self._tuned,
         )
 
     def _ranges(self, method: Method) -> Path:
@@ -158,9 +164,11 @@ class FileWorkshop:
         return f"try {self._count}"
 
     def _quantize(self, ranges: Path, method: Method, float_nodes: frozenset[str]) -> ModelProto:
-        return quantize_int8(
+        model = quantize_int8(
             self._source, ranges, method=method, float_nodes=float_nodes, reduce_range=self._config.reduce_range
         )
+        self._tuned = (AMX_WEIGHTS,) if self._config.tune_for == "amx" and tune_for_amx(model) else ()
+        return model
 
     def _judged(self, model: ModelProto, layers_of: Callable[[ModelProto], Layers], method: Method | None) -> Try:
         if self._count > 1:

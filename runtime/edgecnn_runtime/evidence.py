@@ -11,6 +11,7 @@ from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
 
 SCHEMA_VERSION = 2
 METADATA_KEY = "edgecnn.evidence"
+AMX_WEIGHTS = "amx_weights"  # among the rewrites: weights laid out for x86 with AMX
 
 Precision = Literal["float32", "float16", "int8"]
 

@@ -26,6 +26,11 @@ def cpu_family() -> str:
     return family_of(platform.machine(), _cpuinfo("flags", "Features").split())
 
 
+def has_amx() -> bool:
+    """Returns whether the processor multiplies 8-bit matrices in AMX tiles, as far as the system says."""
+    return "amx_int8" in _cpuinfo("flags").split()
+
+
 def family_of(machine: str, features: Collection[str]) -> str:
     """Returns the family of a processor.
 

@@ -15,10 +15,10 @@ from edgecnn_runtime.agreement import check_agreement
 from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
-from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.evidence import AMX_WEIGHTS, Evidence
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
-from edgecnn_runtime.machine import cpu_family
+from edgecnn_runtime.machine import cpu_family, has_amx
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 from edgecnn_runtime.providers import CPU, Device, say_once
@@ -109,7 +109,7 @@ class Predictor:
 
             predictor.verification = verify_file(predictor, file.name)
         else:
-            _warn_of_other_family(predictor, file.name)
+            _warn_of_other_processor(predictor, file.name)
         return predictor
 
     @property
@@ -269,10 +269,16 @@ def _load(path: str, options: dict[str, Any]) -> Predictor:
     return Predictor.load(path, **options)
 
 
-def _warn_of_other_family(predictor: Predictor, name: str) -> None:
+def _warn_of_other_processor(predictor: Predictor, name: str) -> None:
     evidence = predictor.evidence
     if evidence is None or evidence.precision == _SAME_ON_EVERY_FAMILY or predictor.provider != CPU:
         return
+    if evidence.quantization is not None and AMX_WEIGHTS in evidence.quantization.rewrites and not has_amx():
+        say_once(
+            logging.WARNING,
+            f"{name}: its weights are laid out for AMX, which this processor does not have: it is slower here than a "
+            "file that is exported without --tune-for amx. The answers are the same.",
+        )
     if evidence.cpu_family != (here := cpu_family()):
         say_once(
             logging.WARNING,

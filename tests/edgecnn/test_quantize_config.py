@@ -26,6 +26,8 @@ def test_read_quantize_options_takes_what_was_given():
         ("none", {"calibration_samples": 300}, "int8"),
         ("fp16", {"calibration_samples": 300}, "int8"),
         ("fp16", {"reduce_range": True}, "int8"),
+        ("fp16", {"tune_for": "amx"}, "int8"),
+        ("none", {"tune_for": "amx"}, "int8"),
     ],
 )
 def test_read_quantize_options_refuses_what_cannot_take_effect(quantize, options, needed):

@@ -115,6 +115,27 @@ def test_quantize_file_ends_with_a_file_that_does_not_fit(quantize):
     assert quantized.tries[-1].layers >= 1
 
 
+def test_quantize_file_lays_weights_out_for_amx(quantize, tiny, monkeypatch):
+    for limit in ("_CHANNELS_1X1", "_CHANNELS_OUT", "_PATCH"):
+        monkeypatch.setattr(f"edgecnn_exporters.rewrites.amx_weights.{limit}", 1)
+    (_, plain, _), (_, tuned, _) = quantize(), quantize(tune_for="amx")
+    assert plain.quantization.rewrites == ("pixels", "width_folding")
+    assert tuned.quantization.rewrites == ("pixels", "width_folding", "amx_weights")
+    assert plain.candidate.payload() != tuned.candidate.payload()
+    sessions = plain.candidate.load(), tuned.candidate.load()
+    for image in np.concatenate(tiny.draw(20, seed=5)):
+        plainly, quickly = (session.run({"image": image[None]})["logits"] for session in sessions)
+        assert np.array_equal(plainly, quickly)
+
+
+@pytest.mark.parametrize(("amx", "warned"), [(True, False), (False, True)])
+def test_quantize_file_says_where_it_cannot_measure_amx(quantize, monkeypatch, caplog, amx, warned):
+    monkeypatch.setattr("edgecnn_exporters.workshop.has_amx", lambda: amx)
+    _, quantized, _ = quantize(tune_for="amx")
+    assert "amx_weights" not in quantized.quantization.rewrites  # too small a network to gain by it
+    assert any("no AMX" in record.getMessage() for record in caplog.records) is warned
+
+
 @pytest.mark.parametrize("spread", [1.0, 1000.0])
 def test_quantize_file_gives_the_same_bytes_again(quantize, spread):
     files = [quantize(spread=spread)[1].candidate.path.read_bytes() for _ in range(2)]

@@ -1,7 +1,7 @@
 import pytest
 
 from edgecnn_runtime import machine
-from edgecnn_runtime.machine import cpu_family, cpu_name, family_of
+from edgecnn_runtime.machine import cpu_family, cpu_name, family_of, has_amx
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,10 @@ def test_cpu_family_is_the_architecture_where_nothing_is_listed(monkeypatch, tmp
     monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
     assert cpu_family() == "x86-64"
     assert cpu_name()
+
+
+@pytest.mark.parametrize(("flags", "amx"), [("avx512_vnni amx_tile amx_int8", True), ("amx_tile amx_bf16", False)])
+def test_has_amx_looks_for_8_bit_tiles(monkeypatch, tmp_path, flags, amx):
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    assert has_amx() is amx

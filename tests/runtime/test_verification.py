@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from edgecnn_runtime import ModelFileError, Predictor, VerificationError
+from edgecnn_runtime.evidence import Quantization
 from edgecnn_runtime.golden import Tolerance
 from edgecnn_runtime.images import open_image
 from edgecnn_runtime.machine import cpu_family
@@ -244,10 +245,13 @@ def test_a_difference_where_nothing_is_allowed_is_infinitely_too_much():
 def load_on(tmp_path, make_graph, make_manifest, stamp, golden, monkeypatch, caplog):
     """Loads a file of a precision that was checked on another family, and gives the warnings."""
 
-    def load(precision, *, family="aarch64-dotprod", **options):
+    def load(precision, *, family="aarch64-dotprod", amx=False, rewrites=(), **options):
         path = tmp_path / "family.onnx"
-        path.write_bytes(stamp(make_graph(), make_manifest(), golden=golden, precision=precision))
+        recipe = Quantization("QDQ", "uint8", "int8", True, False, None, 1, (), rewrites)
+        evidence = {"golden": golden, "precision": precision, "quantization": recipe}
+        path.write_bytes(stamp(make_graph(), make_manifest(), **evidence))
         monkeypatch.setattr("edgecnn_runtime.predictor.cpu_family", lambda: family)
+        monkeypatch.setattr("edgecnn_runtime.predictor.has_amx", lambda: amx)
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
                 Predictor.load(path, device="cpu", **options)
@@ -273,3 +277,12 @@ def test_load_says_nothing_on_the_family_that_was_checked(load_on):
 
 def test_load_says_nothing_where_it_verifies(load_on):
     assert load_on("int8", verify=True) == []
+
+
+@pytest.mark.parametrize(
+    ("rewrites", "amx", "warned"),
+    [(("amx_weights",), False, True), (("amx_weights",), True, False), ((), False, False)],
+)
+def test_load_says_once_that_the_weights_are_laid_out_for_amx(load_on, rewrites, amx, warned):
+    said = load_on("int8", family="x86-64-avx512-vnni", rewrites=rewrites, amx=amx)
+    assert ["AMX" in warning and "--tune-for" in warning for warning in said] == ([True] if warned else [])

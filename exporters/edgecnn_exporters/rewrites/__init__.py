@@ -11,6 +11,7 @@ from typing import Literal
 
 from onnx import ModelProto
 
+from edgecnn_exporters.rewrites.amx_weights import tune_for_amx
 from edgecnn_exporters.rewrites.pixel_shuffle import shuffle_transposed_convolutions
 from edgecnn_exporters.rewrites.pixels import pixel_tensors, pixels_into_convolution, skip_pixel_quantization
 from edgecnn_exporters.rewrites.pool_first import pool_before_leaky_relu
@@ -27,6 +28,7 @@ __all__ = [
     "response_normalization_nodes",
     "rewrite",
     "skip_pixel_quantization",
+    "tune_for_amx",
 ]
 
 Precision = Literal["float32", "int8"]
