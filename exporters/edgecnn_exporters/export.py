@@ -17,7 +17,7 @@ from edgecnn_exporters.gates import float32_gates, quantized_gates
 from edgecnn_exporters.golden import make_golden
 from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
-from edgecnn_exporters.outcome import Outcome, fits
+from edgecnn_exporters.outcome import Outcome
 from edgecnn_exporters.parity import ParityReport, Pixels
 from edgecnn_exporters.proof import Proof
 from edgecnn_exporters.quantization_config import QuantizationConfig
@@ -230,7 +230,7 @@ def _quantize(
         return proof.compare(candidate.load(), gates)
 
     quantized = quantize_file(float32, config, folder, judge=judge, stages=stages)
-    if not fits(quantized, config):
+    if not quantized.tries[-1].fits:
         raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).budget_error(config)
     return quantized
 
