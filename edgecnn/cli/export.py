@@ -1,11 +1,12 @@
 """`edgecnn export`: a trained model as one verified file."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from edgecnn.cli.options import ImageSize, Width, read_batch
+from edgecnn.cli import export_options as options
+from edgecnn.cli.options import ImageSize, Width
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -16,45 +17,20 @@ def export(
         str, typer.Argument(metavar="RUN_DIR|MODEL.keras|NAME", help="An existing path wins over a model's name.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="File to make or to replace.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="Prove the file on the test part, calibrate int8 on the train part. [default: those of the run]",
-        ),
-    ] = None,
-    quantize: Annotated[
-        Literal["none", "fp16", "int8"], typer.Option(help="Fewer bits, if accuracy and speed keep their budgets.")
-    ] = "none",
-    calibration_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="Images that calibrate int8. [default: 300]")
-    ] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(metavar="F", help="The most that the metric may lose. [default: 0.01]")
-    ] = None,
-    min_speedup: Annotated[
-        float | None, typer.Option(metavar="F", help="Against the float32 file, here; 0 lets all pass. [default: 1.0]")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="The 95 % bound on the loss must keep --max-drop too.")
-    ] = False,
-    reduce_range: Annotated[
-        bool, typer.Option("--reduce-range", help="int8 weights of 7 bits, for x86 without VNNI.")
-    ] = False,
-    batch: Annotated[
-        Any, typer.Option(parser=read_batch, metavar="N|dynamic", help="Images that the file takes at once.")
-    ] = "1",
-    opset: Annotated[int, typer.Option(min=13, max=18, metavar="N", help="ONNX opset; older runtimes need less.")] = 17,
-    weights: Annotated[
-        str | None,
-        typer.Option(metavar="none|imagenet|FILE", help="For a NAME: seeded random ones, ImageNet's or a file's."),
-    ] = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="For a NAME: one label a line.")] = None,
+    data: options.Data = None,
+    quantize: options.Quantize = "none",
+    calibration_samples: options.CalibrationSamples = None,
+    max_drop: options.MaxDrop = None,
+    min_speedup: options.MinSpeedup = None,
+    strict: options.Strict = False,
+    reduce_range: options.ReduceRange = False,
+    batch: options.Batch = "1",
+    opset: options.Opset = 17,
+    weights: options.Weights = None,
+    labels: options.Labels = None,
     image_size: ImageSize = None,
     width: Width = None,
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="For a MODEL.keras. [default: manifest.json beside it]")
-    ] = None,
+    manifest: options.ManifestFile = None,
 ) -> None:
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
     with stdout_for_results() as results:
