@@ -1,7 +1,9 @@
 """`edgecnn export`: a trained model as one verified file."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +12,9 @@ from edgecnn.cli.options import ImageSize, Width
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from edgecnn_exporters import ExportReport
 
 
 def export(
@@ -26,6 +31,7 @@ def export(
     reduce_range: options.ReduceRange = False,
     batch: options.Batch = "1",
     opset: options.Opset = 17,
+    golden_samples: options.GoldenSamples = 4,
     weights: options.Weights = None,
     labels: options.Labels = None,
     image_size: ImageSize = None,
@@ -45,19 +51,38 @@ def export(
             strict=strict,
             reduce_range=reduce_range,
         )
-        config = ExportConfig(source, data, batch, opset, manifest, weights, labels, image_size, width, fewer_bits)
+        config = ExportConfig(
+            source=source,
+            data=data,
+            batch=batch,
+            opset=opset,
+            manifest=manifest,
+            weights=weights,
+            labels=labels,
+            image_size=image_size,
+            width=width,
+            quantize=fewer_bits,
+            golden_samples=golden_samples,
+        )
         load_tensorflow()
         from edgecnn.exporting import export_source  # loads Keras and tf2onnx
 
         report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: export: {stage}"))
-        parity = report.evidence.parity
-        results.line(f"{output}: {format_bytes(report.size_bytes)}, graph sha256 {report.evidence.payload_sha256}")
-        results.line(
-            f"top-1 agreement {parity.decoded.top1_agreement:.4f} on {parity.decoded.images} images, outputs within "
-            f"{max(tensor.max_relative for tensor in parity.tensors):.2g} of their largest value"
-        )
-        if parity.metric is not None:
-            metric = parity.metric
-            results.line(f"{metric.name} {metric.file:.4f}, source {metric.source:.4f}, {metric.images} images")
-        if report.tries:
-            results.line(f"{report.tries[-1].describe()} ({len(report.tries)} tried, see {report.report_path.name})")
+        results.line(_format_report(output, report))
+
+
+def _format_report(output: Path, report: ExportReport) -> str:
+    evidence, parity = report.evidence, report.evidence.parity
+    lines = [
+        f"{output}: {format_bytes(report.size_bytes)}, graph sha256 {evidence.payload_sha256}",
+        f"top-1 agreement {parity.decoded.top1_agreement:.4f} on {parity.decoded.images} images, outputs within "
+        f"{max(tensor.max_relative for tensor in parity.tensors):.2g} of their largest value",
+    ]
+    if parity.metric is not None:
+        metric = parity.metric
+        lines.append(f"{metric.name} {metric.file:.4f}, source {metric.source:.4f}, {metric.images} images")
+    if not evidence.golden:
+        lines.append("no golden samples: edgecnn verify cannot prove the file on a device")
+    if report.tries:
+        lines.append(f"{report.tries[-1].describe()} ({len(report.tries)} tried, see {report.report_path.name})")
+    return "\n".join(lines)

@@ -29,6 +29,10 @@ Batch = Annotated[
     typer.Option(parser=read_batch, metavar="N|dynamic", help="Images that the file takes at once."),
 ]
 Opset = Annotated[int, typer.Option(min=13, max=18, metavar="N", help="ONNX opset; older runtimes need less.")]
+GoldenSamples = Annotated[
+    int,
+    typer.Option(metavar="N", help="Small test images in the file for 'edgecnn verify', 0 to 4; 0 keeps them out."),
+]
 Weights = Annotated[
     str | None,
     typer.Option(metavar="none|imagenet|FILE", help="For a NAME: seeded random ones, ImageNet's or a file's."),

@@ -273,11 +273,14 @@ def _warn_of_other_family(predictor: Predictor, name: str) -> None:
     evidence = predictor.evidence
     if evidence is None or evidence.precision == _SAME_ON_EVERY_FAMILY or predictor.provider != CPU:
         return
+    cure = "Export it with golden samples, or on such a processor"
+    if evidence.golden:
+        cure = f"Prove them here: edgecnn verify {name}, or Predictor.load(..., verify=True)"
     if evidence.cpu_family != (here := cpu_family()):
         say_once(
             logging.WARNING,
             f"{name}: its {evidence.precision} answers were checked on {evidence.cpu_family}, and this processor is "
-            f"{here}. Prove them here: edgecnn verify {name}, or Predictor.load(..., verify=True).",
+            f"{here}. {cure}.",
         )
 
 
