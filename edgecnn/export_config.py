@@ -8,6 +8,7 @@ from edgecnn.errors import UsageError
 from edgecnn.models import get_spec
 from edgecnn.quantize_config import QuantizeConfig
 
+_MOST_GOLDEN_SAMPLES = 4  # edgecnn_runtime.golden.MAX_SAMPLES, whose module loads NumPy
 SourceKind = Literal["run folder", "keras file", "name"]
 
 
@@ -26,6 +27,8 @@ class ExportConfig:
         image_size: (height, width) in pixels, for a catalogue name; None takes the published one.
         width: multiplier on filters and units, for a catalogue name; None is 1.0.
         quantize: for a file of fewer bits; None for one of float32.
+        golden_samples: test images that travel in the file so that a device can verify it, 0 to 4; 0 keeps them all
+            out.
 
     Raises:
         UsageError: an option that cannot take effect on this source, or that it needs.
@@ -42,8 +45,11 @@ class ExportConfig:
     image_size: tuple[int, int] | None = None
     width: float | None = None
     quantize: QuantizeConfig | None = None
+    golden_samples: int = 4
 
     def __post_init__(self) -> None:
+        if not 0 <= self.golden_samples <= _MOST_GOLDEN_SAMPLES:
+            raise UsageError(f"--golden-samples: expected 0 to {_MOST_GOLDEN_SAMPLES}, received {self.golden_samples}")
         of_a_name = {
             "--weights": self.weights,
             "--labels": self.labels,

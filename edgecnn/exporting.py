@@ -23,7 +23,6 @@ from edgecnn.training import RunFolder
 from edgecnn.tries import draw_tries
 from edgecnn_exporters import BudgetError, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Manifest, Preprocessor
-from edgecnn_runtime.golden import MAX_SAMPLES
 from edgecnn_runtime.images import ImageSource
 
 _CALIBRATION_SEED = 0  # of the choice of images
@@ -72,7 +71,8 @@ def export_source(
             reference=KerasModel(source.model, source.manifest),
             evaluation=None if dataset is None else _Labelled(dataset.test, source.manifest),
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
-            golden=None if dataset is None else _pictures(dataset),
+            golden=None if dataset is None else _pictures(dataset, config.golden_samples),
+            golden_samples=config.golden_samples,
             batch=config.batch,
             opset=config.opset,
             seed=source.seed,
@@ -135,9 +135,9 @@ def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
     return None
 
 
-def _pictures(dataset: Dataset) -> list[ImageSource]:
+def _pictures(dataset: Dataset, count: int) -> list[ImageSource]:
     """Returns a few test images from all over the part, which may be sorted by class."""
-    chosen = np.linspace(0, len(dataset.test) - 1, min(MAX_SAMPLES, len(dataset.test))).astype(int)
+    chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(int)
     return [dataset.test[index][0] for index in chosen]
 
 

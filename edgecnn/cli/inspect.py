@@ -125,6 +125,8 @@ def _format_gate(gate: dict[str, Any]) -> str:
 
 
 def _format_golden(golden: dict[str, Any]) -> str:
+    if not golden["samples"]:
+        return "golden      none: the file was exported without samples, so edgecnn verify cannot prove it"
     here = "the same family" if golden["checked_here"] else "another family: prove the file here with edgecnn verify"
     return (
         f"golden      {golden['samples']} samples, {format_bytes(golden['size_bytes'])}; this processor is "

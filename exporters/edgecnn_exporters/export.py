@@ -17,7 +17,7 @@ from edgecnn_exporters.gates import float32_gates, quantized_gates
 from edgecnn_exporters.golden import make_golden
 from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
-from edgecnn_exporters.outcome import Outcome, fits
+from edgecnn_exporters.outcome import Outcome
 from edgecnn_exporters.parity import ParityReport, Pixels
 from edgecnn_exporters.proof import Proof
 from edgecnn_exporters.quantization_config import QuantizationConfig
@@ -25,7 +25,7 @@ from edgecnn_exporters.quantized import Quantized, quantize_file
 from edgecnn_exporters.report import ExportReport, report_path, rounded, rounded_gate, versions
 from edgecnn_runtime.errors import ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
-from edgecnn_runtime.golden import GoldenSample
+from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
@@ -49,6 +49,7 @@ def export(
     evaluation_fingerprint: str | None = None,
     metric: Callable[[], Metric] = Accuracy,
     golden: Iterable[ImageSource] | None = None,
+    golden_samples: int = MAX_SAMPLES,
     batch: int | None = 1,
     opset: int = 17,
     seed: int | None = None,
@@ -60,7 +61,8 @@ def export(
 
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
     runtime's own reader and Session), "parity", those of the quantization, "golden" (samples, answered by the file
-    itself), "stamp" and "verify" (the samples once more, through the finished file). All is made in a temporary folder
+    itself; left out where there are to be none), "stamp" and "verify" (the samples once more, through the finished
+    file). All is made in a temporary folder
     beside `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which
     machine, and how long each stage took; it is written for a failed comparison too.
 
@@ -73,8 +75,9 @@ def export(
             compares on synthetic images, without a metric. With `quantization` it is read several times.
         evaluation_fingerprint: of the data that `evaluation` is from.
         metric: makes the metric of level 3; called once for either model.
-        golden: pictures of any size, of which the first four travel in the file, small, as golden samples; None takes
+        golden: pictures of any size, of which the first ones travel in the file, small, as golden samples; None takes
             synthetic ones.
+        golden_samples: how many travel, 0 to 4. A file without any cannot be verified on a device.
         batch: the fixed batch size, or None for a dynamic one.
         opset: of the default ONNX domain, 13 to 18.
         seed: of the training or of the random weights, where it is known.
@@ -91,9 +94,10 @@ def export(
         UnsupportedOpError: a layer or operator has no counterpart in ONNX.
         ExportError: the model cannot be converted, or the file cannot be written; the message names it.
         ManifestError: the graph is not what the manifest says.
-        ValueError: batch or opset is out of range, or int8 is asked for without labelled images to judge it on.
+        ValueError: batch, opset or golden_samples is out of range, or int8 is asked for without labelled images to
+            judge it on.
     """
-    _check_arguments(batch, opset)
+    _check_arguments(batch, opset, golden_samples)
     _check_evaluation(quantization, evaluation)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
     check_replaceable(target)
@@ -116,15 +120,18 @@ def export(
             quantized = _quantize(candidate, quantization, folder, target, proof=proof, stages=stages)
             candidate, parity = quantized.candidate, quantized.parity
         tries = () if quantized is None else quantized.tries
-        with stages("golden"):
-            precision = "float32" if quantization is None else quantization.precision
-            made = make_golden(_load_single(candidate.path), reference, golden, precision=precision)
-            parity = replace(parity, gates=(*parity.gates, made.gate))
+        samples: tuple[GoldenSample, ...] = ()
+        if golden_samples:
+            with stages("golden"):
+                precision = "float32" if quantization is None else quantization.precision
+                single = _load_single(candidate.path)
+                made = make_golden(single, reference, golden, precision=precision, count=golden_samples)
+                samples, parity = made.samples, replace(parity, gates=(*parity.gates, made.gate))
         outcome = Outcome(target, folder, stages.seconds, parity, tries)
         if not parity.passed:
             raise outcome.parity_error()
         provenance = Provenance(weights_sha256, seed, data_fingerprint, versions())
-        evidence = _evidence(candidate, parity, provenance, made.samples, quantization, quantized)
+        evidence = _evidence(candidate, parity, provenance, samples, quantization, quantized)
         with stages("stamp"), writing(target):
             size_bytes = candidate.stamp(evidence)
         with stages("verify"):
@@ -163,13 +170,15 @@ def _naming(target: Path) -> Iterator[None]:
         raise
 
 
-def _check_arguments(batch: int | None, opset: int) -> None:
+def _check_arguments(batch: int | None, opset: int, golden_samples: int) -> None:
     if opset not in ONNXRUNTIME_BY_OPSET:
         raise ValueError(
             f"opset: expected {min(ONNXRUNTIME_BY_OPSET)} to {max(ONNXRUNTIME_BY_OPSET)}, received {opset}"
         )
     if batch is not None and batch < 1:
         raise ValueError(f"batch: expected 1 or more, or None for any, received {batch}")
+    if not 0 <= golden_samples <= MAX_SAMPLES:
+        raise ValueError(f"golden_samples: expected 0 to {MAX_SAMPLES}, received {golden_samples}")
 
 
 def _check_evaluation(quantization: QuantizationConfig | None, evaluation: Iterable[Any] | None) -> None:
@@ -230,7 +239,7 @@ def _quantize(
         return proof.compare(candidate.load(), gates)
 
     quantized = quantize_file(float32, config, folder, judge=judge, stages=stages)
-    if not fits(quantized, config):
+    if not quantized.tries[-1].fits:
         raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).budget_error(config)
     return quantized
 
@@ -241,8 +250,10 @@ def _load_single(candidate: Path) -> Predictor:
 
 
 def _verify(candidate: Path) -> None:
-    """Loads the finished file as a device does, and answers its golden samples."""
-    failed = [sample for sample in verify(Predictor.load(candidate, device="cpu")).samples if not sample.passed]
+    """Loads the finished file as a device does, and answers its golden samples, if it has any."""
+    predictor = Predictor.load(candidate, device="cpu")
+    samples = verify(predictor).samples if predictor.evidence is not None and predictor.evidence.golden else ()
+    failed = [sample for sample in samples if not sample.passed]
     if failed:
         raise ExportError(
             f"golden sample {failed[0].name!r}: expected {failed[0].expected}, received {failed[0].received} from the "

@@ -79,23 +79,30 @@ class Golden:
 
 
 def make_golden(
-    predictor: Predictor, reference: Model, pictures: Iterable[ImageSource] | None, *, precision: str
+    predictor: Predictor,
+    reference: Model,
+    pictures: Iterable[ImageSource] | None,
+    *,
+    precision: str,
+    count: int = MAX_SAMPLES,
 ) -> Golden:
     """Returns the golden samples of a file, as it answers them itself, compared with its source.
 
     Args:
         predictor: of the file, on the CPU; one thread gives the same bytes on machines of any number of processors.
         reference: the source, which is given the same pixels.
-        pictures: the first four are taken; None or none takes seeded synthetic ones.
+        pictures: the first `count` are taken; None or none takes seeded synthetic ones.
         precision: of the file, a key of `LIMITS`.
+        count: of the samples, 1 to 4.
 
     Raises:
         ExportError: the samples are larger than a file may hold.
         ImageError: a picture cannot be read.
     """
-    taken = list(itertools.islice(() if pictures is None else pictures, MAX_SAMPLES)) or synthetic_pictures(MAX_SAMPLES)
+    taken = list(itertools.islice(() if pictures is None else pictures, count)) or synthetic_pictures(count)
     limits, samples, worst = LIMITS[precision], [], 0.0
-    for name, encoded in _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color):
+    encodings = _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color)
+    for name, encoded in itertools.islice(encodings, count):
         try:
             answer, difference = _answer(predictor, reference, encoded)
         except OutputError:  # NaN or infinity, which JSON does not hold

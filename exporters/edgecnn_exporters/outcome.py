@@ -8,7 +8,6 @@ from edgecnn_exporters.errors import BudgetError, ParityError
 from edgecnn_exporters.files import publish
 from edgecnn_exporters.parity import ParityReport
 from edgecnn_exporters.quantization_config import QuantizationConfig
-from edgecnn_exporters.quantized import Quantized
 from edgecnn_exporters.report import report_json, report_path
 from edgecnn_exporters.search import Try
 from edgecnn_runtime.evidence import Evidence
@@ -55,7 +54,7 @@ class Outcome:
         last, best = self.tries[-1], min(self.tries, key=lambda one: one.drop)
         if not last.accurate:
             missed = f"--max-drop {config.max_drop:g} is not met, the closest of {len(self.tries)}: {best.describe()}"
-        elif not last.fits:
+        elif last.fast is False:
             missed = f"--min-speedup {config.min_speedup:g} is not met: {last.describe()}"
         else:
             missed = f"--strict: the 95 % bound on the drop is {last.bound:.4f}, --max-drop {config.max_drop:g}"
@@ -69,13 +68,7 @@ class Outcome:
         return f"see {report_path(self.target)}"
 
 
-def fits(quantized: Quantized, config: QuantizationConfig) -> bool:
-    """Returns whether the last try is to be the file."""
-    last = quantized.tries[-1]
-    return last.fits and (last.decided or not config.strict)
-
-
 def _way_out(config: QuantizationConfig, last: Try) -> str:
-    if last.fits:
+    if last.accurate and last.fast is not False:
         return "Give more test images, or leave --strict out"
     return "Try --quantize fp16, or a larger budget" if config.precision == "int8" else "Export with --quantize none"

@@ -81,6 +81,7 @@ def report_json(
         "passed": evidence is not None,
         "parity": parity.to_dict(),
         "tries": [asdict(one) for one in tries],
+        "golden_samples": None if evidence is None else len(evidence.golden),
         "evidence": None if evidence is None else asdict(evidence),
         "seconds": {stage: round(duration, 3) for stage, duration in seconds.items()},
         "machine": _machine(),

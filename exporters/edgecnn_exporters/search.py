@@ -32,6 +32,7 @@ class Try:
         size_bytes: of the graph.
         accurate: whether the drop keeps its budget and every output is finite.
         fast: whether the speed-up keeps its budget; None where it was not measured.
+        strict: whether it must be decided too, to fit.
     """
 
     precision: Precision
@@ -49,11 +50,12 @@ class Try:
     size_bytes: int
     accurate: bool
     fast: bool | None
+    strict: bool = False
 
     @property
     def fits(self) -> bool:
-        """Whether it keeps both budgets."""
-        return self.accurate and self.fast is not False
+        """Whether it keeps all budgets, so that it may be the file."""
+        return self.accurate and self.fast is not False and (self.decided or not self.strict)
 
     def describe(self) -> str:
         """Returns one line for people."""

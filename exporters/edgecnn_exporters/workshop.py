@@ -200,6 +200,7 @@ class FileWorkshop:
             size_bytes=self.candidate.graph.written.size_bytes,
             accurate=self.parity.passed,
             fast=None if speedup is None else speedup.ratio >= self._config.min_speedup,
+            strict=self._config.strict,
         )
 
     def _speedup(self, payload: bytes) -> Speedup | None:

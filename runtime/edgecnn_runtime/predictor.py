@@ -279,11 +279,14 @@ def _warn_of_other_processor(predictor: Predictor, name: str) -> None:
             f"{name}: its weights are laid out for AMX, which this processor does not have: it is slower here than a "
             "file that is exported without --tune-for amx. The answers are the same.",
         )
+    cure = "Export it with golden samples, or on such a processor"
+    if evidence.golden:
+        cure = f"Prove them here: edgecnn verify {name}, or Predictor.load(..., verify=True)"
     if evidence.cpu_family != (here := cpu_family()):
         say_once(
             logging.WARNING,
             f"{name}: its {evidence.precision} answers were checked on {evidence.cpu_family}, and this processor is "
-            f"{here}. Prove them here: edgecnn verify {name}, or Predictor.load(..., verify=True).",
+            f"{here}. {cure}.",
         )
 
 

@@ -130,9 +130,14 @@ def verify(predictor: Predictor) -> Verification:
         ModelFileError: the file holds no golden samples.
     """
     claims = predictor.claims
-    if claims is None or not claims.golden:
+    if claims is None:
         raise ModelFileError(
             "expected golden samples to verify the file with, received none that can be read. Export the model again."
+        )
+    if not claims.golden:
+        raise ModelFileError(
+            "expected golden samples to verify the file with, received a file that was exported without any, so that "
+            "nothing is proven here. Export the model with --golden-samples 1 or more."
         )
     alike = _computes_alike(predictor, claims)
     return Verification(

@@ -3,6 +3,7 @@ import pytest
 from edgecnn.errors import UnknownModelError, UsageError
 from edgecnn.export_config import ExportConfig
 from edgecnn.quantize_config import QuantizeConfig
+from edgecnn_runtime.golden import MAX_SAMPLES
 
 
 @pytest.fixture
@@ -63,6 +64,16 @@ def test_config_lists_names_near_an_unknown_one():
 def test_config_says_that_a_path_is_missing():
     with pytest.raises(UsageError, match="runs/nothing: expected a run folder"):
         ExportConfig("runs/nothing")
+
+
+@pytest.mark.parametrize("count", [-1, 5])
+def test_config_refuses_a_number_of_golden_samples_out_of_range(paths, count):
+    with pytest.raises(UsageError, match=f"--golden-samples: expected 0 to {MAX_SAMPLES}, received {count}"):
+        ExportConfig(paths["run folder"], golden_samples=count)
+
+
+def test_config_takes_as_many_golden_samples_as_a_file_holds(paths):
+    assert ExportConfig(paths["run folder"]).golden_samples == MAX_SAMPLES
 
 
 def test_config_asks_for_data_to_calibrate_on(paths):

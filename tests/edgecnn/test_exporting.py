@@ -1,3 +1,4 @@
+import json
 import logging
 
 import numpy as np
@@ -41,6 +42,18 @@ def test_export_source_proves_a_run_on_its_own_data(trained, tmp_path):
     assert evidence.parity.metric.images == 9
     assert evidence.parity.images_from == evidence.provenance.data_fingerprint
     assert evidence.provenance.seed == 7
+
+
+@pytest.mark.parametrize(("count", "names"), [(0, []), (1, ["plain.png"]), (2, ["plain.png", "resized.jpg"])])
+def test_export_source_takes_as_many_golden_samples_as_it_is_asked_for(trained, tmp_path, count, names):
+    report = export_source(ExportConfig(str(trained / "run"), golden_samples=count), tmp_path / "out.onnx")
+    assert [sample.name for sample in report.evidence.golden] == names
+    assert (
+        ("golden" in report.seconds)
+        == ("golden.outputs" in {gate.name for gate in report.evidence.gates})
+        == (count > 0)
+    )
+    assert json.loads(report.report_path.read_text())["golden_samples"] == count
 
 
 @pytest.mark.parametrize("fault", ["changed", "gone"])

@@ -1,3 +1,6 @@
+import dataclasses
+
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -31,6 +34,24 @@ def test_draw_tries_writes_a_row_a_try(tries, tmp_path):
     assert rows[3].endswith("| not measured | 1.50 | yes |")
     assert "In float32 in the last one: conv/Conv." in lines
     assert len({row.count("|") for row in rows}) == 1
+
+
+def test_draw_tries_refuses_what_strict_refuses(tries, tmp_path):
+    undecided = dataclasses.replace(tries[1], decided=False)
+    strict = dataclasses.replace(undecided, strict=True)
+    draw_tries([undecided, strict, dataclasses.replace(strict, decided=True)], tmp_path / "m.onnx")
+    rows = [line for line in (tmp_path / "m.report.md").read_text().splitlines() if line.startswith("|")]
+    assert [row.rsplit("|", 2)[1].strip() for row in rows[2:]] == ["yes", "no", "yes"]
+
+
+@pytest.mark.parametrize(("strict", "greener"), [(False, True), (True, False)])
+def test_draw_tries_colours_a_try_as_it_was_judged(tries, tmp_path, strict, greener):
+    draw_tries([dataclasses.replace(tries[1], decided=False, strict=strict)], tmp_path / "m.onnx")
+    with Image.open(tmp_path / "m.report.png") as picture:
+        red, green, _ = np.moveaxis(np.asarray(picture.convert("RGB"), np.int16), 2, 0)
+    coloured = np.abs(green - red) > 40  # all else is gray
+    assert coloured.any()
+    assert (green > red)[coloured].all() == greener
 
 
 def test_draw_tries_draws_a_picture_beside_it(tries, tmp_path):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgecnn_runtime.container import read_model_file
+
 EDGECNN = Path(sys.executable).with_name("edgecnn")
 # Several exports in one process, because TensorFlow takes seconds to start: prints exit code and stderr of each.
 EXPORTS = """
@@ -29,11 +31,12 @@ def full_disk():
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-run_folder, again, directory, missing, full, tampered, int8, slow = sys.argv[1:]
+run_folder, again, directory, missing, full, tampered, int8, slow, bare = sys.argv[1:]
 done = {"again": export("-o", again)}  # the run's own data are still there, so they count
 fewer_bits = ["--data", "digits", "--quantize", "int8", "--max-drop", "0.05"]
 done["int8"] = export("-o", int8, *fewer_bits, "--min-speedup", "0")
 done["slow"] = export("-o", slow, *fewer_bits, "--min-speedup", "1e6")
+done["bare"] = export("-o", bare, "--golden-samples", "0")
 done["directory"] = export("-o", directory, "--data", "digits")
 done["missing"] = export("-o", missing, "--data", "digits")
 with contextlib.contextmanager(full_disk)():
@@ -90,10 +93,11 @@ def exports(run_folder, model_file, tmp_path_factory):
     for path in (*kept, fewer_bits[1]):
         path.write_bytes(model_file.read_bytes())
     outputs = [folder / model_file.name, folder / "directory", folder / "missing" / "file.onnx", *kept, *fewer_bits]
+    outputs.append(folder / "bare.onnx")
     command = [sys.executable, "-c", EXPORTS, run_folder, *outputs]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout.splitlines()[-1])
+    return folder, {**json.loads(done.stdout.splitlines()[-1]), "stdout": done.stdout}
 
 
 def test_export_gives_the_same_bytes_in_another_process(exports, model_file):
@@ -114,6 +118,28 @@ def test_export_writes_an_int8_file_that_carries_its_proof(edgecnn, exports):
     report = json.loads((folder / "int8" / "fits.report.json").read_text())
     assert report["tries"][-1]["speedup"]["ratio"] > 0
     assert "95 % bound" in edgecnn("inspect", folder / "int8" / "fits.onnx").stdout
+
+
+def test_export_leaves_every_picture_out_of_a_file_without_golden_samples(edgecnn, exports, one_line, model_file):
+    folder, done = exports
+    bare = folder / "bare.onnx"
+    assert done["bare"]["code"] == 0, done["bare"]["stderr"]
+    assert done["stdout"].count("no golden samples: edgecnn verify cannot prove") == 1
+    assert b'"image":"' in model_file.read_bytes()
+    assert b'"image":"' not in bare.read_bytes()
+    assert read_model_file(bare).sha256 == read_model_file(model_file).sha256
+    assert json.loads((folder / "bare.report.json").read_text())["golden_samples"] == 0
+    assert "golden      none: the file was exported without samples" in edgecnn("inspect", bare).stdout
+    verified = edgecnn("verify", bare)
+    assert (verified.returncode, verified.stdout) == (6, "")
+    one_line(verified.stderr, "bare.onnx", "exported without any", "--golden-samples 1")
+
+
+def test_export_refuses_more_golden_samples_than_a_file_holds(edgecnn, run_folder, one_line, tmp_path):
+    done = edgecnn("export", run_folder, "-o", tmp_path / "m.onnx", "--golden-samples", "5")
+    assert done.returncode == 2
+    one_line(done.stderr, "--golden-samples", "0 to 4", "5")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_that_keeps_no_budget_leaves_the_earlier_file_and_a_report(exports, one_line, model_file):

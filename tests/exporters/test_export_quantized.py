@@ -109,6 +109,7 @@ def test_export_refuses_what_keeps_no_budget(quantize, earlier, files_in, option
     assert (caught.value.exit_code, earlier.read_bytes()) == (5, b"earlier")
     assert [word for word in words if word not in str(caught.value)] == []
     assert files_in(earlier.parent) == ["model.onnx", "model.report.json"]
+    assert not caught.value.tries[-1].fits
     tree = json.loads((earlier.parent / "model.report.json").read_text())
     assert (tree["passed"], tree["evidence"], len(tree["tries"])) == (False, None, len(caught.value.tries))
 

@@ -11,6 +11,7 @@ from PIL import Image
 from edgecnn_exporters import ExportError, ParityError
 from edgecnn_exporters.golden import ALIKE, LIMITS, make_golden
 from edgecnn_runtime import Predictor
+from edgecnn_runtime.errors import ModelFileError
 from edgecnn_runtime.golden import MAX_BYTES
 
 
@@ -18,11 +19,13 @@ from edgecnn_runtime.golden import MAX_BYTES
 def make(make_manifest, make_reference, export_model, tmp_path):
     """Makes the golden samples of a model's file: `make(model, pictures)`."""
 
-    def golden(model, pictures=None, *, precision="float32", reference=None, labels=None):
+    def golden(model, pictures=None, *, reference=None, labels=None, **options):
         path = export_model(model, tmp_path / "m.onnx").path
         predictor = Predictor.load(path, device="cpu", threads=1)
         predictor = Predictor(predictor.session, make_manifest(model, labels=labels))
-        return make_golden(predictor, reference or make_reference(model), pictures, precision=precision)
+        return make_golden(
+            predictor, reference or make_reference(model), pictures, **{"precision": "float32"} | options
+        )
 
     return golden
 
@@ -66,6 +69,13 @@ def test_make_golden_takes_the_pictures_that_are_given(make, model, make_pixels)
     samples = make(model, iter(pictures)).samples
     assert np.array_equal(np.asarray(opened(samples[0])), pictures[0].squeeze())
     assert np.array_equal(np.asarray(opened(samples[3]))[:, :, 0], pictures[1].squeeze())
+
+
+def test_make_golden_takes_as_many_as_it_is_asked_for(make, model, make_pixels):
+    pictures = list(make_pixels(3))
+    samples = [make(model, pictures, count=count).samples for count in (1, 2, 3)]
+    assert [len(made) for made in samples] == [1, 2, 3]
+    assert samples[:2] == [samples[2][:1], samples[2][:2]]
 
 
 @pytest.mark.parametrize("pictures", [None, ()])
@@ -132,6 +142,23 @@ def test_export_stamps_samples_that_verify(exported):
     assert [sample.passed for sample in predictor.verification.samples] == [True] * 4
     assert predictor.verification.checked_on == exported.evidence.cpu_family
     assert exported.evidence.gates[-1].name == "golden.outputs"
+
+
+def test_export_refuses_a_number_of_golden_samples_out_of_range(model, export_model, tmp_path):
+    for count in (-1, 5):
+        with pytest.raises(ValueError, match=f"golden_samples: expected 0 to 4, received {count}"):
+            export_model(model, tmp_path / "m.onnx", golden_samples=count)
+
+
+def test_export_reads_no_picture_for_a_file_without_golden_samples(model, export_model, tmp_path):
+    def pictures():
+        raise AssertionError("a picture was read")
+        yield
+
+    report = export_model(model, tmp_path / "m.onnx", golden=pictures(), golden_samples=0)
+    assert report.evidence.golden == ()
+    with pytest.raises(ModelFileError, match="exported without any"):
+        Predictor.load(report.path, device="cpu", verify=True)
 
 
 @pytest.mark.parametrize("batch", [None, 3])

@@ -215,7 +215,7 @@ def test_load_fails_to_verify_weights_that_are_not_finite(tmp_path, make_graph, 
 
 
 def test_load_refuses_to_verify_a_file_without_samples(model_path):
-    with pytest.raises(ModelFileError, match=r"model\.onnx: expected golden samples") as caught:
+    with pytest.raises(ModelFileError, match=r"model\.onnx: expected golden samples.*--golden-samples 1") as caught:
         Predictor.load(model_path, device="cpu", verify=True)
     assert caught.value.exit_code == 6
 
@@ -245,7 +245,7 @@ def test_a_difference_where_nothing_is_allowed_is_infinitely_too_much():
 def load_on(tmp_path, make_graph, make_manifest, stamp, golden, monkeypatch, caplog):
     """Loads a file of a precision that was checked on another family, and gives the warnings."""
 
-    def load(precision, *, family="aarch64-dotprod", amx=False, rewrites=(), **options):
+    def load(precision, *, family="aarch64-dotprod", amx=False, rewrites=(), golden=golden, **options):
         path = tmp_path / "family.onnx"
         recipe = Quantization("QDQ", "uint8", "int8", True, False, None, 1, (), rewrites)
         evidence = {"golden": golden, "precision": precision, "quantization": recipe}
@@ -265,6 +265,12 @@ def test_load_says_once_that_the_file_was_checked_on_another_family(load_on, tmp
     (warning,) = load_on(precision)
     for words in (precision, "x86-64-avx512-vnni", "aarch64-dotprod", f"edgecnn verify {tmp_path / 'family.onnx'}"):
         assert words in warning
+
+
+def test_load_sends_nobody_to_verify_a_file_without_samples(load_on):
+    (warning,) = load_on("int8", golden=())
+    assert "edgecnn verify" not in warning
+    assert "Export it with golden samples" in warning
 
 
 def test_load_says_nothing_where_the_family_does_not_matter(load_on):

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
 from edgecnn_exporters.rewrites.normalization import Normalization, read_normalization
-from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
+from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, reading, replace
 
 _TAG = "pixels"
 _MARKED = 255  # of the channel that marks the border
@@ -91,7 +91,7 @@ def skip_pixel_quantization(model: ModelProto) -> tuple[ModelProto, bool]:
             continue
         nodes[node.output[0]] = []
         for reader in wiring.consumers[node.output[0]]:
-            nodes[reader.output[0]] = [_reading(reader, node.output[0], cast.input[0])]
+            nodes[reader.output[0]] = [reading(reader, {node.output[0]: cast.input[0]})]
     return (replace(model, nodes, {}), True) if nodes else (model, False)
 
 
@@ -161,11 +161,3 @@ def _is_identity(node: NodeProto, wiring: Wiring) -> bool:
     """Returns whether a QuantizeLinear gives uint8 at scale 1 and zero point 0."""
     scale, zero = wiring.constant(node, 1), wiring.constant(node, 2)
     return scale is not None and zero is not None and zero.dtype == np.uint8 and scale.tolist() == 1 and not zero.any()
-
-
-def _reading(node: NodeProto, old: str, new: str) -> NodeProto:
-    """Returns a node that reads one tensor in place of another."""
-    changed = helper.make_node(node.op_type, [new if name == old else name for name in node.input], node.output)
-    changed.name = node.name
-    changed.attribute.extend(node.attribute)
-    return changed

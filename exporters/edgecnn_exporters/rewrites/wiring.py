@@ -90,6 +90,19 @@ def attributes(node: NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
+def reading(node: NodeProto, sources: Mapping[str, str]) -> NodeProto:
+    """Returns a copy of a node that reads other tensors.
+
+    Args:
+        node: is not changed.
+        sources: by the name of the tensor that each is read in place of.
+    """
+    changed = NodeProto()
+    changed.CopyFrom(node)
+    changed.input[:] = [sources.get(name, name) for name in node.input]
+    return changed
+
+
 def replace(
     model: ModelProto,
     nodes: Mapping[str, Sequence[NodeProto]],
@@ -102,7 +115,7 @@ def replace(
     Args:
         model: is not changed.
         nodes: by the first output of the node that they replace; they make all that is still read of it.
-        weights: new initializers by name.
+        weights: new initializers by name; one that has the name already is gone.
     """
     replaced = ModelProto()
     replaced.CopyFrom(model)
@@ -110,11 +123,11 @@ def replace(
     kept = [new for node in model.graph.node for new in nodes.get(node.output[0], (node,))]
     del graph.node[:]
     graph.node.extend(_needed(kept, {tensor.name for tensor in graph.output}))
-    graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in weights.items())
     read = {name for node in graph.node for name in node.input}
     for index in reversed(range(len(graph.initializer))):
-        if graph.initializer[index].name not in read:
+        if graph.initializer[index].name not in read or graph.initializer[index].name in weights:
             del graph.initializer[index]
+    graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in weights.items() if name in read)
     graph.ClearField("value_info")
     return replaced
 

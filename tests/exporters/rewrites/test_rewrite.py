@@ -22,7 +22,10 @@ def model(make_graph, float_tensor):
         "up": random.normal(size=(4, 2, 2, 2)).astype(np.float32),
         "axis": np.int64([3]),
         "rows": np.int64([1, 1, 1, 2, 1]),
-        "tall": np.int64([1, 2, 16, 8]),
+        "tall": np.int64([1, 2, 12, 6]),
+        "each": random.normal(1, 0.2, (4, 1, 1)).astype(np.float32),
+        "half": np.float32(0.5),
+        "w2": random.normal(size=(2, 2, 1, 1)).astype(np.float32),
     }
     nodes = [
         ("Cast", ["image"], "a", {"to": TensorProto.FLOAT}),
@@ -32,13 +35,19 @@ def model(make_graph, float_tensor):
         ("LeakyRelu", ["e"], "f", {"alpha": 0.1}),
         ("MaxPool", ["f"], "g", POOL),
         ("LRN", ["g"], "h", {"size": 3, "beta": 0.75}),
-        ("ConvTranspose", ["h", "up"], "i", {"strides": [2, 2]}),
+        ("AveragePool", ["h"], "m", {"kernel_shape": [2, 2]}),
+        ("Mul", ["m", "each"], "n", {}),
+        ("ConvTranspose", ["n", "up"], "o", {"strides": [2, 2]}),
+        ("Conv", ["o", "w2"], "p", {}),
+        ("Mul", ["p", "half"], "q", {}),
+        ("Tanh", ["q"], "r", {}),
+        ("Conv", ["r", "w2"], "i", {}),
         ("Unsqueeze", ["i", "axis"], "j", {}),
         ("Tile", ["j", "rows"], "k", {}),
         ("Reshape", ["k", "tall"], "logits", {}),
     ]
     image = {"image": (TensorProto.UINT8, (1, 8, 8, 3))}
-    return make_graph(nodes, image, {"logits": float_tensor(1, 2, 16, 8)}, weights)
+    return make_graph(nodes, image, {"logits": float_tensor(1, 2, 12, 6)}, weights)
 
 
 def draw():
@@ -47,7 +56,7 @@ def draw():
 
 def test_rewrite_for_float32_applies_what_pays_there(model, operators):
     rewritten, applied = rewrite(model, precision="float32")
-    assert applied == ("response_normalization", "upsampling")
+    assert applied == ("response_normalization", "upsampling", "scalar_factors", "weighted_pool")
     assert not {"LRN", "Tile"} & set(operators(rewritten))
 
 
@@ -56,12 +65,15 @@ def test_rewrite_for_int8_applies_every_rewrite(model, operators):
     assert applied == (
         "response_normalization",
         "upsampling",
+        "scalar_factors",
+        "weighted_pool",
+        "tanh",
         "pool_first",
         "pixel_shuffle",
         "pixels",
         "width_folding",
     )
-    assert not {"LRN", "Tile", "ConvTranspose"} & set(operators(rewritten))
+    assert not {"LRN", "Tile", "Tanh", "ConvTranspose"} & set(operators(rewritten))
     assert len(pixel_tensors(rewritten)) == 1
     assert len(response_normalization_nodes(rewritten)) == 10
 

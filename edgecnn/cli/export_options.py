@@ -1,0 +1,47 @@
+"""The options of `edgecnn export`; what they mean stands in `ExportConfig` and `QuantizeConfig`."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from edgecnn.cli.options import read_batch
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATA",
+        help="Prove the file on the test part, calibrate int8 on the train part. [default: those of the run]",
+    ),
+]
+Quantize = Annotated[
+    Literal["none", "fp16", "int8"], typer.Option(help="Fewer bits, if accuracy and speed keep their budgets.")
+]
+CalibrationSamples = Annotated[int | None, typer.Option(metavar="N", help="Images that calibrate int8. [default: 300]")]
+MaxDrop = Annotated[float | None, typer.Option(metavar="F", help="The most that the metric may lose. [default: 0.01]")]
+MinSpeedup = Annotated[
+    float | None, typer.Option(metavar="F", help="Against the float32 file, here; 0 lets all pass. [default: 1.0]")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="The 95 % bound on the loss must keep --max-drop too.")]
+ReduceRange = Annotated[bool, typer.Option("--reduce-range", help="int8 weights of 7 bits, for x86 without VNNI.")]
+TuneFor = Annotated[
+    Literal["any", "amx"],
+    typer.Option(help="Lay int8 weights out for x86 with AMX: faster there, slower elsewhere, the same answers."),
+]
+Batch = Annotated[
+    Any,  # a number or None; typer would ask for an int
+    typer.Option(parser=read_batch, metavar="N|dynamic", help="Images that the file takes at once."),
+]
+Opset = Annotated[int, typer.Option(min=13, max=18, metavar="N", help="ONNX opset; older runtimes need less.")]
+GoldenSamples = Annotated[
+    int,
+    typer.Option(metavar="N", help="Small test images in the file for 'edgecnn verify', 0 to 4; 0 keeps them out."),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="none|imagenet|FILE", help="For a NAME: seeded random ones, ImageNet's or a file's."),
+]
+Labels = Annotated[Path | None, typer.Option(metavar="FILE", help="For a NAME: one label a line.")]
+ManifestFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="For a MODEL.keras. [default: manifest.json beside it]")
+]
