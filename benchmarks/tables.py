@@ -33,6 +33,7 @@ def with_tables(text: str) -> str:
     tables = {
         "models": models_table(),
         "accuracy": accuracy_block(),
+        "int8": int8_block(),
         "peers": peers_block(),
         "benchmarks": benchmark_tables(),
     }
@@ -68,9 +69,7 @@ def benchmark_tables() -> str:
 
 def accuracy_block() -> str:
     """Returns the accuracies of the rows that have a result, under the command that makes them all."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / "accuracy").glob("*.json")]
-    rows = sorted((row for result in results for row in result["rows"]), key=lambda row: row["order"])
-    return f"`uv run python benchmarks/accuracy.py`, one seed each:\n\n{accuracy_table(rows)}"
+    return f"`uv run python benchmarks/accuracy.py`, one seed each:\n\n{accuracy_table(_in_order('accuracy'))}"
 
 
 def accuracy_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -83,6 +82,31 @@ def accuracy_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "data", "epochs", "Keras", "file", "to reach", "difference of the logits, relative")
     return markdown((*header, "same top-1", "test images"), body)
+
+
+def int8_block() -> str:
+    """Returns what int8 loses and saves, of the rows that have a result, under the command that makes them all."""
+    return f"`uv run python benchmarks/int8.py`:\n\n{int8_table(_in_order('int8'))}"
+
+
+def int8_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns accuracy, agreement, speed and size of int8 files, and what their exports took."""
+    body = (
+        (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))),
+         *(f"{row[key]:.4f}" if row["trained"] else "-" for key in ("float32", "int8", "top1_agreement")),
+         f"{row['images']:,}", row["tries"], f"{row['speedup']['ratio']:.2f}",
+         f"{row['int8_bytes'] / 1e6:.2f}", f"{row['int8_bytes'] / row['float32_bytes']:.3f}",
+         f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e6:,.0f}")
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "data", "Keras", "int8", "same top-1", "test images", "tries", "times faster", "MB")
+    return markdown((*header, "part of float32", "export, s", "peak MB"), body)
+
+
+def _in_order(benchmark: str) -> list[dict[str, Any]]:
+    """Returns the rows of a benchmark whose rows have a file each."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / benchmark).glob("*.json")]
+    return sorted((row for result in results for row in result["rows"]), key=lambda row: row["order"])
 
 
 def peers_block() -> str:
