@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from peer_ways import Case, prepare, ways
-from record import interleave, summary, write_result
+from record import write_result
 from tables import peers_table
+from turns import interleave, summary
 
 Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Pixels], npt.NDArray[np.float32]]
