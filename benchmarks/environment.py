@@ -37,7 +37,8 @@ def uv(*arguments: str) -> None:
         InstallError: it cannot be started, or it failed.
     """
     try:
-        done = subprocess.run(["uv", *arguments], cwd=REPOSITORY, check=False, capture_output=True, text=True)
+        command = ["uv", "--quiet", *arguments]
+        done = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
     except OSError as error:
         raise InstallError(f"uv cannot be started: {error}") from error
     if done.returncode:

@@ -39,6 +39,7 @@ def with_tables(text: str) -> str:
         "models": models_table(),
         "accuracy": accuracy_block(),
         "peers": peers_block(),
+        "openvino": openvino_block(),
         "benchmarks": benchmark_tables(),
     }
     for name, table in tables.items():
@@ -125,6 +126,27 @@ def peers_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "threads", "way", "times faster than plain fp32", "10 to 90 %", "ms", "accuracy")
     return markdown((*header, "same top-1 as Keras", "MB", "n"), body)
+
+
+def openvino_block() -> str:
+    """Returns both providers' speed and answers, of the models that have a result, under their command."""
+    results = results_of("openvino_provider")
+    wheel = results[0]["machine"]["versions"]["onnxruntime-openvino"]
+    return f"{made_by(results)}, onnxruntime-openvino {wheel}:\n\n{openvino_table(rows_of(results))}"
+
+
+def openvino_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns how many times faster than the CPU provider on float32 each is, and how it answers."""
+    body = (
+        (f"`{row['model']}`", row["threads"], row["provider"].removesuffix("ExecutionProvider"), row["file"],
+         f"{row['ratio']['median']:.2f}", f"{row['ratio']['p10']:.2f} to {row['ratio']['p90']:.2f}",
+         f"{row['latency_ms']['median']:.3f}", "-" if row["accuracy"] is None else f"{row['accuracy']:.4f}",
+         f"{row['agreement']:.3f}", f"{row['max_relative']:.1e}",
+         f"{row['nodes'].get(row['provider'], 0)} of {sum(row['nodes'].values())}", row["ratio"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "threads", "provider", "file", "times faster than CPU, fp32", "10 to 90 %", "ms", "accuracy")
+    return markdown((*header, "same top-1 as CPU", "largest difference, relative", "nodes on it", "n"), body)
 
 
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 @pytest.fixture
 def script(monkeypatch):
-    """Imports a script of benchmarks/."""
+    """Imports a script of benchmarks/; some load ONNX Runtime before edgecnn does."""
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     return importlib.import_module
