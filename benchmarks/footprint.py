@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from record import summary, write_result
+from record import write_result
 from slim_environment import build_slim_environment
+from turns import summary
 
 from edgecnn.data import load_dataset
 

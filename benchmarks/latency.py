@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from conversion import export_edgecnn, make_model
 from PIL import Image
-from record import interleave, summary, write_result
+from record import write_result
 from rich.console import Console
 from rich.table import Table
 from sklearn.datasets import load_digits, load_sample_image
+from turns import interleave, summary
 
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from edgecnn.data import load_dataset
+from edgecnn.data import Samples, load_dataset
 from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import RANDOM_SEED
@@ -34,6 +34,8 @@ class Case:
         images: (N, H, W, C) uint8, of the test part, ready for the network.
         class_ids: (N,) of the images.
         trained: whether the accuracy means anything.
+        train: what the int8 ways calibrate on.
+        preprocess: an image to what the network takes.
         sizes: bytes of each way's file.
     """
 
@@ -43,11 +45,28 @@ class Case:
     images: Pixels
     class_ids: npt.NDArray[np.int64]
     trained: bool
+    train: Samples
+    preprocess: Preprocessor
     sizes: dict[str, int] = field(default_factory=dict)
 
 
 def prepare(name: str, data: Path, train: Sequence[str] | None, folder: Path, *, images: int) -> Case:
-    """Makes every file that is not there yet, and reads the test images.
+    """Makes every way's file that is not there yet, and reads the test images; takes what `export_case` takes."""
+    case = export_case(name, data, train, folder, images=images)
+    calibration = _calibration(case)
+    _make_plain(case, calibration)
+    _make_lite(case, calibration)
+    _make_openvino(case, calibration)
+    case.sizes.update({path.stem: path.stat().st_size for path in folder.iterdir() if path.suffix in _SUFFIXES})
+    case.sizes["OpenVINO int8"] = (folder / "OpenVINO int8.bin").stat().st_size
+    return case
+
+
+_SUFFIXES = {".onnx", ".tflite"}
+
+
+def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path, *, images: int) -> Case:
+    """Makes those of edgecnn's files that are not there yet, and reads the test images.
 
     Args:
         name: in the catalogue.
@@ -80,17 +99,7 @@ def prepare(name: str, data: Path, train: Sequence[str] | None, folder: Path, *,
     chosen = np.unique(np.linspace(0, len(dataset.test) - 1, images).astype(int))
     pixels = np.concatenate([preprocess(dataset.test[index][0])[0] for index in chosen])
     class_ids = dataset.test.class_ids[chosen]
-    case = Case(name, model, folder, pixels, class_ids, train is not None)
-    calibration = _calibration(dataset.train, preprocess)
-    _make_plain(case, calibration)
-    _make_lite(case, calibration)
-    _make_openvino(case, calibration)
-    case.sizes.update({path.stem: path.stat().st_size for path in folder.iterdir() if path.suffix in _SUFFIXES})
-    case.sizes["OpenVINO int8"] = (folder / "OpenVINO int8.bin").stat().st_size
-    return case
-
-
-_SUFFIXES = {".onnx", ".tflite"}
+    return Case(name, model, folder, pixels, class_ids, train is not None, dataset.train, preprocess)
 
 
 def ways(case: Case, threads: int) -> dict[str, Answer]:
@@ -114,10 +123,10 @@ def edgecnn(*command: Any) -> None:
     subprocess.run(words, check=True, stdout=sys.stderr)
 
 
-def _calibration(samples: Any, preprocess: Preprocessor) -> Pixels:
+def _calibration(case: Case) -> Pixels:
     """Returns the first images of a seeded order, (N, H, W, C); the same for every way but edgecnn's own."""
-    order = np.random.default_rng(0).permutation(len(samples))[:CALIBRATION_IMAGES]
-    return np.concatenate([preprocess(samples[index][0])[0] for index in order])
+    order = np.random.default_rng(0).permutation(len(case.train))[:CALIBRATION_IMAGES]
+    return np.concatenate([case.preprocess(case.train[index][0])[0] for index in order])
 
 
 def _make_plain(case: Case, calibration: Pixels) -> None:

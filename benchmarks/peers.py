@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from peer_ways import Case, prepare, ways
-from record import interleave, summary, write_result
+from record import write_result
 from tables import peers_table
+from turns import interleave, summary
 
 Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Pixels], npt.NDArray[np.float32]]
@@ -62,13 +63,7 @@ MODELS = {
 
 def main() -> int:
     """Measures and prints the table; returns 1 where edgecnn's int8 file answers worse than its budget."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=sorted(MODELS), help="a model; may be repeated")
-    parser.add_argument("--runs", type=int, default=50, help="rounds for each model and number of threads")
-    parser.add_argument("--images", type=int, default=200, help="test images for the quality")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
-    parser.add_argument("--work", type=Path, help="keeps the files here; those that are there are not made again")
-    arguments = parser.parse_args()
+    arguments = read_arguments(__doc__)
     if not arguments.data.is_dir():
         print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
         return 0
@@ -86,6 +81,17 @@ def main() -> int:
 
 
 COMMAND = "uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py"
+
+
+def read_arguments(description: str) -> argparse.Namespace:
+    """Returns what the command line asks for: models, rounds, images, and the folders of data and files."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=sorted(MODELS), help="a model; may be repeated")
+    parser.add_argument("--runs", type=int, default=50, help="rounds for each model and number of threads")
+    parser.add_argument("--images", type=int, default=200, help="test images for the quality")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--work", type=Path, help="keeps the files here; those that are there are not made again")
+    return parser.parse_args()
 
 
 def measure(case: Case, threads: int, runs: int) -> list[dict[str, Any]]:

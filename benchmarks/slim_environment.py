@@ -5,12 +5,12 @@
 prints the path of the environment's Python. The footprint benchmark and the packaging test both start from here.
 """
 
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from environment import build_environment, uv
+
 # Measured and tested with the versions of this environment, whatever is newest today.
 PINNED = ("numpy", "pillow", "onnxruntime", "typer", "rich")
 
@@ -24,23 +24,16 @@ def build_slim_environment(folder: Path) -> Path:
     Returns:
         The path of the environment's Python.
     """
-    wheels, environment = folder / "wheels", folder / "environment"
+    wheels = folder / "wheels"
     for package in ("edgecnn", "edgecnn-runtime"):
-        _uv("build", "--wheel", "--package", package, "--out-dir", str(wheels))
-    python = environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    _uv("venv", "--clear", "--python", sys.executable, str(environment))
+        uv("build", "--wheel", "--package", package, "--out-dir", str(wheels))
     runtime = next(wheels.glob("edgecnn_runtime-*.whl"))
-    _uv(
-        *("pip", "install", "--python", str(python)),
+    return build_environment(
+        folder / "environment",
         str(next(wheels.glob("edgecnn-*.whl"))),
         f"edgecnn-runtime[cpu] @ {runtime.resolve().as_uri()}",
         *(f"{package}=={version(package)}" for package in PINNED),
     )
-    return python
-
-
-def _uv(*arguments: str) -> None:
-    subprocess.run(["uv", *arguments], cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Writes the tables of README.md from benchmarks/results/*.json and the catalogue.
+"""Writes the tables of README.md, and its picture, from benchmarks/results/*.json and the catalogue.
 
-`uv run python benchmarks/tables.py` rewrites the blocks between their markers; with `--check` it changes nothing and
-exits with 1 where README.md differs.
+`uv run python benchmarks/tables.py` rewrites the blocks between their markers and docs/peers.svg; with `--check` it
+changes nothing and exits with 1 where README.md differs or the picture shows other texts.
 """
 
 import json
@@ -11,20 +11,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from peers_picture import peers_picture, shown
+
 from edgecnn.models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PICTURE = "docs/peers.svg"
 
 
 def main() -> int:
-    """Rewrites or checks README.md."""
-    path = ROOT / "README.md"
+    """Rewrites or checks README.md and its picture."""
+    path, picture = ROOT / "README.md", ROOT / PICTURE
     text = path.read_text(encoding="utf-8")
     fresh = with_tables(text)
+    drawn = peers_picture(rows_of(results_of("peers")))
     if "--check" in sys.argv[1:]:
-        return int(fresh != text)
+        return int(fresh != text or shown(drawn) != shown(picture.read_text(encoding="utf-8")))
     path.write_text(fresh, encoding="utf-8")
+    picture.write_text(drawn, encoding="utf-8")
     return 0
 
 
@@ -35,6 +40,7 @@ def with_tables(text: str) -> str:
         "accuracy": accuracy_block(),
         "int8": int8_block(),
         "peers": peers_block(),
+        "openvino": openvino_block(),
         "benchmarks": benchmark_tables(),
     }
     for name, table in tables.items():
@@ -111,13 +117,26 @@ def _in_order(benchmark: str) -> list[dict[str, Any]]:
 
 def peers_block() -> str:
     """Returns each way's speed and quality, of the models that have a result, under the command that makes them."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((RESULTS / "peers").glob("*.json"))]
-    if not results:
-        return "Not measured yet: see `benchmarks/peers.py`."
+    results = results_of("peers")
+    picture = f"![each way's speed beside plain fp32, a panel a model]({PICTURE})"
+    return f"{made_by(results)}:\n\n{picture}\n\n{peers_table(rows_of(results))}"
+
+
+def results_of(benchmark: str) -> list[dict[str, Any]]:
+    """Returns the results of a benchmark that writes one file a model, by the model's name."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted((RESULTS / benchmark).glob("*.json"))]
+
+
+def rows_of(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the rows of them all, in that order."""
+    return [row for result in results for row in result["rows"]]
+
+
+def made_by(results: Sequence[dict[str, Any]]) -> str:
+    """Returns the command that makes them all, and the machine that made the first."""
     machine = results[0]["machine"]
     command = results[0]["command"].partition(" --only")[0]
-    rows = [row for result in results for row in result["rows"]]
-    return f"`{command}`, {machine['usable_cpus']} CPUs ({machine['cpu']}):\n\n{peers_table(rows)}"
+    return f"`{command}`, {machine['usable_cpus']} CPUs ({machine['cpu']})"
 
 
 def peers_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -131,6 +150,27 @@ def peers_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "threads", "way", "times faster than plain fp32", "10 to 90 %", "ms", "accuracy")
     return markdown((*header, "same top-1 as Keras", "MB", "n"), body)
+
+
+def openvino_block() -> str:
+    """Returns both providers' speed and answers, of the models that have a result, under their command."""
+    results = results_of("openvino_provider")
+    wheel = results[0]["machine"]["versions"]["onnxruntime-openvino"]
+    return f"{made_by(results)}, onnxruntime-openvino {wheel}:\n\n{openvino_table(rows_of(results))}"
+
+
+def openvino_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns how many times faster than the CPU provider on float32 each is, and how it answers."""
+    body = (
+        (f"`{row['model']}`", row["threads"], row["provider"].removesuffix("ExecutionProvider"), row["file"],
+         f"{row['ratio']['median']:.2f}", f"{row['ratio']['p10']:.2f} to {row['ratio']['p90']:.2f}",
+         f"{row['latency_ms']['median']:.3f}", "-" if row["accuracy"] is None else f"{row['accuracy']:.4f}",
+         f"{row['agreement']:.3f}", f"{row['max_relative']:.1e}",
+         f"{row['nodes'].get(row['provider'], 0)} of {sum(row['nodes'].values())}", row["ratio"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "threads", "provider", "file", "times faster than CPU, fp32", "10 to 90 %", "ms", "accuracy")
+    return markdown((*header, "same top-1 as CPU", "largest difference, relative", "nodes on it", "n"), body)
 
 
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_tables_are_those_of_the_results() -> None:
+def test_tables_and_picture_are_those_of_the_results() -> None:
     command = [sys.executable, "benchmarks/tables.py", "--check"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, "run: uv run python benchmarks/tables.py"
 
