@@ -1,11 +1,15 @@
 """The ranges of the activations, by ONNX Runtime's own calibrators, whose memory does not grow with the images.
 
 A calibrator keeps all that one call of `collect_data` sees, so each call sees one run of the graph.
+
+"trimmed" is MinMax for each run, and then of each end the 95th percentile over the runs: one image that a network
+answers with huge values cannot take the resolution of all the others. docs/adr/0015 has the measurements.
 """
 
 import contextlib
 import io
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +19,7 @@ import numpy.typing as npt
 from onnxruntime.quantization import CalibrationMethod
 from onnxruntime.quantization.calibrate import (
     HistogramCollector,
+    TensorData,
     TensorsData,
     create_calibrator,
     load_tensors_data,
@@ -24,19 +29,23 @@ from onnxruntime.quantization.calibrate import (
 from edgecnn_exporters.errors import CalibrationError
 from edgecnn_exporters.files import writing
 
-Method = Literal["minmax", "percentile", "entropy"]
+Method = Literal["trimmed", "minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = get_args(Method)
 ENOUGH = 32  # images; fewer are warned about
 
 Pixels = npt.NDArray[np.uint8]
 
 _ORT_METHODS = {
+    "trimmed": CalibrationMethod.MinMax,
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
     "entropy": CalibrationMethod.Entropy,
 }
-# ONNX Runtime's own defaults make a percentile symmetric and leave entropy one threshold to choose from.
+_TRIMMED = 95  # per cent of the runs whose values fit
+# A moving average with a weight of 1 is the last run alone. ONNX Runtime's own defaults make a percentile symmetric and
+# leave entropy one threshold to choose from.
 _OPTIONS: dict[str, dict[str, Any]] = {
+    "trimmed": {"moving_average": True, "averaging_constant": 1.0},
     "minmax": {},
     "percentile": {"symmetric": False, "num_bins": 2048, "percentile": 99.99},
     "entropy": {"symmetric": False, "num_bins": 512, "num_quantized_bins": 128},
@@ -104,16 +113,19 @@ class Calibrator:
         """
         cache = self._model.with_name(f"{method}.json")
         if not cache.exists():
-            layout = load_tensors_data(self.ranges("minmax")) if method != "minmax" else None
-            ranges = self._measure(method, layout)
+            layout = load_tensors_data(self.ranges("minmax")) if method in ("percentile", "entropy") else None
+            with self._opened(method, layout) as calibrator:
+                ranges = self._trimmed(calibrator) if method == "trimmed" else self._whole(calibrator)
             with writing(cache):
                 save_tensors_data(ranges, cache)
         return cache
 
-    def _measure(self, method: Method, layout: TensorsData | None) -> TensorsData:
+    @contextlib.contextmanager
+    def _opened(self, method: Method, layout: TensorsData | None) -> Iterator[Any]:
+        """Gives a calibrator of ONNX Runtime's, which prints its progress otherwise."""
         augmented = self._model.with_name(f"{method}.onnx")
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+            with contextlib.redirect_stdout(io.StringIO()):
                 with writing(self._model):
                     calibrator = create_calibrator(
                         self._model,
@@ -124,11 +136,31 @@ class Calibrator:
                     )
                 if layout is not None:
                     calibrator.collector = _laid_out(calibrator, layout)
-                for feed in feeds_of(self._images, self._input_name, self._batch):
-                    calibrator.collect_data(_Reader(feed))
-                return calibrator.compute_data()
+                yield calibrator
         finally:
             augmented.unlink(missing_ok=True)
+
+    def _whole(self, calibrator: Any) -> TensorsData:
+        for feed in feeds_of(self._images, self._input_name, self._batch):
+            calibrator.collect_data(_Reader(feed))
+        return calibrator.compute_data()
+
+    def _trimmed(self, calibrator: Any) -> TensorsData:
+        lowest, highest = defaultdict(list), defaultdict(list)
+        for feed in feeds_of(self._images, self._input_name, self._batch):
+            calibrator.collect_data(_Reader(feed))
+            for name, tensor in calibrator.compute_data().items():
+                low, high = (float(np.ravel(limit)[0]) for limit in tensor.range_value)
+                lowest[name].append(low)
+                highest[name].append(high)
+        trimmed = {
+            name: TensorData(
+                lowest=np.float32(np.percentile(lowest[name], 100 - _TRIMMED)),
+                highest=np.float32(np.percentile(highest[name], _TRIMMED)),
+            )
+            for name in lowest
+        }
+        return TensorsData(CalibrationMethod.MinMax, trimmed)
 
 
 def _laid_out(calibrator: Any, layout: TensorsData) -> HistogramCollector:

@@ -86,8 +86,9 @@ class Workshop(Protocol):
 def search(workshop: Workshop) -> Iterator[Try]:
     """Yields one try after the other; the last one is accurate, if any is.
 
-    MinMax, percentile and entropy come first. If none is accurate, the one with the least drop goes on with its most
-    sensitive layers in float32, one after another, as long as any layer is left and it is not too slow already.
+    The calibrations come first: trimmed, MinMax, percentile, entropy. If none is accurate, the one with the least drop
+    goes on with its most sensitive layers in float32, one after another, as long as any layer is left and it is not too
+    slow already.
     """
     tries = []
     for method in METHODS:

@@ -106,12 +106,12 @@ class Calibration:
     """How the ranges of the activations were found.
 
     Attributes:
-        method: "minmax", "percentile" or "entropy".
+        method: how the ranges were found: "trimmed", "minmax", "percentile" or "entropy".
         images: how many were looked at, of the train part.
         data_fingerprint: of the data that they are from; None where it is not known.
     """
 
-    method: Literal["minmax", "percentile", "entropy"]
+    method: Literal["trimmed", "minmax", "percentile", "entropy"]
     images: int
     data_fingerprint: str | None
 

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import numpy as np, onnx
 from conftest import draw_tiny, write_tiny
-from edgecnn_exporters.calibration import Calibrator
+from edgecnn_exporters.calibration import METHODS, Calibrator
 from edgecnn_exporters.quantize import INT8_OPERATORS, write_source
 folder, count = Path(sys.argv[2]), int(sys.argv[3])
 
@@ -31,7 +31,7 @@ class Images:
 float32 = write_tiny(folder, size=64)
 write_source(onnx.load_from_string(float32.payload()), folder / "source.onnx")
 calibrator = Calibrator(folder / "source.onnx", Images(), input_name="image", batch=1, operators=INT8_OPERATORS)
-for method in ("minmax", "percentile", "entropy"):
+for method in METHODS:
     calibrator.ranges(method)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -97,6 +97,16 @@ def test_calibrator_finds_the_least_and_the_largest(calibrate, tiny, tmp_path):
     ranges, _ = calibrate(images, "minmax")
     logits = tiny.reference(tiny.write(tmp_path)).run({"image": np.concatenate(images)})["logits"]
     np.testing.assert_allclose(ranges["logits"], [logits.min(), logits.max()], rtol=1e-5)
+
+
+def test_calibrator_trims_what_one_image_in_forty_takes(calibrate):
+    images = [np.full((1, 8, 8, 1), 100, np.uint8)] * 39
+    calm, _ = calibrate(images, "minmax")
+    blinding = [*images, np.full((1, 8, 8, 1), 255, np.uint8)]
+    widest, trimmed = calibrate(blinding, "minmax")[0], calibrate(blinding, "trimmed")[0]
+    for name, limits in calm.items():
+        np.testing.assert_allclose(trimmed[name], limits, rtol=1e-5)
+    assert widest["logits"] != trimmed["logits"]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -76,9 +76,9 @@ def test_export_reports_every_try_and_its_speed_beside_the_file(quantize):
     report = quantize()
     tree = json.loads(report.report_path.read_text())
     assert tree["passed"] is True
-    assert [one["calibration"] for one in tree["tries"]] == ["minmax"]
+    assert [one["calibration"] for one in tree["tries"]] == ["trimmed"]
     assert tree["tries"][0]["speedup"]["n"] == 30
-    assert list(tree["seconds"])[4:] == ["parity", "calibrate (minmax)", "try 1", "golden", "stamp", "verify"]
+    assert list(tree["seconds"])[4:] == ["parity", "calibrate (trimmed)", "try 1", "golden", "stamp", "verify"]
 
 
 def test_export_gives_the_same_int8_bytes_again(quantize):

@@ -47,9 +47,9 @@ def quantize(tiny, tmp_path):
     return make
 
 
-def test_quantize_file_takes_minmax_where_that_is_accurate(quantize):
+def test_quantize_file_takes_the_first_calibration_where_that_is_accurate(quantize):
     _, quantized, _ = quantize(images_fingerprint="a" * 64)
-    assert [one.calibration for one in quantized.tries] == ["minmax"]
+    assert [one.calibration for one in quantized.tries] == ["trimmed"]
     recipe = quantized.quantization
     assert (recipe.format, recipe.activation_type, recipe.weight_type, recipe.per_channel) == (
         "QDQ",
@@ -95,9 +95,9 @@ def test_quantize_file_names_nodes_and_weights_after_their_layers(quantize):
 def test_quantize_file_finds_the_layer_that_int8_breaks(quantize):
     _, quantized, _ = quantize(spread=1000.0)
     drops = [one.drop for one in quantized.tries]
-    assert [one.calibration for one in quantized.tries[:3]] == ["minmax", "percentile", "entropy"]
-    assert min(drops[:3]) > 0.2
-    assert len(drops) == 4
+    assert [one.calibration for one in quantized.tries[:4]] == ["trimmed", "minmax", "percentile", "entropy"]
+    assert min(drops[:4]) > 0.2
+    assert len(drops) == 5
     assert drops[-1] <= 0.05
     assert quantized.quantization.float_layers == ("wide/Conv", "narrow/Conv")
     assert quantized.quantization.layers == 2
@@ -106,7 +106,7 @@ def test_quantize_file_finds_the_layer_that_int8_breaks(quantize):
 def test_quantize_file_keeps_only_the_last_try(quantize):
     _, quantized, _ = quantize(spread=1000.0)
     left = {path.name for path in quantized.candidate.path.parent.glob("*.onnx")}
-    assert left == {"float32.onnx", "source.onnx", "try4.onnx"}
+    assert left == {"float32.onnx", "source.onnx", "try5.onnx"}
 
 
 def test_quantize_file_ends_with_a_file_that_does_not_fit(quantize):

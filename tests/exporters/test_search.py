@@ -36,8 +36,8 @@ class Fake:
         yield from ((layer,) for layer in sorted(LAYERS, key=lambda layer: -self.gains[layer]))
 
 
-def drops(minmax, percentile=0.5, entropy=0.5):
-    return {"minmax": minmax, "percentile": percentile, "entropy": entropy}
+def drops(trimmed, minmax=0.5, percentile=0.5, entropy=0.5):
+    return {"trimmed": trimmed, "minmax": minmax, "percentile": percentile, "entropy": entropy}
 
 
 EQUAL = dict.fromkeys(LAYERS, 0.01)
@@ -46,9 +46,10 @@ EQUAL = dict.fromkeys(LAYERS, 0.01)
 @pytest.mark.parametrize(
     ("given", "methods"),
     [
-        (drops(0.01), ["minmax"]),
-        (drops(0.02, 0.0), ["minmax", "percentile"]),
-        (drops(0.02, 0.02, 0.0), ["minmax", "percentile", "entropy"]),
+        (drops(0.01), ["trimmed"]),
+        (drops(0.02, 0.0), ["trimmed", "minmax"]),
+        (drops(0.02, 0.02, 0.0), ["trimmed", "minmax", "percentile"]),
+        (drops(0.02, 0.02, 0.02, 0.0), ["trimmed", "minmax", "percentile", "entropy"]),
     ],
 )
 def test_search_takes_the_first_calibration_that_is_accurate(given, methods):
@@ -58,23 +59,23 @@ def test_search_takes_the_first_calibration_that_is_accurate(given, methods):
 
 
 def test_search_puts_the_most_sensitive_layers_back_one_after_another():
-    workshop = Fake(drops(0.3, 0.25, 0.4), {"a": 0.01, "b": 0.1, "c": 0.0, "d": 0.15})
+    workshop = Fake(drops(0.3, 0.3, 0.25, 0.4), {"a": 0.01, "b": 0.1, "c": 0.0, "d": 0.15})
     tries = list(search(workshop))
     assert workshop.ranked == ["percentile"]
-    assert [one.float_layers for one in tries[3:]] == [("d",), ("b", "d")]
-    assert {one.calibration for one in tries[3:]} == {"percentile"}
+    assert [one.float_layers for one in tries[4:]] == [("d",), ("b", "d")]
+    assert {one.calibration for one in tries[4:]} == {"percentile"}
     assert tries[-1].fits
 
 
 def test_search_never_puts_all_layers_back():
     tries = list(search(Fake(drops(0.5), dict.fromkeys(LAYERS, 0.0))))
-    assert [len(one.float_layers) for one in tries] == [0, 0, 0, 1, 2, 3]
+    assert [len(one.float_layers) for one in tries] == [0, 0, 0, 0, 1, 2, 3]
     assert not tries[-1].fits
 
 
 def test_search_stops_where_more_float32_is_too_slow_already():
     tries = list(search(Fake(drops(0.5), EQUAL, ratio=1.3, slower=0.2)))
-    assert [len(one.float_layers) for one in tries] == [0, 0, 0, 1, 2]
+    assert [len(one.float_layers) for one in tries] == [0, 0, 0, 0, 1, 2]
     assert tries[-1].fast is False
 
 
