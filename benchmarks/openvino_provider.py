@@ -54,7 +54,7 @@ def main() -> int:
             case = export_case(model.name, arguments.data / model.data, model.train, folder, images=arguments.images)
             result = play(python, case, arguments.runs)
             measured = rows_of(case, result["played"])
-            command = f"{COMMAND} --only {name}"
+            command = f"{COMMAND} --only {name} --runs {arguments.runs}"
             write_result(f"openvino_provider/{name}", measured, command=command, versions=result["versions"])
             rows += measured
     print(openvino_table(rows))

@@ -17,8 +17,10 @@ from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import RANDOM_SEED
 from edgecnn_runtime import Manifest, Preprocessor
+from edgecnn_runtime.machine import has_amx
 
 CALIBRATION_IMAGES = 300
+TUNED = "edgecnn int8 for AMX"
 Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Pixels], npt.NDArray[np.float32]]
 
@@ -92,9 +94,11 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
             Manifest.from_json((folder / "run" / "manifest.json").read_text()),
         )
     budget = ("--max-drop", "1", "--min-speedup", "0") if train is None else ("--min-speedup", "0")
-    for file, options in (("edgecnn fp32.onnx", ()), ("edgecnn int8.onnx", ("--quantize", "int8", *budget))):
-        if not (folder / file).exists():
-            edgecnn("export", *source, "-o", folder / file, "--data", data, *options)
+    int8 = ("--quantize", "int8", *budget)
+    recipes = {"edgecnn fp32": (), "edgecnn int8": int8, TUNED: (*int8, "--tune-for", "amx")}
+    for way in own_ways():
+        if not (folder / f"{way}.onnx").exists():
+            edgecnn("export", *source, "-o", folder / f"{way}.onnx", "--data", data, *recipes[way])
     preprocess = Preprocessor(manifest.image_input)
     chosen = np.unique(np.linspace(0, len(dataset.test) - 1, images).astype(int))
     pixels = np.concatenate([preprocess(dataset.test[index][0])[0] for index in chosen])
@@ -102,11 +106,15 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
     return Case(name, model, folder, pixels, class_ids, train is not None, dataset.train, preprocess)
 
 
+def own_ways() -> tuple[str, ...]:
+    """Returns edgecnn's files that make sense on this machine."""
+    return ("edgecnn fp32", "edgecnn int8", *((TUNED,) if has_amx() else ()))
+
+
 def ways(case: Case, threads: int) -> dict[str, Answer]:
     """Returns what answers one image, (1, H, W, C) uint8, for each way on so many threads."""
     onnx = {
-        way: _onnxruntime(case.folder / f"{way}.onnx", threads)
-        for way in ("plain fp32", "plain int8", "edgecnn fp32", "edgecnn int8")
+        way: _onnxruntime(case.folder / f"{way}.onnx", threads) for way in ("plain fp32", "plain int8", *own_ways())
     }
     lite = {way: _lite(case.folder / f"{way}.tflite", threads) for way in ("LiteRT fp32", "LiteRT int8")}
     openvino = {

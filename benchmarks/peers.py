@@ -4,7 +4,7 @@ One Keras model a row, seeded or trained, and every way to run it, in turn in on
 
 - plain fp32: tf2onnx's own graph on ONNX Runtime, the way without edgecnn; the 1.00 of every ratio.
 - plain int8: the same graph through ONNX Runtime's `quantize_static` (QDQ, U8S8, per channel, MinMax).
-- edgecnn fp32, edgecnn int8: what `edgecnn export` writes.
+- edgecnn fp32, edgecnn int8: what `edgecnn export` writes; on a CPU with AMX also with `--tune-for amx`.
 - LiteRT fp32 and int8, OpenVINO fp32 and int8 (NNCF), and Keras' `predict`.
 
 The int8 ways calibrate on the same images. Quality is the accuracy where the model is trained, and the part of the test
@@ -16,7 +16,7 @@ images on which the best class is Keras' own.
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Pixels], npt.NDArray[np.float32]]
 BASE, KERAS = "plain fp32", "Keras predict"
 WARMUP = 5
+MAX_DROP = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,27 @@ def main() -> int:
             folder = (arguments.work or Path(temporary)) / name
             case = prepare(model.name, arguments.data / model.data, model.train, folder, images=arguments.images)
             measured = [row for threads in (1, 2) for row in measure(case, threads, arguments.runs)]
-            write_result(f"peers/{name}", measured, command=f"{COMMAND} --only {name}")
+            write_result(f"peers/{name}", measured, command=f"{COMMAND} --only {name} --runs {arguments.runs}")
             rows += measured
     print(peers_table(rows))
-    return 0
+    for problem in (found := problems(rows)):
+        print(problem, file=sys.stderr)
+    return int(bool(found))
 
 
 COMMAND = "uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py"
+
+
+def problems(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a line for each of edgecnn's int8 files that is less accurate than its float32 file allows."""
+    float32 = {(row["model"], row["threads"]): row["accuracy"] for row in rows if row["way"] == "edgecnn fp32"}
+    return [
+        f"{row['model']}, {row['way']}: accuracy {row['accuracy']:.4f}, expected {expected - MAX_DROP:.4f} or more"
+        for row in rows
+        if row["way"].startswith("edgecnn int8")
+        and (expected := float32[row["model"], row["threads"]]) is not None
+        and row["accuracy"] < expected - MAX_DROP
+    ]
 
 
 def read_arguments(description: str) -> argparse.Namespace:
