@@ -100,6 +100,8 @@ class Predictor:
             predictor = cls(session, manifest, evidence)
         except (ModelFileError, ManifestError) as error:
             raise type(error)(f"{file.name}: {error}") from error
+        finally:
+            file.payload.close()
         if evidence is None:
             predictor.claims = read_claims(file)
         options = {"device": device, "threads": threads, "spinning": spinning, "allow_modified": allow_modified}
