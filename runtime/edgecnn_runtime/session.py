@@ -1,5 +1,6 @@
 """ONNX Runtime behind one door: checked bytes, strict providers, set threads, checked inputs, and no telemetry."""
 
+import contextlib
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.allocation import tight_arena
 from edgecnn_runtime.errors import ModelFileError, ProviderError, SessionError
 from edgecnn_runtime.payload import Payload
 from edgecnn_runtime.providers import CPU, CUDA, Device, cuda_problem, onnxruntime, say_once
@@ -174,9 +176,10 @@ def _create(payload: bytes | Payload, options: Any, providers: list[str]) -> Any
     """Creates the session; no fallback inside ONNX Runtime (it prints on stdout), no options out of the model."""
     source = payload.source if isinstance(payload, Payload) else payload
     try:
-        return onnxruntime.InferenceSession(
-            source, options, providers=providers, enable_fallback=0, read_config_from_model=0
-        )
+        with tight_arena(options) if providers == [CPU] else contextlib.nullcontext():
+            return onnxruntime.InferenceSession(
+                source, options, providers=providers, enable_fallback=0, read_config_from_model=0
+            )
     except _ORT_ERRORS as error:
         raise ModelFileError(_refusal(error)) from error
 
