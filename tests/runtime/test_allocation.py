@@ -1,10 +1,12 @@
+import ctypes
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from edgecnn_runtime import allocation
-from edgecnn_runtime.allocation import tight_arena
+from edgecnn_runtime.allocation import release_free_memory, tight_arena
 from edgecnn_runtime.providers import onnxruntime
 from edgecnn_runtime.session import Session
 
@@ -62,3 +64,30 @@ def test_sessions_that_are_made_and_dropped_at_once_answer_alike(make_graph):
     with ThreadPoolExecutor(8) as pool:
         for logits in pool.map(answer, range(64)):
             np.testing.assert_array_equal(logits, expected)
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_release_free_memory_gives_it_back(run_python):
+    code = """
+        from pathlib import Path
+        from edgecnn_runtime.allocation import release_free_memory
+
+        def resident():
+            lines = Path("/proc/self/status").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024
+
+        blocks = [bytes(100_000) for _ in range(500)]
+        last = bytes(100_000)
+        del blocks
+        before = resident()
+        release_free_memory()
+        print(before - resident())
+    """
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 25e6  # of 50e6; some was free before
+
+
+def test_release_free_memory_does_nothing_where_the_library_cannot(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: types.SimpleNamespace())
+    release_free_memory()
