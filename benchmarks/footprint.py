@@ -1,12 +1,15 @@
 """What one answer costs on a device: time from process start, memory, and what the imports take.
 
     uv run python benchmarks/footprint.py [--model FILE.onnx --image FILE --label NAME] [--rounds 25]
+                                          [--result NAME --memory-target MB]
 
 Measured in an environment that is made from the built wheels `edgecnn` and `edgecnn-runtime[cpu]` alone. Without
 --model, `mnist_convnet` is trained on scikit-learn's digits first, and a test digit is answered. The commands run in
 turn, so that a busy moment hits all of them; times are wall clock of the whole process, the median counts; memory is
 the largest of all. Writes benchmarks/results/footprint.json; fails where an answer is wrong or --help loads something
-heavy, not where a time is missed.
+heavy, not where a time is missed. With --result NAME the rows that depend on the model are written to NAME.json.
+Peak memory is what the process itself has resident: until a session is loaded the checked copy of the graph lies in a
+memory file beside it, of the size of the graph, which the meter does not see.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from turns import summary
 
 from edgecnn.data import load_dataset
 
+_RESULT = "footprint"
 HEAVY = {"numpy", "PIL", "onnxruntime", "tensorflow", "keras"}
 # Runs a command from a process that is smaller than it: a child's peak is never below that of the process it came from.
 _METER = """
@@ -50,6 +54,13 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
+_PREDICT = """
+import sys
+from edgecnn_runtime import Predictor
+print(Predictor.load(sys.argv[1], device="cpu").predict(sys.argv[2]).label)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """One process: wall clock from start to end, peak resident memory, and what it printed."""
@@ -71,17 +82,20 @@ def main() -> int:
         edgecnn = str(python.with_name("edgecnn"))
         commands = {
             "run": [edgecnn, "run", str(model), str(image), "--top-k", "1", "--format", "json"],
+            "python": [str(python), "-c", _PREDICT, str(model), str(image)],
             "help": [edgecnn, "--help"],
             "onnxruntime": [str(python), "-c", "import onnxruntime"],
             "edgecnn_runtime": [str(python), "-c", "import edgecnn_runtime"],
         }
         costs = _measure(commands, arguments.rounds)
         loaded = HEAVY & set(json.loads(_spend([str(python), "-c", _HELP_MODULES]).stdout))
-    rows = _rows(costs, label, loaded)
+    rows = _model_rows(costs, label, arguments.memory_target)
+    rows += _package_rows(costs, loaded) if arguments.result == _RESULT else []
     for row in rows:
         verdict = "" if row["met"] else "  missed"
         print(f"{row['what']:<52}{row['here']:>8.3g} {row['unit']:<8} target {row['target']:>5.3g}{verdict}")
-    print(f"written: {write_result('footprint', rows)}")
+    command = " ".join(["uv run python benchmarks/footprint.py", *sys.argv[1:]])
+    print(f"written: {write_result(arguments.result, rows, command=command)}")
     return 0 if all(row["met"] for row in rows if row["unit"] in ("answers", "modules")) else 1
 
 
@@ -91,6 +105,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--image", type=Path, help="answered by --model")
     parser.add_argument("--label", help="the right answer")
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument(
+        "--result", default=_RESULT, help="name of the JSON; with another than the default, of one model"
+    )
+    parser.add_argument("--memory-target", type=float, default=120, metavar="MB")
     arguments = parser.parse_args()
     if len({arguments.model is None, arguments.image is None, arguments.label is None}) > 1:
         parser.error("--model, --image and --label belong together")
@@ -124,19 +142,32 @@ def _spend(command: Sequence[str]) -> Cost:
     return Cost(**json.loads(meter.stdout))
 
 
-def _rows(costs: Mapping[str, Sequence[Cost]], label: str, loaded: set[str]) -> list[dict[str, Any]]:
-    seconds = {name: [cost.seconds for cost in spent] for name, spent in costs.items()}
-    over = [ours - theirs for ours, theirs in zip(seconds["edgecnn_runtime"], seconds["onnxruntime"], strict=True)]
+def _model_rows(costs: Mapping[str, Sequence[Cost]], label: str, memory_target: float) -> list[dict[str, Any]]:
     answers = [json.loads(cost.stdout)[0]["predictions"][0]["name"] for cost in costs["run"]]
-    peaks = [cost.peak_bytes / 1e6 for cost in costs["run"]]
+    answers += [cost.stdout.strip() for cost in costs["python"]]
+    peaks = {name: [cost.peak_bytes / 1e6 for cost in costs[name]] for name in ("run", "python")}
+    largest = {name: summary(megabytes) | {"median": max(megabytes)} for name, megabytes in peaks.items()}
     return [
-        _row("`edgecnn run`, process start to answer", summary(seconds["run"]), 0.6, "s"),
-        _row("`edgecnn run`, peak memory, largest", summary(peaks) | {"median": max(peaks)}, 120, "MB"),
-        _row("`edgecnn --help`", summary(seconds["help"]), 0.3, "s"),
-        _row("`import edgecnn_runtime` over `import onnxruntime`", summary([1000 * s for s in over]), 60, "ms"),
+        _row("`edgecnn run`, process start to answer", summary(_seconds(costs["run"])), 0.6, "s"),
+        _row("`edgecnn run`, peak memory, largest", largest["run"], memory_target, "MB"),
+        _row("`Predictor` in Python, process start to answer", summary(_seconds(costs["python"])), 0.6, "s"),
+        _row("`Predictor` in Python, peak memory, largest", largest["python"], memory_target, "MB"),
         _row("wrong answers", {"median": sum(answer != label for answer in answers), "n": len(answers)}, 0, "answers"),
+    ]
+
+
+def _package_rows(costs: Mapping[str, Sequence[Cost]], loaded: set[str]) -> list[dict[str, Any]]:
+    ours, theirs = _seconds(costs["edgecnn_runtime"]), _seconds(costs["onnxruntime"])
+    over = [1000 * (longer - shorter) for longer, shorter in zip(ours, theirs, strict=True)]
+    return [
+        _row("`edgecnn --help`", summary(_seconds(costs["help"])), 0.3, "s"),
+        _row("`import edgecnn_runtime` over `import onnxruntime`", summary(over), 60, "ms"),
         _row("of numpy, Pillow, onnxruntime, Keras in `--help`", {"median": len(loaded), "n": 1}, 0, "modules"),
     ]
+
+
+def _seconds(costs: Sequence[Cost]) -> list[float]:
+    return [cost.seconds for cost in costs]
 
 
 def _row(what: str, measured: Mapping[str, float], target: float, unit: str) -> dict[str, Any]:

@@ -61,7 +61,12 @@ def models_table() -> str:
 
 def benchmark_tables() -> str:
     """Returns one table a result, each under the command that made it."""
-    makers = {"conversion": conversion_table, "latency": latency_table, "footprint": footprint_table}
+    makers = {
+        "conversion": conversion_table,
+        "latency": latency_table,
+        "footprint": footprint_table,
+        "footprint_resnet34_int8": footprint_table,
+    }
     parts = []
     for name, maker in makers.items():
         result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))

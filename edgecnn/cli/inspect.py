@@ -26,7 +26,7 @@ def inspect(model: ModelArgument, format: Format = "text") -> None:
             "golden": None if proven is None else _describe_golden(proven, cpu_family()),
             "graph": {
                 "size_bytes": Path(model).stat().st_size,
-                "payload_bytes": len(file.payload),
+                "payload_bytes": file.payload.size_bytes,
                 "payload_sha256": file.sha256,
                 "opset": file.opset,
                 "ir_version": file.ir_version,

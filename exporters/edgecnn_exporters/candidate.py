@@ -55,7 +55,7 @@ class Candidate:
 
     def payload(self) -> bytes:
         """Returns the graph's bytes."""
-        return read_model_file(self.path).payload
+        return read_model_file(self.path).payload.read()
 
     def load(self) -> Session:
         """Reads the file back as a device does; hash, manifest and graph are checked on the way.

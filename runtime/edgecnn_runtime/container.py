@@ -8,6 +8,7 @@ The entry `edgecnn.metadata_sha256` covers all other entries; the evidence holds
 Reference: https://protobuf.dev/programming-guides/encoding/ and https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
+import dataclasses
 import hashlib
 import io
 import os
@@ -17,6 +18,7 @@ from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 from edgecnn_runtime.errors import ModelFileError
+from edgecnn_runtime.payload import Payload, hold_payload
 from edgecnn_runtime.regular_file import open_regular_file, reason
 
 METADATA_SHA256_KEY = "edgecnn.metadata_sha256"
@@ -45,7 +47,7 @@ class ModelFile:
     """
 
     name: str
-    payload: bytes
+    payload: Payload = dataclasses.field(compare=False)  # its hash is compared
     metadata: Mapping[str, str]
     ir_version: int
     opset: int
@@ -64,7 +66,7 @@ class _Field(NamedTuple):
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
-    """Reads and takes apart a model file; only the payload is held in memory, and only once.
+    """Reads and takes apart a model file; only the payload is held, and only once.
 
     Raises:
         ModelFileError: missing, unreadable, a directory, a FIFO, empty, truncated, or not an ONNX model.
@@ -130,10 +132,8 @@ def _parse(stream: BinaryIO, size: int, name: str) -> ModelFile:
         has_graph |= field.number == _GRAPH
     if not (has_graph and ir_version and opset):
         raise ModelFileError(f"{name}: truncated at byte {size}, or not an ONNX model: a part of it is missing")
-    stream.seek(0)
-    payload = stream.read(boundary or size)
-    digest = hashlib.sha256(payload).hexdigest()
-    return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, digest)
+    payload = hold_payload(stream, boundary or size)
+    return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, payload.sha256)
 
 
 def _walk(stream: BinaryIO, size: int, name: str, base: int = 0) -> Iterator[_Field]:

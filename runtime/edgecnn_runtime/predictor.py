@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.agreement import check_agreement
+from edgecnn_runtime.allocation import release_free_memory
 from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
@@ -100,6 +101,9 @@ class Predictor:
             predictor = cls(session, manifest, evidence)
         except (ModelFileError, ManifestError) as error:
             raise type(error)(f"{file.name}: {error}") from error
+        finally:
+            file.payload.close()
+        release_free_memory()
         if evidence is None:
             predictor.claims = read_claims(file)
         options = {"device": device, "threads": threads, "spinning": spinning, "allow_modified": allow_modified}

@@ -1,5 +1,6 @@
 """ONNX Runtime behind one door: checked bytes, strict providers, set threads, checked inputs, and no telemetry."""
 
+import contextlib
 import logging
 import os
 import re
@@ -11,7 +12,9 @@ from typing import Any, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.allocation import tight_arena
 from edgecnn_runtime.errors import ModelFileError, ProviderError, SessionError
+from edgecnn_runtime.payload import Payload
 from edgecnn_runtime.providers import CPU, CUDA, Device, cuda_problem, onnxruntime, say_once
 
 _ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -29,6 +32,7 @@ _DTYPES: Mapping[str, str] = {
 }
 _NEWER_OPSET = re.compile(r"Opset (\d+) is under development.*is till opset (\d+)", re.DOTALL)
 _NEWER_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
+_MEMORY_FILE = re.compile(r" from /proc/self/fd/\d+")  # means nothing to whoever reads the message
 _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
 
 
@@ -68,12 +72,12 @@ class Session:
     """
 
     def __init__(
-        self, payload: bytes, *, device: Device = "auto", threads: int | None = None, spinning: bool = False
+        self, payload: bytes | Payload, *, device: Device = "auto", threads: int | None = None, spinning: bool = False
     ) -> None:
         """Loads a graph.
 
         Args:
-            payload: an ONNX ModelProto, as `ModelFile.payload` holds it.
+            payload: an ONNX ModelProto; `ModelFile.payload` may be closed afterwards. ONNX Runtime keeps `bytes`.
             device: "cpu"; "cuda", which never falls back; "auto", which is CUDA where it works and else the CPU.
             threads: 1 or more; None is one for each CPU that this process may use.
             spinning: whether waiting threads burn CPU time: faster back to back, wasteful at a few calls a second.
@@ -135,7 +139,7 @@ def _options(threads: int, spinning: bool) -> Any:
     return options
 
 
-def _open(payload: bytes, device: Device, options: Any) -> Any:
+def _open(payload: bytes | Payload, device: Device, options: Any) -> Any:
     """Returns an ONNX Runtime session that really runs where it was asked to."""
     problem = None if device == "cpu" else cuda_problem()
     if device == "cpu" or (device == "auto" and problem):
@@ -149,7 +153,7 @@ def _open(payload: bytes, device: Device, options: Any) -> Any:
     return _open_cuda(payload, device, options)
 
 
-def _open_cuda(payload: bytes, device: Device, options: Any) -> Any:
+def _open_cuda(payload: bytes | Payload, device: Device, options: Any) -> Any:
     try:
         session = _create(payload, options, [CUDA, CPU])
         received = str(session.get_providers())
@@ -168,12 +172,14 @@ def _open_cuda(payload: bytes, device: Device, options: Any) -> Any:
     return session
 
 
-def _create(payload: bytes, options: Any, providers: list[str]) -> Any:
+def _create(payload: bytes | Payload, options: Any, providers: list[str]) -> Any:
     """Creates the session; no fallback inside ONNX Runtime (it prints on stdout), no options out of the model."""
+    source = payload.source if isinstance(payload, Payload) else payload
     try:
-        return onnxruntime.InferenceSession(
-            payload, options, providers=providers, enable_fallback=0, read_config_from_model=0
-        )
+        with tight_arena(options) if providers == [CPU] else contextlib.nullcontext():
+            return onnxruntime.InferenceSession(
+                source, options, providers=providers, enable_fallback=0, read_config_from_model=0
+            )
     except _ORT_ERRORS as error:
         raise ModelFileError(_refusal(error)) from error
 
@@ -189,7 +195,7 @@ def _refusal(error: Exception) -> str:
             f"the model needs ONNX IR version {needed}, {runtime} has {known}: re-export with edgecnn export, "
             "which writes IR version 8"
         )
-    return f"the model is refused by {runtime}: {_first_line(error)}"
+    return f"the model is refused by {runtime}: {_MEMORY_FILE.sub('', _first_line(error))}"
 
 
 def _first_line(error: Exception) -> str:

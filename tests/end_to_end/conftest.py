@@ -99,7 +99,7 @@ def restamp() -> Callable[..., Path]:
         **evidence_fields: object,
     ) -> Path:
         file = read_model_file(source)
-        payload, metadata = file.payload, dict(file.metadata)
+        payload, metadata = file.payload.read(), dict(file.metadata)
         del metadata[METADATA_SHA256_KEY]
         if graph is not None:
             proto = onnx.load_from_string(payload)

@@ -29,7 +29,7 @@ def with_flipped_bit(tmp_path, model_file):
         file = read_model_file(model_file)
         kernel = next(
             tensor.raw_data
-            for tensor in onnx.load_from_string(file.payload).graph.initializer
+            for tensor in onnx.load_from_string(file.payload.read()).graph.initializer
             if tensor.name == "logits/kernel"
         )
         largest = int(np.abs(np.frombuffer(kernel, "<f4")).argmax())
