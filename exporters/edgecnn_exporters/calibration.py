@@ -2,8 +2,9 @@
 
 A calibrator keeps all that one call of `collect_data` sees, so each call sees one run of the graph.
 
-"trimmed" is MinMax for each run, and then of each end the 95th percentile over the runs: one image that a network
-answers with huge values cannot take the resolution of all the others. docs/adr/0015 has the measurements.
+"trimmed" is MinMax for each run, and then of each end the furthest that is no outlier among the runs, by the fences of
+a box plot: one image that a network answers with huge values cannot take the resolution of all the others.
+docs/adr/0015 has the measurements.
 """
 
 import contextlib
@@ -41,7 +42,7 @@ _ORT_METHODS = {
     "percentile": CalibrationMethod.Percentile,
     "entropy": CalibrationMethod.Entropy,
 }
-_TRIMMED = 95  # per cent of the runs whose values fit
+_FENCE = 1.5  # interquartile ranges (Tukey 1977)
 # A moving average with a weight of 1 is the last run alone. ONNX Runtime's own defaults make a percentile symmetric and
 # leave entropy one threshold to choose from.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -155,12 +156,19 @@ class Calibrator:
                 highest[name].append(high)
         trimmed = {
             name: TensorData(
-                lowest=np.float32(np.percentile(lowest[name], 100 - _TRIMMED)),
-                highest=np.float32(np.percentile(highest[name], _TRIMMED)),
+                lowest=-_whisker(-np.array(lowest[name], np.float32)),
+                highest=_whisker(np.array(highest[name], np.float32)),
             )
             for name in lowest
         }
         return TensorsData(CalibrationMethod.MinMax, trimmed)
+
+
+def _whisker(values: npt.NDArray[np.float32]) -> np.float32:
+    """Returns the largest value that is no outlier."""
+    values = values[np.isfinite(values)]
+    first, third = np.percentile(values, [25, 75])
+    return np.float32(values[values <= third + _FENCE * (third - first)].max())
 
 
 def _laid_out(calibrator: Any, layout: TensorsData) -> HistogramCollector:
