@@ -99,14 +99,15 @@ def test_calibrator_finds_the_least_and_the_largest(calibrate, tiny, tmp_path):
     np.testing.assert_allclose(ranges["logits"], [logits.min(), logits.max()], rtol=1e-5)
 
 
-def test_calibrator_trims_what_one_image_in_forty_takes(calibrate):
-    images = [np.full((1, 8, 8, 1), 100, np.uint8)] * 39
-    calm, _ = calibrate(images, "minmax")
-    blinding = [*images, np.full((1, 8, 8, 1), 255, np.uint8)]
-    widest, trimmed = calibrate(blinding, "minmax")[0], calibrate(blinding, "trimmed")[0]
-    for name, limits in calm.items():
-        np.testing.assert_allclose(trimmed[name], limits, rtol=1e-5)
-    assert widest["logits"] != trimmed["logits"]
+@pytest.mark.parametrize(("bright", "trimmed"), [(1, True), (8, False)])
+def test_calibrator_trims_what_few_images_take(calibrate, bright, trimmed):
+    dim, blinding = (np.full((1, 8, 8, 1), value, np.uint8) for value in (100, 255))
+    images = [dim] * (40 - bright) + [blinding] * bright
+    calm, widest = (calibrate(those, "minmax")[0] for those in ([dim] * 40, images))
+    found, _ = calibrate(images, "trimmed")
+    assert calm["logits"] != widest["logits"]
+    for name, limits in (calm if trimmed else widest).items():
+        np.testing.assert_allclose(found[name], limits, rtol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
