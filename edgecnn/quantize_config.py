@@ -24,7 +24,7 @@ class QuantizeConfig:
         tune_for: the processors that int8 weights are laid out for; the answers are the same.
 
     Raises:
-        UsageError: a number out of range.
+        UsageError: a number out of range, or options for processors that cannot be one.
     """
 
     precision: Precision
@@ -40,6 +40,10 @@ class QuantizeConfig:
             raise UsageError(f"--calibration-samples: expected 2 or more, received {self.calibration_samples}")
         if not 0 <= self.max_drop <= 1:
             raise UsageError(f"--max-drop: expected 0 to 1, received {self.max_drop}")
+        if self.reduce_range and self.tune_for == "amx":
+            raise UsageError(
+                "--reduce-range: it is for x86 without VNNI, --tune-for amx for x86 with AMX. Leave one of them out."
+            )
         if not 0 <= self.min_speedup < float("inf"):
             raise UsageError(f"--min-speedup: expected 0 or more, received {self.min_speedup}")
 

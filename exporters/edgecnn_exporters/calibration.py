@@ -10,6 +10,7 @@ resolution of all the others. docs/adr/0015 has the measurements.
 import contextlib
 import io
 import logging
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -44,10 +45,9 @@ _ORT_METHODS = {
 }
 _FENCE = 1.5  # interquartile ranges (Tukey 1977)
 _KEPT = 90  # per cent of the runs, whatever the fences say
-# A moving average with a weight of 1 is the last run alone. ONNX Runtime's own defaults make a percentile symmetric and
-# leave entropy one threshold to choose from.
+# ONNX Runtime's own defaults make a percentile symmetric and leave entropy one threshold to choose from.
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "trimmed": {"moving_average": True, "averaging_constant": 1.0},
+    "trimmed": {},
     "minmax": {},
     "percentile": {"symmetric": False, "num_bins": 2048, "percentile": 99.99},
     "entropy": {"symmetric": False, "num_bins": 512, "num_quantized_bins": 128},
@@ -111,6 +111,7 @@ class Calibrator:
         """Returns the file with the ranges, for `quantize_static(calibration_cache_path=...)`.
 
         Raises:
+            CalibrationError: a tensor is not finite on any image.
             ExportError: a temporary file cannot be written.
         """
         cache = self._model.with_name(f"{method}.json")
@@ -150,24 +151,30 @@ class Calibrator:
     def _trimmed(self, calibrator: Any) -> TensorsData:
         lowest, highest = defaultdict(list), defaultdict(list)
         for feed in feeds_of(self._images, self._input_name, self._batch):
-            calibrator.collect_data(_Reader(feed))
+            calibrator.calibrate_tensors_range = None  # of the runs before
+            with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # an image without a number
+                calibrator.collect_data(_Reader(feed))
             for name, tensor in calibrator.compute_data().items():
                 low, high = (float(np.ravel(limit)[0]) for limit in tensor.range_value)
                 lowest[name].append(low)
                 highest[name].append(high)
         trimmed = {
             name: TensorData(
-                lowest=-_whisker(-np.array(lowest[name], np.float32)),
-                highest=_whisker(np.array(highest[name], np.float32)),
+                lowest=-_whisker(-np.array(lowest[name], np.float32), name),
+                highest=_whisker(np.array(highest[name], np.float32), name),
             )
             for name in lowest
         }
         return TensorsData(CalibrationMethod.MinMax, trimmed)
 
 
-def _whisker(values: npt.NDArray[np.float32]) -> np.float32:
+def _whisker(values: npt.NDArray[np.float32], name: str) -> np.float32:
     """Returns the largest value that is no outlier, or else one that at most one value in ten exceeds."""
     values = values[np.isfinite(values)]
+    if not values.size:
+        raise CalibrationError(
+            f"calibration: {name} is not finite on any image. Train the model again, or check its data."
+        )
     first, third, kept = np.percentile(values, [25, 75, _KEPT])
     return np.float32(max(values[values <= third + _FENCE * (third - first)].max(), kept))
 

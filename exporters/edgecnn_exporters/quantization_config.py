@@ -36,5 +36,7 @@ class QuantizationConfig:
     def __post_init__(self) -> None:
         if (self.precision == "int8") != (self.images is not None):
             raise ValueError("images: expected calibration images for int8, and none for float16")
+        if self.tune_for == "amx" and (self.precision != "int8" or self.reduce_range):
+            raise ValueError("tune_for: expected int8 weights of 8 bits for amx, received other ones")
         if isinstance(self.images, Iterator):
             raise ValueError("images: expected an iterable that can be read again, received an iterator")

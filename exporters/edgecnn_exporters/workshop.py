@@ -85,7 +85,7 @@ class FileWorkshop:
             self._prepare_int8()
 
     def _prepare_int8(self) -> None:
-        if self._config.tune_for == "amx" and not has_amx():
+        if self._config.tune_for == "amx" and has_amx() is False:
             _LOGGER.warning("--tune-for amx: this processor has no AMX, so the speed-up is measured without it")
         images = self._calibration_images()
         self._images = check_images(images)
@@ -138,6 +138,8 @@ class FileWorkshop:
     def quantization(self, last: Try) -> Quantization:
         """Returns the recipe of the last file."""
         int8 = self._config.precision == "int8"
+        if self._config.tune_for == "amx" and not self._tuned:
+            _LOGGER.warning("--tune-for amx: no layer is large enough to gain by it, so the file is as without it")
         return Quantization(
             format="QDQ" if int8 else "float16",
             activation_type="uint8" if int8 else "float16",

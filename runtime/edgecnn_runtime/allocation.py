@@ -3,11 +3,13 @@
 import contextlib
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from edgecnn_runtime.providers import onnxruntime
 
+_REGISTERED = threading.Lock()  # one arena stands in ONNX Runtime's environment at a time
 _AS_REQUESTED = {"arena_extend_strategy": 1}  # 0 and the default: by powers of two
 
 
@@ -24,11 +26,12 @@ def tight_arena(options: Any) -> Iterator[None]:
         options: of the session, on the CPU.
     """
     options.add_session_config_entry("session.use_env_allocators", "1")
-    _register_arena()
-    try:
-        yield
-    finally:
+    with _REGISTERED:
         _register_arena()
+        try:
+            yield
+        finally:
+            _register_arena()
 
 
 def release_free_memory() -> None:

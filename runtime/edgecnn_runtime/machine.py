@@ -26,9 +26,10 @@ def cpu_family() -> str:
     return family_of(platform.machine(), _cpuinfo("flags", "Features").split())
 
 
-def has_amx() -> bool:
-    """Returns whether the processor multiplies 8-bit matrices in AMX tiles, as far as the system says."""
-    return "amx_int8" in _cpuinfo("flags").split()
+def has_amx() -> bool | None:
+    """Returns whether the processor multiplies 8-bit matrices in AMX tiles; None where the system does not say."""
+    flags = _cpuinfo("flags").split()
+    return "amx_int8" in flags if flags else None
 
 
 def family_of(machine: str, features: Collection[str]) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 import weakref
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 if sys.platform == "linux":
     import fcntl
@@ -18,26 +18,39 @@ _BUFFER_BYTES = 512 << 10
 
 
 class Payload:
-    """All bytes before a file's metadata, hashed as they were copied and out of everyone's reach since.
+    """All bytes before a file's metadata, out of everyone's reach from before they were hashed.
 
     On Linux they lie in a sealed memory file, which ONNX Runtime reads by its path: Python holds no second copy of the
     weights then. Where there are no such files they lie in `bytes`.
 
     Attributes:
-        source: what ONNX Runtime loads: the path of the memory file, good until `close`, or the bytes.
         size_bytes: how many there are.
         sha256: their hex digest.
     """
 
     def __init__(self, source: bytes | int, size_bytes: int, sha256: str) -> None:
         """Takes the bytes, or the descriptor of the memory file that holds them; `hold_payload` makes it."""
-        self.source = source if isinstance(source, bytes) else _path(source)
+        self._source = source if isinstance(source, bytes) else _path(source)
         self.size_bytes = size_bytes
         self.sha256 = sha256
         self._finalizer = None if isinstance(source, bytes) else weakref.finalize(self, os.close, source)
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a payload cannot be pickled or copied: it may be a descriptor of this process")
+
+    @property
+    def source(self) -> bytes | str:
+        """What ONNX Runtime loads: the path of the memory file, or the bytes.
+
+        Raises:
+            ValueError: the memory file is closed; its descriptor's number may be another file's by now.
+        """
+        if self._finalizer is not None and not self._finalizer.alive:
+            raise ValueError("the payload is closed")
+        return self._source
+
     def read(self) -> bytes:
-        """Returns the bytes."""
+        """Returns the bytes; raises as `source` does."""
         return self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
 
     def close(self) -> None:
@@ -67,27 +80,37 @@ def hold_payload(stream: BinaryIO, size_bytes: int) -> Payload:
 def _in_memory_file(stream: BinaryIO, size_bytes: int) -> Payload:
     descriptor = _memory_file()
     try:
-        if not os.access(_path(descriptor), os.R_OK):
-            raise OSError(errno.ENOSYS, "there is no /proc", _path(descriptor))
-        copied, digest = _copy(stream, size_bytes, descriptor)
+        os.close(os.open(_path(descriptor), os.O_RDONLY | os.O_CLOEXEC))  # ONNX Runtime comes by this way
+        copied = _copy(stream, size_bytes, descriptor)
         _seal(descriptor)
+        digest = _sha256(descriptor, copied)
     except BaseException:
         os.close(descriptor)
         raise
     return Payload(descriptor, copied, digest)
 
 
-def _copy(stream: BinaryIO, size_bytes: int, descriptor: int) -> tuple[int, str]:
-    """Returns how many bytes were copied, and their SHA-256."""
-    digest, copied = hashlib.sha256(), 0
+def _copy(stream: BinaryIO, size_bytes: int, descriptor: int) -> int:
+    """Returns how many bytes were copied."""
+    copied = 0
     stream.seek(0)
     content = bytearray(min(_BUFFER_BYTES, size_bytes))
     with memoryview(content) as buffer, os.fdopen(descriptor, "wb", closefd=False) as target:
         while count := stream.readinto(buffer[: size_bytes - copied]):  # type: ignore[attr-defined]
-            digest.update(buffer[:count])
             target.write(buffer[:count])
             copied += count
-    return copied, digest.hexdigest()
+    return copied
+
+
+def _sha256(descriptor: int, size_bytes: int) -> str:
+    """Returns the hex digest of what lies in a sealed memory file."""
+    digest, position = hashlib.sha256(), 0
+    content = bytearray(min(_BUFFER_BYTES, size_bytes))
+    with memoryview(content) as buffer:
+        while count := os.preadv(descriptor, [buffer], position) if size_bytes else 0:
+            digest.update(buffer[:count])
+            position += count
+    return digest.hexdigest()
 
 
 def _memory_file() -> int:

@@ -1,6 +1,6 @@
 """The Predictor: Preprocessor, Session and decoding as one, for devices to embed."""
 
-import logging
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -16,21 +16,19 @@ from edgecnn_runtime.allocation import release_free_memory
 from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
-from edgecnn_runtime.evidence import AMX_WEIGHTS, Evidence
+from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
-from edgecnn_runtime.machine import cpu_family, has_amx
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.other_processor import warn_of_other_processor
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
-from edgecnn_runtime.providers import CPU, Device, say_once
+from edgecnn_runtime.providers import CPU, Device
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
 from edgecnn_runtime.sources import Source, expand
 
 if TYPE_CHECKING:
     from edgecnn_runtime.verification import Verification
-
-_SAME_ON_EVERY_FAMILY = "float32"  # but for the last bits; narrower numbers may be computed in other steps
 
 _Pixels = npt.NDArray[np.uint8]
 
@@ -94,15 +92,14 @@ class Predictor:
             VerificationError: a golden sample is answered otherwise than it must be; both answers are named.
         """
         file = read_model_file(path)
-        evidence = read_evidence(file, allow_modified=allow_modified)
-        manifest = read_manifest(file)
-        try:
-            session = Session(file.payload, device=device, threads=threads, spinning=spinning)
-            predictor = cls(session, manifest, evidence)
-        except (ModelFileError, ManifestError) as error:
-            raise type(error)(f"{file.name}: {error}") from error
-        finally:
-            file.payload.close()
+        with contextlib.closing(file.payload):
+            evidence = read_evidence(file, allow_modified=allow_modified)
+            manifest = read_manifest(file)
+            try:
+                session = Session(file.payload, device=device, threads=threads, spinning=spinning)
+                predictor = cls(session, manifest, evidence)
+            except (ModelFileError, ManifestError) as error:
+                raise type(error)(f"{file.name}: {error}") from error
         release_free_memory()
         if evidence is None:
             predictor.claims = read_claims(file)
@@ -112,8 +109,8 @@ class Predictor:
             from edgecnn_runtime.verification import verify_file  # only where asked for: it makes the import longer
 
             predictor.verification = verify_file(predictor, file.name)
-        else:
-            _warn_of_other_processor(predictor, file.name)
+        elif evidence is not None and predictor.provider == CPU:
+            warn_of_other_processor(evidence, file.name)
         return predictor
 
     @property
@@ -271,27 +268,6 @@ class _Prepared(NamedTuple):
 
 def _load(path: str, options: dict[str, Any]) -> Predictor:
     return Predictor.load(path, **options)
-
-
-def _warn_of_other_processor(predictor: Predictor, name: str) -> None:
-    evidence = predictor.evidence
-    if evidence is None or evidence.precision == _SAME_ON_EVERY_FAMILY or predictor.provider != CPU:
-        return
-    if evidence.quantization is not None and AMX_WEIGHTS in evidence.quantization.rewrites and not has_amx():
-        say_once(
-            logging.WARNING,
-            f"{name}: its weights are laid out for AMX, which this processor does not have: it is slower here than a "
-            "file that is exported without --tune-for amx. The answers are the same.",
-        )
-    cure = "Export it with golden samples, or on such a processor"
-    if evidence.golden:
-        cure = f"Prove them here: edgecnn verify {name}, or Predictor.load(..., verify=True)"
-    if evidence.cpu_family != (here := cpu_family()):
-        say_once(
-            logging.WARNING,
-            f"{name}: its {evidence.precision} answers were checked on {evidence.cpu_family}, and this processor is "
-            f"{here}. {cure}.",
-        )
 
 
 def _filled(pixels: _Pixels, batch: int | None) -> _Pixels:

@@ -32,7 +32,7 @@ _DTYPES: Mapping[str, str] = {
 }
 _NEWER_OPSET = re.compile(r"Opset (\d+) is under development.*is till opset (\d+)", re.DOTALL)
 _NEWER_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
-_MEMORY_FILE = re.compile(r" from /proc/self/fd/\d+")  # means nothing to whoever reads the message
+_MEMORY_FILE = re.compile(r"/proc/(self|\d+)/fd[^\s\"']*")  # means nothing to whoever reads the message
 _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
 
 
@@ -195,11 +195,12 @@ def _refusal(error: Exception) -> str:
             f"the model needs ONNX IR version {needed}, {runtime} has {known}: re-export with edgecnn export, "
             "which writes IR version 8"
         )
-    return f"the model is refused by {runtime}: {_MEMORY_FILE.sub('', _first_line(error))}"
+    return f"the model is refused by {runtime}: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = _MEMORY_FILE.sub("the file", str(error).strip())
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _tensor_info(node: Any) -> TensorInfo:

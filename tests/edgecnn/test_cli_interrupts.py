@@ -71,9 +71,11 @@ import atexit, os, signal, sys, time
 import edgecnn.cli as cli
 
 def interrupted(*arguments, **options):
-    sys.stderr.write("unwound")
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(60)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(60)
+    finally:
+        sys.stderr.write("unwound")
 
 atexit.register(os.abort)  # as TensorFlow's threads do now and then
 cli.app = interrupted

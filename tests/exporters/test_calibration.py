@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 from onnxruntime.quantization.calibrate import load_tensors_data
 
 from edgecnn_exporters.calibration import METHODS, Calibrator, check_images, feeds_of
@@ -53,6 +54,33 @@ def calibrate(tiny, tmp_path):
         assert calibrator.ranges(method) == cache
         ranges = {name: entry.range_value for name, entry in load_tensors_data(cache).items()}
         return {name: [float(np.ravel(limit)[0]) for limit in limits] for name, limits in ranges.items()}, cache
+
+    return measure
+
+
+@pytest.fixture
+def normalizing(tmp_path):
+    """Trims the ranges of x / max(x) behind a convolution, which are no numbers for a black image."""
+
+    def measure(images):
+        nodes = [
+            helper.make_node("Cast", ["image"], ["x"], name="cast", to=onnx.TensorProto.FLOAT),
+            helper.make_node("Transpose", ["x"], ["t"], name="turn", perm=[0, 3, 1, 2]),
+            helper.make_node("ReduceMax", ["t"], ["most"], name="most", keepdims=1),
+            helper.make_node("Div", ["t", "most"], ["part"], name="part"),
+            helper.make_node("Conv", ["part", "w"], ["y"], name="conv"),
+        ]
+        image = helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, 4, 4, 1])
+        output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1, 2, 2, 2])
+        weight = numpy_helper.from_array(np.linspace(-1, 1, 18, dtype=np.float32).reshape(2, 1, 3, 3), "w")
+        graph = helper.make_graph(nodes, "graph", [image], [output], [weight])
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        write_source(model, folder / "source.onnx")
+        calibrator = Calibrator(folder / "source.onnx", images, input_name="image", batch=1, operators=["Conv"])
+        ranges = load_tensors_data(calibrator.ranges("trimmed"))
+        return {name: [float(np.ravel(limit)[0]) for limit in entry.range_value] for name, entry in ranges.items()}
 
     return measure
 
@@ -108,6 +136,21 @@ def test_calibrator_trims_what_few_images_take(calibrate, bright, trimmed):
     assert calm["logits"] != widest["logits"]
     for name, limits in (calm if trimmed else widest).items():
         np.testing.assert_allclose(found[name], limits, rtol=1e-5)
+
+
+@pytest.mark.parametrize("broken", [0, 20, 39])
+def test_calibrator_passes_over_an_image_that_is_answered_with_nan(normalizing, broken):
+    images = [np.full((1, 4, 4, 1), 10 + number, np.uint8) for number in range(40)]
+    whole = normalizing(images)
+    images[broken] = np.zeros((1, 4, 4, 1), np.uint8)  # 0 / 0
+    found = normalizing(images)
+    for name, limits in whole.items():
+        np.testing.assert_allclose(found[name], limits, rtol=0.05, atol=0.05)
+
+
+def test_calibrator_refuses_a_network_that_answers_nothing_finite(normalizing):
+    with pytest.raises(CalibrationError, match="is not finite on any image"):
+        normalizing([np.zeros((1, 4, 4, 1), np.uint8)] * 40)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -43,3 +43,8 @@ def test_has_amx_looks_for_8_bit_tiles(monkeypatch, tmp_path, flags, amx):
     (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
     monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
     assert has_amx() is amx
+
+
+def test_has_amx_is_unknown_where_nothing_is_listed(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "missing")
+    assert has_amx() is None

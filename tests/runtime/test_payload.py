@@ -1,9 +1,12 @@
+import copy
 import hashlib
 import io
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -109,8 +112,16 @@ def test_a_session_runs_after_its_payload_is_closed(make_graph, model_path):
     file.payload.close()
     expected = Session(make_graph(), device="cpu").run({"image": PIXELS})["logits"]
     np.testing.assert_array_equal(loaded.run({"image": PIXELS})["logits"], expected)
-    with pytest.raises(FileNotFoundError):
-        file.payload.read()
+    for use in (file.payload.read, lambda: Session(file.payload, device="cpu")):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+
+
+def test_a_payload_cannot_be_pickled_or_copied():
+    held = hold_payload(io.BytesIO(CONTENT), 1000)
+    for use in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            use(held)
 
 
 @needs_memory_files
@@ -141,6 +152,32 @@ def test_a_graph_that_is_refused_leaves_no_memory_file_and_no_path_of_one(
     assert "/proc/" not in str(caught.value)
     del caught
     assert memory_files() == before
+
+
+@needs_memory_files
+def test_a_file_that_is_refused_leaves_no_memory_file_while_its_error_is_kept(model_path):
+    before = memory_files()
+    model_path.write_bytes(model_path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelFileError) as kept:
+        Predictor.load(model_path, device="cpu")
+    assert memory_files() == before
+    assert kept.value
+
+
+@needs_memory_files
+@pytest.mark.parametrize("location", ["w.bin", "/etc/passwd", "../../etc/passwd", ".", "/proc/self/environ"])
+def test_weights_outside_the_file_are_refused(make_graph, make_manifest, write_model, tmp_path, location):
+    (tmp_path / "w.bin").write_bytes(bytes(4096))
+    graph = onnx.load_from_string(make_graph())
+    weight = graph.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.ClearField("float_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    path = write_model(tmp_path / "m.onnx", graph.SerializeToString(), make_manifest())
+    with pytest.raises(ModelFileError) as refused:
+        Predictor.load(path, device="cpu")
+    assert "/fd/" not in str(refused.value)
 
 
 @needs_memory_files

@@ -250,8 +250,8 @@ def load_on(tmp_path, make_graph, make_manifest, stamp, golden, monkeypatch, cap
         recipe = Quantization("QDQ", "uint8", "int8", True, False, None, 1, (), rewrites)
         evidence = {"golden": golden, "precision": precision, "quantization": recipe}
         path.write_bytes(stamp(make_graph(), make_manifest(), **evidence))
-        monkeypatch.setattr("edgecnn_runtime.predictor.cpu_family", lambda: family)
-        monkeypatch.setattr("edgecnn_runtime.predictor.has_amx", lambda: amx)
+        monkeypatch.setattr("edgecnn_runtime.other_processor.cpu_family", lambda: family)
+        monkeypatch.setattr("edgecnn_runtime.other_processor.has_amx", lambda: amx)
         with caplog.at_level(logging.WARNING):
             for _ in range(2):
                 Predictor.load(path, device="cpu", **options)
@@ -270,7 +270,7 @@ def test_load_says_once_that_the_file_was_checked_on_another_family(load_on, tmp
 def test_load_sends_nobody_to_verify_a_file_without_samples(load_on):
     (warning,) = load_on("int8", golden=())
     assert "edgecnn verify" not in warning
-    assert "Export it with golden samples" in warning
+    assert "holds no golden samples" in warning
 
 
 def test_load_says_nothing_where_the_family_does_not_matter(load_on):

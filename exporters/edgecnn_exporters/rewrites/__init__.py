@@ -20,7 +20,6 @@ from edgecnn_exporters.rewrites.response_normalization import (
     response_normalization_nodes,
 )
 from edgecnn_exporters.rewrites.scalar_factors import fold_scalar_factors
-from edgecnn_exporters.rewrites.tanh import tanh_as_sigmoid
 from edgecnn_exporters.rewrites.upsampling import resize_instead_of_tile
 from edgecnn_exporters.rewrites.weighted_pool import weighted_pool_as_convolution
 from edgecnn_exporters.rewrites.width_folding import fold_width
@@ -55,15 +54,13 @@ class _Rewrite:
 _ALWAYS: frozenset[Precision] = frozenset({"float32", "int8"})
 _INT8: frozenset[Precision] = frozenset({"int8"})
 
-# In this order: a pool takes the factors that no layer can and is a layer from there on, so that a tanh beside it has
-# somewhere to put its own; the first convolution is folded once the pixels reach it, and behind a pool there is no
-# activation.
+# In this order: a pool takes the factors that no layer can; the first convolution is folded once the pixels reach it,
+# and behind a pool there is no activation.
 _REWRITES = (
     _Rewrite("response_normalization", pool_response_normalization, _ALWAYS),
     _Rewrite("upsampling", resize_instead_of_tile, _ALWAYS),
     _Rewrite("scalar_factors", fold_scalar_factors, _ALWAYS),
     _Rewrite("weighted_pool", weighted_pool_as_convolution, _ALWAYS),
-    _Rewrite("tanh", tanh_as_sigmoid, _INT8),
     _Rewrite("pool_first", pool_before_leaky_relu, _INT8),
     _Rewrite("pixel_shuffle", shuffle_transposed_convolutions, _INT8),
     _Rewrite("pixels", pixels_into_convolution, _INT8),

@@ -1,4 +1,4 @@
-"""int8 weights in the form that a processor's matrix units are reached by; the answers stay the same bit for bit.
+"""int8 weights in the form that a processor's matrix units are reached by, with the same integer sums.
 
 ONNX Runtime has two ways for an integer convolution on x86. Where every zero point of the weights is 0 it takes a
 direct kernel of its own, made of VNNI or AVX2 products. Elsewhere it gathers the patches and multiplies them as one
@@ -15,6 +15,8 @@ from math import prod
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
+from edgecnn_exporters.errors import QuantizationError
+
 _SHIFT = np.int8(-1)
 # Gathering patches and rounding 32-bit sums cost time by the element, and AMX saves it by the product.
 _CHANNELS_1X1 = 192
@@ -29,6 +31,9 @@ def tune_for_amx(model: ModelProto) -> bool:
 
     Returns:
         Whether there was such a convolution.
+
+    Raises:
+        QuantizationError: a weight is -128.
     """
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     dequantizers = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
@@ -38,7 +43,9 @@ def tune_for_amx(model: ModelProto) -> bool:
         dequantizer = dequantizers.get(node.input[1]) if node.op_type == "Conv" and not _is_grouped(node) else None
         if dequantizer is None:
             continue
-        weight, zero_point = tensors[dequantizer.input[0]], tensors[dequantizer.input[2]]
+        weight, zero_point = (tensors.get(name) for name in (dequantizer.input[0], dequantizer.input[2]))
+        if weight is None or zero_point is None:  # a kernel that the graph computes
+            continue
         if reads[weight.name] == reads[zero_point.name] == 1 and _is_symmetric(zero_point) and _pays(weight.dims):
             _shift(weight)
             _shift(zero_point)
@@ -64,7 +71,8 @@ def _is_symmetric(zero_point: TensorProto) -> bool:
 
 
 def _shift(tensor: TensorProto) -> None:
-    """The quantizer's weights are -127 to 127, so nothing is cut off."""
+    """Lowers every value by one; the quantizer's weights are -127 to 127, so nothing is cut off."""
     values = numpy_helper.to_array(tensor)
-    assert values.min() > np.iinfo(np.int8).min, f"{tensor.name} holds -128, which the quantizer does not give"
+    if values.min() == np.iinfo(np.int8).min:
+        raise QuantizationError(f"{tensor.name}: expected weights of -127 to 127, received -128")
     tensor.CopyFrom(numpy_helper.from_array(values + _SHIFT, tensor.name))

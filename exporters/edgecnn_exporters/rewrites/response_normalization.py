@@ -10,17 +10,17 @@ from edgecnn_exporters.rewrites.chain import Step, Weights, chain
 from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
 
 _TAG = "response_normalization"
-# from the quotient's divisor up to the squares: the operator, and which of its inputs leads on
+# from the quotient's divisor up to the squares: operator, which of its inputs leads on, whether it may be missing
 _UPWARDS = (
-    ("Mul", 1),
-    ("Sqrt", 0),
-    ("Sqrt", 0),
-    ("Add", 0),
-    ("Mul", 0),
-    ("Squeeze", 0),
-    ("AveragePool", 0),
-    ("Unsqueeze", 0),
-    ("Mul", 0),
+    ("Mul", 1, False),
+    ("Sqrt", 0, False),
+    ("Sqrt", 0, False),
+    ("Add", 0, False),
+    ("Mul", 0, True),  # by 1
+    ("Squeeze", 0, False),
+    ("AveragePool", 0, False),
+    ("Unsqueeze", 0, False),
+    ("Mul", 0, False),
 )
 
 
@@ -107,9 +107,11 @@ def _pooled(node: NodeProto) -> tuple[list[NodeProto], Weights]:
 def _between_transposes(quotient: NodeProto, wiring: Wiring) -> list[NodeProto]:
     """Returns the nodes from the squares to a quotient, last first; none where it is no response normalisation."""
     found, tensor = [quotient], quotient.input[1]
-    for operator, operand in _UPWARDS:
+    for operator, operand, optional in _UPWARDS:
         maker = wiring.producers.get(tensor)
         if maker is None or maker.op_type != operator:
+            if optional:
+                continue
             return []
         found.append(maker)
         tensor = maker.input[operand]

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
+from edgecnn_exporters.errors import QuantizationError
 from edgecnn_exporters.rewrites.amx_weights import tune_for_amx
 
 SIZE = 6
@@ -87,6 +88,27 @@ def test_tune_for_amx_leaves_other_convolutions_alone(quantized, options):
     before = model.SerializeToString()
     assert not tune_for_amx(model)
     assert model.SerializeToString() == before
+
+
+def test_tune_for_amx_leaves_a_kernel_that_the_graph_computes_alone(make_graph, float_tensor):
+    weights = {"s": np.float32(0.02), "z": np.uint8(0), "kz": np.int8(0), "k": np.ones((8, 192, 1, 1), np.float32)}
+    nodes = [
+        ("DequantizeLinear", ["image", "s", "z"], "x", {}),
+        ("Abs", ["k"], "made", {}),
+        ("QuantizeLinear", ["made", "s", "kz"], "q", {}),
+        ("DequantizeLinear", ["q", "s", "kz"], "kernel", {}),
+        ("Conv", ["x", "kernel"], "y", {}),
+    ]
+    image = {"image": (TensorProto.UINT8, (1, 192, SIZE, SIZE))}
+    assert not tune_for_amx(make_graph(nodes, image, {"y": float_tensor(1, 8, SIZE, SIZE)}, weights))
+
+
+def test_tune_for_amx_refuses_what_would_be_cut_off(quantized):
+    model = quantized()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w")
+    weight.CopyFrom(numpy_helper.from_array(np.full((8, 192, 1, 1), -128, np.int8), "w"))
+    with pytest.raises(QuantizationError, match="-128"):
+        tune_for_amx(model)
 
 
 def test_tune_for_amx_twice_is_once(quantized):

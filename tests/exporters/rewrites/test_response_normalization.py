@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgecnn_exporters.rewrites import rewrite
 from edgecnn_exporters.rewrites.response_normalization import (
     pool_response_normalization,
     response_normalization_nodes,
@@ -126,6 +127,17 @@ def test_response_normalization_nodes_names_what_stands_between_the_transposes(m
     expected -= {node.name for node in model.graph.node if node.op_type == "Transpose"}
     assert set(response_normalization_nodes(model)) == expected
     assert len(expected) == len(POOLED) - 2
+
+
+@pytest.mark.parametrize(("alpha", "nodes"), [(0.5, 10), (1.0, 9)])
+def test_response_normalization_nodes_stay_after_their_constants_are_folded(make_graph, float_tensor, alpha, nodes):
+    kind, weights = float_tensor(1, 6, 4, 3), {"w": np.ones((6, 6, 1, 1), np.float32)}
+    options = {"size": 5, "alpha": alpha, "beta": 0.75, "bias": 2.0}
+    layers = [("Conv", ["x", "w"], "a", {}), ("LRN", ["a"], "b", options), ("Conv", ["b", "w"], "y", {})]
+    model, applied = rewrite(make_graph(layers, {"x": kind}, {"y": kind}, weights), precision="float32")
+    again, _ = rewrite(model, precision="int8")
+    assert "response_normalization" in applied
+    assert len(response_normalization_nodes(again)) == nodes
 
 
 def test_response_normalization_nodes_names_no_other_quotient(make_graph, float_tensor):
