@@ -106,7 +106,8 @@ def int8_table(rows: Sequence[dict[str, Any]]) -> str:
         (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))),
          *(f"{row[key]:.4f}" if row["trained"] else "-" for key in ("float32", "int8", "top1_agreement")),
          f"{row['images']:,}", row["tries"], f"{row['speedup']['ratio']:.2f}",
-         f"{row['int8_bytes'] / 1e6:.2f}", f"{row['int8_bytes'] / row['float32_bytes']:.3f}",
+         *((f"{row['int8_bytes'] / 1e6:.2f}", f"{row['int8_bytes'] / row['float32_bytes']:.3f}")
+           if row["int8_bytes"] else ("no file", "-")),
          f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e6:,.0f}")
         for row in rows
     )  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,12 @@ class _Limits:
     Attributes:
         elsewhere: between this machine and one that computes otherwise; it travels in the file.
         source: between the file and its source, relative to the largest value of a raw output.
+        of: which sample's difference from the source counts: the largest, or the one in the middle.
     """
 
     elsewhere: Tolerance
     source: float
+    of: Callable[[Sequence[float]], float] = max
 
 
 # Where the same kernels compute. Measured on ten graphs, 1 to 4 threads: bit for bit alike, but for 3e-7 on three
@@ -57,11 +60,12 @@ ALIKE = Tolerance(pixels=2.0, outputs=TENSOR_BUDGET, scores=1e-4)
 # float16: 2e-5 on a CPU, which computes in float32; rounding every tensor costs 7e-4, and a GPU adds such up.
 # int8: 0.017 between integer kernels and float32 ones, one step of the last tensor. Kernels that saturate (x86 without
 #   VNNI, emulated on 30 digits) are off by 0.087 at least, so the limit lies between. From the source: 0.23 at most;
-#   whether int8 is right enough is for the accuracy gate to say, this only finds another picture or order.
+#   whether int8 is right enough is for the accuracy gate to say, this only finds another picture or order, which all
+#   samples show. A single one may be an image that trimmed ranges cut: 0.6 in a file with .995 of the best classes.
 LIMITS: Mapping[str, _Limits] = {
     "float32": _Limits(ALIKE, source=TENSOR_BUDGET),
     "float16": _Limits(Tolerance(pixels=2.0, outputs=5e-3, scores=1e-2), source=2e-2),
-    "int8": _Limits(Tolerance(pixels=2.0, outputs=0.05, scores=0.1), source=0.5),
+    "int8": _Limits(Tolerance(pixels=2.0, outputs=0.05, scores=0.1), source=0.5, of=median),
 }
 
 
@@ -71,7 +75,8 @@ class Golden:
 
     Attributes:
         samples: for the evidence.
-        gate: the largest difference on any raw output of any sample, relative to that output's largest value.
+        gate: the largest difference on any raw output of a sample, relative to that output's largest value: of the
+            worst sample, in int8 of the one in the middle.
     """
 
     samples: tuple[GoldenSample, ...]
@@ -100,18 +105,18 @@ def make_golden(
         ImageError: a picture cannot be read.
     """
     taken = list(itertools.islice(() if pictures is None else pictures, count)) or synthetic_pictures(count)
-    limits, samples, worst = LIMITS[precision], [], 0.0
+    limits, samples, apart = LIMITS[precision], [], list[float]()
     encodings = _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color)
     for name, encoded in itertools.islice(encodings, count):
         try:
             answer, difference = _answer(predictor, reference, encoded)
         except OutputError:  # NaN or infinity, which JSON does not hold
-            worst = sys.float_info.max
-            continue
-        worst = max(worst, difference)
+            return Golden((), Gate("golden.outputs", limits.source, sys.float_info.max, passed=False))
+        apart.append(difference)
         samples.append(GoldenSample(name, base64.b64encode(encoded).decode(), answer, ALIKE, limits.elsewhere))
     _check_size(samples)
-    return Golden(tuple(samples), Gate("golden.outputs", limits.source, worst, worst <= limits.source))
+    difference = limits.of(apart)
+    return Golden(tuple(samples), Gate("golden.outputs", limits.source, difference, difference <= limits.source))
 
 
 def _answer(predictor: Predictor, reference: Model, encoded: bytes) -> tuple[Answer, float]:
