@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edgecnn_runtime.machine import has_amx
 
 CALIBRATION_IMAGES = 300
 TUNED = "edgecnn int8 for AMX"
+PEERS = {"LiteRT": ("ai_edge_litert",), "OpenVINO": ("openvino", "nncf")}  # installs of the benchmark alone
 Pixels = npt.NDArray[np.uint8]
 Answer = Callable[[Pixels], npt.NDArray[np.float32]]
 
@@ -57,10 +59,12 @@ def prepare(name: str, data: Path, train: Sequence[str] | None, folder: Path, *,
     case = export_case(name, data, train, folder, images=images)
     calibration = _calibration(case)
     _make_plain(case, calibration)
-    _make_lite(case, calibration)
-    _make_openvino(case, calibration)
+    if is_installed("LiteRT"):
+        _make_lite(case, calibration)
+    if is_installed("OpenVINO"):
+        _make_openvino(case, calibration)
+        case.sizes["OpenVINO int8"] = (folder / "OpenVINO int8.bin").stat().st_size
     case.sizes.update({path.stem: path.stat().st_size for path in folder.iterdir() if path.suffix in _SUFFIXES})
-    case.sizes["OpenVINO int8"] = (folder / "OpenVINO int8.bin").stat().st_size
     return case
 
 
@@ -111,17 +115,23 @@ def own_ways() -> tuple[str, ...]:
     return ("edgecnn fp32", "edgecnn int8", *((TUNED,) if has_amx() else ()))
 
 
+def is_installed(peer: str) -> bool:
+    """Returns whether all that a peer of `PEERS` takes is there."""
+    return all(find_spec(module) is not None for module in PEERS[peer])
+
+
 def ways(case: Case, threads: int) -> dict[str, Answer]:
     """Returns what answers one image, (1, H, W, C) uint8, for each way on so many threads."""
     onnx = {
         way: _onnxruntime(case.folder / f"{way}.onnx", threads) for way in ("plain fp32", "plain int8", *own_ways())
     }
-    lite = {way: _lite(case.folder / f"{way}.tflite", threads) for way in ("LiteRT fp32", "LiteRT int8")}
-    openvino = {
-        "OpenVINO fp32": _openvino(case.folder / "plain fp32.onnx", threads),
-        "OpenVINO int8": _openvino(case.folder / "OpenVINO int8.xml", threads),
-    }
-    return {**onnx, **lite, **openvino, "Keras predict": lambda pixels: case.model.predict(pixels, verbose=0)}
+    peers: dict[str, Answer] = {}
+    if is_installed("LiteRT"):
+        peers |= {way: _lite(case.folder / f"{way}.tflite", threads) for way in ("LiteRT fp32", "LiteRT int8")}
+    if is_installed("OpenVINO"):
+        peers["OpenVINO fp32"] = _openvino(case.folder / "plain fp32.onnx", threads)
+        peers["OpenVINO int8"] = _openvino(case.folder / "OpenVINO int8.xml", threads)
+    return {**onnx, **peers, "Keras predict": lambda pixels: case.model.predict(pixels, verbose=0)}
 
 
 def edgecnn(*command: Any) -> None:

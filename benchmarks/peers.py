@@ -7,8 +7,8 @@ One Keras model a row, seeded or trained, and every way to run it, in turn in on
 - edgecnn fp32, edgecnn int8: what `edgecnn export` writes; on a CPU with AMX also with `--tune-for amx`.
 - LiteRT fp32 and int8, OpenVINO fp32 and int8 (NNCF), and Keras' `predict`.
 
-The int8 ways calibrate on the same images. Quality is the accuracy where the model is trained, and the part of the test
-images on which the best class is Keras' own.
+LiteRT and OpenVINO are left out where they are not installed. The int8 ways calibrate on the same images. Quality is
+the accuracy where the model is trained, and the part of the test images on which the best class is Keras' own.
 
     uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py [--only MODEL] [--runs N]
 """
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from peer_ways import Case, prepare, ways
+from peer_ways import PEERS, Case, is_installed, prepare, ways
 from record import write_result
 from tables import peers_table
 from turns import interleave, summary
@@ -68,6 +68,9 @@ def main() -> int:
     if not arguments.data.is_dir():
         print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
         return 0
+    for peer, modules in PEERS.items():
+        if not is_installed(peer):
+            print(f"left out: {peer}, for want of {' and '.join(modules)}; the whole table: {COMMAND}", file=sys.stderr)
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         for name in arguments.only or MODELS:
