@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,11 +81,8 @@ _training = {name: threading.Lock() for name in ROWS}  # a run that two rows nee
 
 def main() -> int:
     """Runs the rows and prints the table; returns 1 where a file does not answer as its Keras model does."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=sorted(ROWS), help="a row to run; may be repeated")
+    parser = row_parser(__doc__, list(ROWS))
     parser.add_argument("--jobs", type=int, default=1, help="rows at once; they share the processor's threads")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, help="keeps the run folders here; a finished one is not trained again")
     arguments = parser.parse_args()
     if not arguments.data.is_dir():
         print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
@@ -99,6 +96,20 @@ def main() -> int:
         results = list(pool.map(lambda row: run_row(row, arguments.data, runs), rows))
     print(accuracy_table(results))
     return int(any(result["max_relative"] > LOGITS_BUDGET or result["disagreements"] for result in results))
+
+
+def row_parser(description: str | None, names: Sequence[str]) -> argparse.ArgumentParser:
+    """Returns a parser for what every benchmark of trained rows takes.
+
+    Args:
+        description: for --help.
+        names: of the rows.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=names, help="a row to run; may be repeated")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    parser.add_argument("--runs", type=Path, help="keeps the run folders here; a finished one is not trained again")
+    return parser
 
 
 def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ and from the process that made it. A row writes results/int8/ROW.json; with trai
     uv run python benchmarks/int8.py [--only ROW]... [--data FOLDER] [--runs FOLDER]
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from accuracy import ROWS, Row, train
+from accuracy import ROWS, Row, row_parser, train
 from record import write_result
 from tables import int8_table
 
@@ -32,12 +31,8 @@ _OTHERS = (0.01, 0.97)
 
 def main() -> int:
     """Runs the rows and prints the table; returns 1 where a trained row loses more than it may."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*ROWS, UNTRAINED.name]
-    parser.add_argument("--only", action="append", choices=names, help="a row to run; may be repeated")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, help="keeps the run folders here; a finished one is not trained again")
-    arguments = parser.parse_args()
+    arguments = row_parser(__doc__, names).parse_args()
     if not arguments.data.is_dir():
         print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
         return 0

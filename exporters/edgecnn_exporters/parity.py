@@ -143,6 +143,7 @@ class _Comparison:
         self._non_finite: list[int] = []
 
     def update(self, images: Pixels, class_ids: ClassIds | None, expected: _Outputs, received: _Outputs) -> None:
+        """Compares one batch (N, H, W, C); images that either side answers with NaN or infinity are counted apart."""
         self._check_shapes(expected, received)
         finite = np.logical_and(_finite(expected, len(images)), _finite(received, len(images)))  # (N,)
         numbers = self.decoded.images + np.arange(len(images))
@@ -159,6 +160,7 @@ class _Comparison:
         self._update_metrics(results, None if class_ids is None else class_ids[finite])
 
     def report(self, images_from: str) -> ParityReport:
+        """Returns what the batches came to, and the verdicts."""
         worst = max(self._outputs, key=lambda output: output.max_relative)
         decoder = next(o for o in self._outputs if o.output == self._manifest.decoder.output)
         beyond = self.decoded.beyond(TENSOR_BUDGET * decoder.max_reference)

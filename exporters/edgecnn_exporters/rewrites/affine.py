@@ -94,14 +94,14 @@ def read_runs(wiring: Wiring) -> tuple[Run, ...]:
         computed.update(node.output)
         if node.output[0] in taken:
             continue
-        run = read_run(node.output[0], wiring)
+        run = _read_run(node.output[0], wiring)
         if run.arithmetic:
             taken.update(member.output[0] for member in run.nodes)
             runs.append(run)
     return tuple(runs)
 
 
-def read_run(start: str, wiring: Wiring) -> Run:
+def _read_run(start: str, wiring: Wiring) -> Run:
     """Returns the longest run from a tensor on; an output of the graph is no part of it.
 
     Args:

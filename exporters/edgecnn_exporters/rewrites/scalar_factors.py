@@ -46,8 +46,8 @@ def fold_scalar_factors(model: ModelProto) -> tuple[ModelProto, bool]:
     shares: dict[str, _Share] = {}  # by the output of a layer
     left: list[Run] = []
     for run in read_runs(wiring):
-        before, after = wiring.producers[run.start], layer_after(run, wiring, offset=bool(run.affine.offset.any()))
-        if is_layer(before, wiring):
+        before, after = wiring.producers[run.start], _layer_after(run, wiring, offset=bool(run.affine.offset.any()))
+        if _is_layer(before, wiring):
             made = before.output[0]
             shares[made] = dataclasses.replace(shares.get(made, _Share()), behind=run.affine)
         elif after is not None:
@@ -60,7 +60,7 @@ def fold_scalar_factors(model: ModelProto) -> tuple[ModelProto, bool]:
     return (_folded(model, wiring, aliases, shares, left), True) if aliases else (model, False)
 
 
-def is_layer(node: NodeProto, wiring: Wiring) -> bool:
+def _is_layer(node: NodeProto, wiring: Wiring) -> bool:
     """Returns whether a node is a Conv, or a Gemm without factors of its own, with constant weights."""
     kernel, bias, values = wiring.constant(node, 1), wiring.constant(node, 2), attributes(node)
     if kernel is None or (bias is None and len(node.input) > 2 and node.input[2]):
@@ -72,7 +72,7 @@ def is_layer(node: NodeProto, wiring: Wiring) -> bool:
     return node.op_type == "Conv"
 
 
-def layer_after(run: Run, wiring: Wiring, *, offset: bool) -> NodeProto | None:
+def _layer_after(run: Run, wiring: Wiring, *, offset: bool) -> NodeProto | None:
     """Returns the layer that reads a run's result, where its weights can take a factor; else None.
 
     Args:
@@ -81,7 +81,7 @@ def layer_after(run: Run, wiring: Wiring, *, offset: bool) -> NodeProto | None:
         offset: whether they must take an offset too.
     """
     layer = wiring.only_consumer(run.end)
-    if layer is None or layer.input[0] != run.end or not is_layer(layer, wiring):
+    if layer is None or layer.input[0] != run.end or not _is_layer(layer, wiring):
         return None
     values = attributes(layer)
     padded = any(values.get("pads", ())) or values.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
