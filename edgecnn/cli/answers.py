@@ -62,7 +62,8 @@ class TextWriter:
             for score in answer.top(self._top_k)
         ]
         speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
-        self._results.line(printable(f"{answer.source}: {', '.join(best)} [{answer.provider}{speed}]"))
+        frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
+        self._results.line(printable(f"{answer.source}: {', '.join(best)} [{answer.provider}{speed}{frames}]"))
 
     def close(self) -> None:
         """Has nothing to end."""

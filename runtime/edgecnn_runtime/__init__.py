@@ -11,6 +11,7 @@ Example::
 from edgecnn_runtime.errors import (
     EdgeCNNError,
     ImageError,
+    ImageTypeError,
     ManifestError,
     ModelFileError,
     OutputError,
@@ -31,6 +32,7 @@ __all__ = [
     "Evidence",
     "Failure",
     "ImageError",
+    "ImageTypeError",
     "Manifest",
     "ManifestError",
     "Model",

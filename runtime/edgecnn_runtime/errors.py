@@ -5,6 +5,7 @@
     EdgeCNNError               1  anything that edgecnn says itself
     |-- ManifestError          6  the manifest is damaged, of another version, or contradicts the graph
     |-- ImageError             1  an image cannot be read, or is not of the form that was asked for
+    |   `-- ImageTypeError     1  it is no image at all: None, a number, a list; a TypeError too
     |-- VerificationError      4  on this machine the file answers its golden samples otherwise than they say
     `-- SessionError           1  ONNX Runtime could not do what was asked
         |-- ProviderError      3  the asked device is not available
@@ -43,6 +44,12 @@ class ImageError(EdgeCNNError):
     """An image cannot be read, is refused, or does not have the dtype and shape that was asked for."""
 
     kind = "image"
+
+
+class ImageTypeError(ImageError, TypeError):
+    """What was given as an image is of another type; where there are others, it is a failure of this one."""
+
+    kind = "image_type"
 
 
 class VerificationError(EdgeCNNError):

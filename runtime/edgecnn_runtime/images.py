@@ -1,49 +1,34 @@
 """Reading images: one door for files, bytes, Pillow images and arrays, to an upright picture in mode RGB or L.
 
-JPEG, PNG, WebP and BMP are read (TIFF on request), recognised by their first bytes. EXIF turns are undone.
-Transparency is laid on white. 16-bit gray is divided by 257, where Pillow's own conversion clips. CMYK, palettes and
-1-bit pictures are converted by Pillow. Of an animation, the first frame counts.
+JPEG, PNG, WebP, BMP, GIF, TIFF and (where Pillow has it) AVIF are read, recognised by their first bytes. EXIF turns
+are undone. Transparency is laid on white. 16-bit gray is divided by 257, where Pillow's own conversion clips. CMYK,
+palettes and 1-bit pictures are converted by Pillow. Of several frames, the first counts.
+
+A file is refused wherever Pillow's decoder refuses it at its strictest, and where rows are missing that Pillow does not
+miss. It is answered where only metadata are damaged (a turn that cannot be read turns nothing), and where a JPEG lacks
+nothing but its end marker; both are said in the log, as Pillow's warnings are, with the name of the file.
 """
 
-import contextlib
-import importlib
 import io
 import os
-import struct
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, BinaryIO, cast
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
-from edgecnn_runtime.errors import ImageError
+from edgecnn_runtime.errors import ImageError, ImageTypeError
+from edgecnn_runtime.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES  # these two are part of this interface
+from edgecnn_runtime.image_files import MAX_PIXELS as MAX_PIXELS
+from edgecnn_runtime.image_files import check_size, load, read_image_file
 from edgecnn_runtime.regular_file import open_regular_file, reason
+from edgecnn_runtime.strict_pillow import StrictPillow
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
-MAX_PIXELS = 50_000_000
 
-# First bytes, bytes from 8 on, and Pillow's "module:class" of the format. The class is called directly, because
-# Image.open tries more formats and warns about size instead of refusing; it is named as text, because a device that
-# reads one format should not load them all.
-_FORMATS = (
-    (b"\xff\xd8\xff", b"", "PIL.JpegImagePlugin:JpegImageFile"),
-    (b"\x89PNG\r\n\x1a\n", b"", "PIL.PngImagePlugin:PngImageFile"),
-    (b"RIFF", b"WEBP", "PIL.WebPImagePlugin:WebPImageFile"),
-    (b"BM", b"", "PIL.BmpImagePlugin:BmpImageFile"),
-)
-_TIFF_FORMATS = (
-    (b"II*\0", b"", "PIL.TiffImagePlugin:TiffImageFile"),
-    (b"MM\0*", b"", "PIL.TiffImagePlugin:TiffImageFile"),
-)
-_SIGNATURE_BYTES = 12
-# What Pillow raises on damaged files; the warnings where the caller's filters make errors of them.
-_DAMAGED = (
-    *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, AttributeError, RuntimeError),
-    *(struct.error, zlib.error, Image.DecompressionBombError, Image.DecompressionBombWarning, UserWarning),
-)
 _ORIENTATION = 0x0112
+_TURN_IN = frozenset(("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"))
 # EXIF orientation -> what makes the picture upright
 _UPRIGHT: Mapping[int, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,27 +41,54 @@ _UPRIGHT: Mapping[int, Image.Transpose] = {
 }
 
 
-def open_image(source: ImageSource, *, tiff: bool = False) -> Image.Image:
+class Picture(NamedTuple):
+    """What was read of an image.
+
+    Attributes:
+        image: upright, in mode "RGB" or "L"; of several frames the first.
+        frames: how many the file holds; 1 for what is no file.
+    """
+
+    image: Image.Image
+    frames: int = 1
+
+
+def open_image(source: ImageSource) -> Image.Image:
     """Returns the decoded, upright picture in mode "RGB" or "L".
+
+    A Pillow image that still is the file that `Image.open` gave is turned upright as its file would be; one that was
+    made from it (rotate, transpose, resize, convert, copy, ...) is taken as it is, whatever its EXIF still says.
 
     Args:
         source: a path, the bytes of a file, a Pillow image, or a uint8 array (H,W), (H,W,1) or (H,W,3) in RGB order.
-        tiff: whether TIFF files are read too.
 
     Raises:
         ImageError: the file cannot be read, is damaged or truncated, is of another format, or has over 50 megapixels;
             or an array has another dtype or shape.
         TypeError: the source is none of these.
     """
+    return open_picture(source).image
+
+
+def open_picture(source: ImageSource) -> Picture:
+    """Returns what `open_image` does, and how many frames its file holds.
+
+    Args:
+        source: as `open_image` takes it.
+
+    Raises:
+        ImageError: as `open_image` does.
+        TypeError: as `open_image` does.
+    """
     if isinstance(source, np.ndarray):
         pixels = check_array(source)
-        return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        return Picture(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))
     if isinstance(source, Image.Image):
-        return _upright(source, "image")
+        return Picture(_from_pillow(source))
     if isinstance(source, bytes):
-        return _read(io.BytesIO(source), "image bytes", tiff)
+        return _read(io.BytesIO(source), "image bytes")
     if not isinstance(source, str | os.PathLike):
-        raise TypeError(
+        raise ImageTypeError(
             f"image: expected a path, bytes, a Pillow image or a uint8 array, received {type(source).__name__}"
         )
     name = os.fspath(source)
@@ -85,7 +97,7 @@ def open_image(source: ImageSource, *, tiff: bool = False) -> Image.Image:
     except OSError as error:
         raise ImageError(f"{name}: expected a readable image file: {reason(error)}") from error
     with stream:
-        return _read(stream, name, tiff)
+        return _read(stream, name)
 
 
 def check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -101,59 +113,36 @@ def check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         )
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
         raise ImageError(f"image array: expected shape (H, W), (H, W, 1) or (H, W, 3), received {shape}")
-    _check_size(shape[1], shape[0], "image array")
+    check_size(shape[1], shape[0], "image array")
     return array if len(shape) == 3 else array[:, :, np.newaxis]
 
 
-def _read(stream: BinaryIO, name: str, tiff: bool) -> Image.Image:
-    """Opens by signature, checks the size, decodes."""
-    with _damage_named(name):
-        open_format = _format_class(stream.read(_SIGNATURE_BYTES), name, tiff)
-        stream.seek(0)
-        image = open_format(stream)
-    return _upright(image, name)
+def _read(stream: BinaryIO, name: str) -> Picture:
+    with StrictPillow(name):
+        stored, frames = read_image_file(stream, name)
+        return Picture(_upright(stored, name), frames)
 
 
-def _format_class(head: bytes, name: str, tiff: bool) -> Callable[[BinaryIO], Image.Image]:
-    """Returns the class of Pillow that reads files which start so."""
-    for start, from_8, where in _FORMATS + (_TIFF_FORMATS if tiff else ()):
-        if head.startswith(start) and head[8:].startswith(from_8):
-            module, _, format_class = where.partition(":")
-            return cast("Callable[[BinaryIO], Image.Image]", getattr(importlib.import_module(module), format_class))
-    formats = "JPEG, PNG, WebP, BMP" + (" or TIFF" if tiff else "")
-    received = f"a file that starts with {head!r}" if head else "an empty file"
-    raise ImageError(f"{name}: expected an image ({formats}), received {received}")
+def _from_pillow(image: Image.Image) -> Image.Image:
+    with StrictPillow("image"):
+        check_size(*image.size, "image")
+        load(image, getattr(image, "fp", None))
+        return _upright(image, "image") if isinstance(image, ImageFile.ImageFile) else _flat(image, "image")
 
 
 def _upright(image: Image.Image, name: str) -> Image.Image:
-    _check_size(*image.size, name)
-    with _damage_named(name):
-        turn = _UPRIGHT.get(_orientation(image))
-        flat = _flat(image, name)
-        return flat if turn is None else flat.transpose(turn)
-
-
-@contextlib.contextmanager
-def _damage_named(name: str) -> Iterator[None]:
-    """Turns what Pillow raises on a damaged file into an ImageError."""
-    try:
-        yield
-    except _DAMAGED as error:
-        raise ImageError(f"{name}: the image is damaged or truncated: {str(error) or type(error).__name__}") from error
-
-
-def _check_size(width: int, height: int, name: str) -> None:
-    if not 0 < width * height <= MAX_PIXELS:
-        raise ImageError(
-            f"{name}: expected 1 to {MAX_PIXELS // 1_000_000} megapixels, received {height} x {width} (height x width)"
-        )
+    turn = _UPRIGHT.get(_orientation(image))
+    flat = _flat(image, name)
+    return flat if turn is None else flat.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation; an EXIF block that cannot be read says nothing, as in every viewer."""
+    if _TURN_IN.isdisjoint(image.info):  # getexif costs more; Pillow has turned a TIFF when it decoded it
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except _DAMAGED:
+    except Exception:  # noqa: BLE001  (whatever Pillow raises on damaged EXIF: the picture is decoded by now)
         return 1
 
 

@@ -138,11 +138,16 @@ class Predictor:
     def predict(self, image: ImageSource) -> Result:
         """Returns the result of one image.
 
+        A path, its bytes, the Pillow image that `Image.open` gives of it, and its array give equal answers: EXIF turns
+        are undone for these first three. A Pillow image that was made from another (rotate, transpose, resize, convert,
+        copy, ...) is taken as it is, whatever its EXIF still says.
+
         Args:
             image: a path, the bytes of a file, a Pillow image, or a uint8 array (H,W), (H,W,1) or (H,W,3) in RGB order.
 
         Raises:
             ImageError: the image cannot be read or is refused.
+            TypeError: the image is none of these.
             OutputError: the network answered with NaN or infinity.
             SessionError: the run failed.
         """
@@ -155,7 +160,9 @@ class Predictor:
         return result
 
     def predict_batch(self, images: Sequence[ImageSource]) -> list[Result | Failure]:
-        """Returns one result or failure an image, in their order; a bad image does not stop the others.
+        """Returns one result or failure an image, in their order.
+
+        An image that cannot be read, is no image at all, or finds no memory is one failure; the others are answered.
 
         Images are run together as far as the graph's batch size allows; with a free batch size, all that have the same
         input size. A fixed batch that is not full is filled up with copies, whose results are dropped.
@@ -166,13 +173,13 @@ class Predictor:
         return self._answer([Source(_name(image), image) for image in images])
 
     def stream(
-        self, sources: ImageSource | Iterable[ImageSource], *, batch_size: int | None = None
+        self, sources: ImageSource | Iterable[ImageSource | Source | Failure], *, batch_size: int | None = None
     ) -> Iterator[Result | Failure]:
-        """Yields one result or failure an image, as they come; nothing accumulates.
+        """Yields one result or failure an image, as they come; nothing accumulates, and no bad image ends it.
 
         Args:
-            sources: one or many of: a file, a directory, a glob, "@list.txt" (paths), "-" (image bytes on stdin), and
-                all that `predict` takes. An iterator may be endless.
+            sources: one or many of: a file, a directory, a glob, "@list.txt" (paths), "-" (image bytes on stdin), all
+                that `predict` takes, and what `sources.iter_sources` yields. An iterator may be endless.
             batch_size: how many images run together; None is the graph's fixed batch size, or 1 where that is free.
 
         Raises:
@@ -189,7 +196,9 @@ class Predictor:
             raise TypeError("only a Predictor that Predictor.load made can be pickled, because it is loaded again")
         return _load, self._reload
 
-    def _stream(self, sources: ImageSource | Iterable[ImageSource], batch_size: int) -> Iterator[Result | Failure]:
+    def _stream(
+        self, sources: ImageSource | Iterable[ImageSource | Source | Failure], batch_size: int
+    ) -> Iterator[Result | Failure]:
         waiting: list[Source | Failure] = []
         for source in expand(sources):
             waiting.append(source)
@@ -221,16 +230,20 @@ class Predictor:
             pixels, placement = self.preprocess(source.image)
         except ImageError as error:
             return _failure(source.name, error)
+        except MemoryError:
+            return _no_memory(source.name)
         return _Prepared(source.name, pixels, placement, (perf_counter() - start) * 1000)
 
     def _answer_batch(self, items: Sequence["_Prepared"]) -> list[Result | Failure]:
         names = [item.name for item in items]
-        pixels = items[0].pixels if len(items) == 1 else np.concatenate([item.pixels for item in items])
         preprocess_ms = sum(item.preprocess_ms for item in items) / len(items)
         try:
+            pixels = items[0].pixels if len(items) == 1 else np.concatenate([item.pixels for item in items])
             results = self._run(pixels, [item.placement for item in items], names, preprocess_ms)
         except SessionError as error:
             return [_failure(name, error) for name in names]
+        except MemoryError:
+            return [_no_memory(name) for name in names]
         return [
             _failure(name, result) if isinstance(result, EdgeCNNError) else result
             for name, result in zip(names, results, strict=True)
@@ -253,7 +266,8 @@ class Predictor:
                 results.append(error)
                 continue
             speed = Speed(preprocess_ms, inference_ms, (perf_counter() - start) * 1000)
-            results.append(replace(result, source=name, provider=self.session.provider, speed_ms=speed))
+            provider = self.session.provider
+            results.append(replace(result, source=name, provider=provider, speed_ms=speed, frames=placement.frames))
         return results
 
 
@@ -283,3 +297,8 @@ def _name(image: ImageSource) -> str | None:
 
 def _failure(name: str | None, error: EdgeCNNError) -> Failure:
     return Failure(name, error.kind, str(error))
+
+
+def _no_memory(name: str | None) -> Failure:
+    which = "image" if name is None else name
+    return Failure(name, "memory", f"{which}: there is not enough memory to answer it. Take a smaller batch or image.")

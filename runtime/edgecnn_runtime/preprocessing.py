@@ -5,7 +5,7 @@ Training, calibration, evaluation and the device all use this one class. Pillow 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from edgecnn_runtime.errors import ImageError
-from edgecnn_runtime.images import MAX_PIXELS, check_array
+from edgecnn_runtime.images import MAX_PIXELS, check_array, open_picture
 from edgecnn_runtime.images import ImageSource as ImageSource  # these two are part of this module's interface
 from edgecnn_runtime.images import open_image as open_image
 from edgecnn_runtime.manifest import ImageInput
@@ -29,11 +29,13 @@ class Placement:
         image_size: (height, width) of the displayed (EXIF-upright) image, in pixels.
         scale: (vertical, horizontal), input pixels for one image pixel.
         offset: (vertical, horizontal), in input pixels; negative where the image is cropped.
+        frames: how many the image's file holds; the first is displayed.
     """
 
     image_size: tuple[int, int]
     scale: tuple[float, float]
     offset: tuple[float, float]
+    frames: int = 1
 
     def to_image(self, points: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Returns the points of the input in pixels of the displayed image.
@@ -88,11 +90,12 @@ class Preprocessor:
             height, width, channels = pixels.shape
             if channels == self.spec.channels and self._keeps(height, width):
                 return np.ascontiguousarray(pixels)[np.newaxis], _identity(height, width)
-        picture = open_image(image)
+        picture, frames = open_picture(image)
         if picture.mode != self._mode:
             picture = picture.convert(self._mode)
         picture, placement = self._place(picture)
         pixels = np.asarray(picture, dtype=np.uint8)  # (H, W) or (H, W, 3)
+        placement = placement if frames == 1 else replace(placement, frames=frames)
         return pixels.reshape(1, picture.height, picture.width, self.spec.channels), placement
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:

@@ -54,6 +54,7 @@ class Classification:
         source: the path or name of the image; None for an image out of memory.
         provider: the execution provider that ran; None for results that did not come from a Session.
         speed_ms: how long it took; None where it was not measured.
+        frames: how many the image's file holds (GIF, TIFF, animations); the first was answered.
     """
 
     scores: npt.NDArray[np.float32]
@@ -62,6 +63,7 @@ class Classification:
     source: str | None = None
     provider: str | None = None
     speed_ms: Speed | None = None
+    frames: int = 1
 
     @property
     def class_id(self) -> int:
@@ -95,13 +97,14 @@ class Classification:
         ]
 
     def to_dict(self, top_k: int = 5) -> dict[str, Any]:
-        """Returns the JSON object of one image, with its best classes as predictions."""
+        """Returns the JSON object of one image, with its best classes as predictions, and `frames` where over one."""
         predictions = [
             {"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.top(top_k)
         ]
         return {
             "source": self.source,
             "shape": list(self.shape),
+            **({} if self.frames == 1 else {"frames": self.frames}),
             "task": "classification",
             "provider": self.provider,
             "speed_ms": None if self.speed_ms is None else asdict(self.speed_ms),

@@ -4,10 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from edgecnn_runtime.errors import ImageError
-from edgecnn_runtime.images import open_image
+from edgecnn_runtime.images import open_image, open_picture
 
 
 def pixels(image):
@@ -36,6 +36,51 @@ def test_exif_orientation_is_undone_for_a_pillow_picture_too(photo, encode):
     assert open_image(data).size == (40, 60)
 
 
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_a_path_its_bytes_and_its_opened_pillow_picture_are_turned_alike(photo, encode, tmp_path, file_format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(photo(), file_format, exif=exif)
+    (tmp_path / "a").write_bytes(data)
+    answer = pixels(open_image(data))
+    assert answer.shape[:2] == (60, 40)
+    for source in (tmp_path / "a", Image.open(tmp_path / "a"), Image.open(io.BytesIO(data))):
+        np.testing.assert_array_equal(pixels(open_image(source)), answer)
+    loaded = Image.open(io.BytesIO(data))
+    loaded.load()
+    loaded.thumbnail((1000, 1000))
+    np.testing.assert_array_equal(pixels(open_image(loaded)), answer)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda image: image.rotate(-90, expand=True),
+        lambda image: image.transpose(Image.Transpose.ROTATE_270),
+        lambda image: image.resize((7, 5)),
+        lambda image: image.convert("L"),
+        lambda image: image.copy(),
+        lambda image: image.crop((1, 2, 30, 20)),
+        lambda image: ImageOps.exif_transpose(image),
+    ],
+    ids=["rotate", "transpose", "resize", "convert", "copy", "crop", "exif_transpose"],
+)
+def test_a_picture_made_from_another_is_taken_as_it_is(photo, encode, file_format, make):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = make(Image.open(io.BytesIO(encode(photo(), file_format, exif=exif))))
+    np.testing.assert_array_equal(pixels(open_image(made)), pixels(made))
+
+
+def test_a_picture_that_was_turned_in_place_is_not_turned_again(photo, encode):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(encode(photo(), "PNG", exif=exif)))
+    ImageOps.exif_transpose(image, in_place=True)
+    assert open_image(image).size == (40, 60)
+
+
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
 def test_an_orientation_that_does_not_exist_turns_nothing(photo, encode, orientation):
     exif = Image.Exif()
@@ -43,7 +88,6 @@ def test_an_orientation_that_does_not_exist_turns_nothing(photo, encode, orienta
     assert open_image(encode(photo(), "PNG", exif=exif)).size == photo().size
 
 
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's, on stderr
 @pytest.mark.parametrize("cut", [None, 9, 16, 20])
 def test_exif_that_cannot_be_read_turns_nothing(photo, encode, cut):
     exif = Image.Exif()
@@ -116,11 +160,31 @@ def test_a_transparent_colour_is_white(encode):
     assert pixels(open_image(encode(picture, transparency=(1, 2, 3)))).tolist() == [[[255, 255, 255], [4, 5, 6]]]
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
-def test_the_first_frame_of_an_animation_counts(photo, encode, file_format):
-    first, second = photo(), Image.new("RGB", photo().size, "red")
-    data = encode(first, file_format, save_all=True, append_images=[second], lossless=True)
-    np.testing.assert_array_equal(pixels(open_image(data)), pixels(first))
+@pytest.mark.parametrize(
+    ("file_format", "options"),
+    [("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("GIF", {})],
+)
+def test_the_first_frame_counts_and_the_others_are_counted(photo, encode, file_format, options):
+    first = photo().quantize(16).convert("RGB") if file_format == "GIF" else photo()
+    others = [Image.new("RGB", photo().size, color) for color in ("red", "blue")]
+    data = encode(first, file_format, save_all=True, append_images=others, **options)
+    opened = open_picture(data)
+    np.testing.assert_array_equal(pixels(opened.image.convert("RGB")), pixels(first))
+    assert opened.frames == 3
+    assert open_picture(encode(first, file_format, **options)).frames == 1
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "TIFF"])
+def test_damage_behind_the_first_frame_is_no_damage_of_it(photo, encode, file_format):
+    first = photo().quantize(16).convert("RGB")
+    data = encode(first, file_format, save_all=True, append_images=[Image.new("RGB", first.size, "red")] * 2)
+    np.testing.assert_array_equal(pixels(open_image(data[:-40]).convert("RGB")), pixels(first))
+
+
+def test_a_transparent_gif_is_laid_on_white(encode):
+    picture = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "P")
+    picture.putpalette([10, 20, 30, 40, 50, 60])
+    assert pixels(open_image(encode(picture, "GIF", transparency=0))).tolist() == [[[255, 255, 255], [40, 50, 60]]]
 
 
 def test_the_first_picture_of_a_multi_picture_jpeg_counts(photo, encode):

@@ -17,7 +17,7 @@ def test_exported_names_are_the_documented_ones():
     assert set(edgecnn_runtime.__all__) == {
         *("Predictor", "Manifest", "Evidence", "Session", "Model", "Preprocessor", "Placement"),
         *("Result", "Classification", "Failure", "Score", "Speed"),
-        *("EdgeCNNError", "ManifestError", "ImageError", "VerificationError"),
+        *("EdgeCNNError", "ManifestError", "ImageError", "ImageTypeError", "VerificationError"),
         *("SessionError", "ProviderError", "ModelFileError", "OutputError"),
     }
 

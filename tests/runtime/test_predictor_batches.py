@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -49,6 +51,59 @@ def test_predict_batch_answers_around_a_bad_image(load, batch):
     assert (answers[1].source, answers[1].kind) == (None, "image")
     assert (answers[3].source, answers[3].kind) == ("missing.png", "image")
     np.testing.assert_allclose(answers[4].scores, expected_scores(images[4]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 4, "batch"])
+@pytest.mark.parametrize("item", [None, 3, [[1, 2]], bytearray(b"x"), object()])
+def test_an_item_that_is_no_image_is_one_failure(load, batch, item):
+    predictor, images = load({"batch": batch}), gray_levels(3)
+    images[1] = item
+    for answers in (predictor.predict_batch(images), list(predictor.stream(images))):
+        assert [getattr(answer, "kind", "result") for answer in answers] == ["result", "image_type", "result"]
+        assert answers[1].source is None
+    with pytest.raises(TypeError):
+        predictor.predict(item)
+
+
+def test_a_picture_that_pillow_asserts_about_is_one_failure(load):
+    header = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 0)  # a palette type without palette
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(2))), (b"IEND", b"")]
+    data = b"".join(struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in chunks)
+    answers = list(load().stream([b"\x89PNG\r\n\x1a\n" + data, *gray_levels(1)]))
+    assert [getattr(answer, "kind", "result") for answer in answers] == ["image", "result"]
+
+
+@pytest.mark.parametrize("batch", [1, "batch"])
+def test_a_lack_of_memory_is_a_failure_of_those_that_it_met(load, monkeypatch, batch):
+    predictor = load({"batch": batch})
+    real = predictor.preprocess._place
+
+    def place(picture):
+        if picture.getpixel((0, 0)) == 7:
+            raise MemoryError
+        return real(picture)
+
+    monkeypatch.setattr(predictor.preprocess, "_place", place)
+    images = [np.full((20, 20), level, np.uint8) for level in (1, 7, 3)]
+    answers = predictor.predict_batch(images)
+    assert [getattr(answer, "kind", "result") for answer in answers] == ["result", "memory", "result"]
+
+
+def test_what_ends_a_run_still_ends_it(load, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    predictor = load()
+    monkeypatch.setattr(predictor.preprocess, "_place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predictor.predict_batch([np.zeros((20, 20), np.uint8)])
+
+
+def test_the_answer_says_how_many_frames_there_were(predictor, photo, encode):
+    data = encode(photo(), "TIFF", save_all=True, append_images=[photo()] * 2)
+    several, single = predictor.predict_batch([data, encode(photo(), "TIFF")])
+    assert (several.frames, several.to_dict()["frames"]) == (3, 3)
+    assert (single.frames, "frames" in single.to_dict()) == (1, False)
 
 
 def test_predict_batch_answers_images_of_different_input_sizes(load):

@@ -14,7 +14,7 @@ from PIL import Image
 from edgecnn_runtime import ModelFileError, Predictor, VerificationError
 from edgecnn_runtime.evidence import Quantization
 from edgecnn_runtime.golden import Tolerance
-from edgecnn_runtime.images import open_image
+from edgecnn_runtime.images import Picture, open_image
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.session import Session
 from edgecnn_runtime.verification import Difference, answer, differences, verify
@@ -128,9 +128,9 @@ def test_verify_finds_another_resizing(verify_as):
 
 def test_verify_finds_another_decoding_that_the_network_does_not_see(verify_as, monkeypatch):
     def mirrored(source):
-        return open_image(source).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return Picture(open_image(source).transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 
-    monkeypatch.setattr("edgecnn_runtime.preprocessing.open_image", mirrored)
+    monkeypatch.setattr("edgecnn_runtime.preprocessing.open_picture", mirrored)
     samples = verify_as().samples  # the mean over the picture stays
     assert [sample.passed for sample in samples] == [False, False]
     assert samples[0].worst.what == "pixels signed"
