@@ -1,5 +1,6 @@
 """`--save DIR`: annotated pictures beside the answers, never on top of an input."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,6 +32,26 @@ class PictureFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise write_error(folder, error) from error
+
+    def saved(self, answer: Result | Failure, image: ImageSource) -> Result | Failure:
+        """Returns the answer once its picture is written; a Failure where the file system does not take the name.
+
+        Args:
+            answer: a Failure has no picture.
+            image: the same that was answered.
+
+        Raises:
+            WriteError: the picture cannot be written for another reason, which would hold for the next ones too.
+        """
+        if isinstance(answer, Failure):
+            return answer
+        try:
+            self.save(answer, image)
+        except WriteError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ENAMETOOLONG:
+                raise
+            return Failure(answer.source, error.kind, str(error))
+        return answer
 
     def save(self, result: Result, image: ImageSource) -> Path:
         """Writes the picture with its best classes and returns its path.

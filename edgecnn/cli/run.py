@@ -1,7 +1,7 @@
 """`edgecnn run`: answer images with a model file."""
 
 import sys
-from dataclasses import replace
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,11 +33,16 @@ def run(
     ] = None,
     allow_modified: AllowModified = False,
 ) -> None:
-    """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end."""
+    """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.
+
+    JPEG, PNG, WebP, BMP, GIF, TIFF and AVIF are read; of several frames the first is answered. What a directory holds
+    besides is counted on stderr; hidden folders and those of systems (.git, @eaDir, ...) are not entered.
+    """
     with stdout_for_results() as results:
         from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
         from edgecnn.cli.pictures import PictureFolder
         from edgecnn_runtime import Failure, Predictor
+        from edgecnn_runtime.sources import describe, iter_sources
 
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
         if batch is not None and predictor.batch is not None and batch > predictor.batch:
@@ -47,15 +52,17 @@ def run(
             )
         pictures = None if save is None else PictureFolder(save, sources, top_k)
         stdin = sys.stdin.buffer.read() if "-" in sources else b""
-        images = [stdin if source == "-" else source for source in sources]
+        left_out = Counter[str]()
+        images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
         with answer_writer(format, results, top_k) as writer:
             for answer in predictor.stream(images, batch_size=batch):
-                answer = replace(answer, source="-") if answer.source is None else answer
+                if pictures is not None:
+                    answer = pictures.saved(answer, stdin if answer.source == "-" else str(answer.source))
                 writer.write(answer)
                 total, failed = total + 1, failed + isinstance(answer, Failure)
-                if pictures is not None and not isinstance(answer, Failure):
-                    pictures.save(answer, stdin if answer.source == "-" else str(answer.source))
+    if left_out:
+        say(f"edgecnn: left out {describe(left_out)}")
     if failed:
         say(f"edgecnn: {failed} of {total} images failed")
         raise typer.Exit(1)

@@ -8,8 +8,7 @@ from edgecnn.data.fingerprint import fingerprint
 from edgecnn.data.samples import Dataset, Samples
 from edgecnn.data.split import split_off_test
 from edgecnn.errors import DatasetError
-
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+from edgecnn_runtime.images import IMAGE_SUFFIXES
 
 
 def read_folders(path: Path) -> Dataset:

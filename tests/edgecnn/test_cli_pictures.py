@@ -64,3 +64,11 @@ def test_folder_may_lie_below_files_that_were_named(tmp_path, picture):
 def test_folder_takes_sources_that_hold_nothing(tmp_path):
     PictureFolder(tmp_path / "out", [str(tmp_path / "nothing*.png"), str(tmp_path / "missing.png")], 1)
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_name_that_the_file_system_does_not_take_is_a_failure_of_that_image(tmp_path, picture, result):
+    folder = PictureFolder(tmp_path / "out", [str(picture)], 1)
+    answer = folder.saved(result(tmp_path / ("x" * 255)), str(picture))
+    assert (answer.kind, answer.source) == ("write", str(tmp_path / ("x" * 255)))
+    assert folder.saved(result(picture), str(picture)).class_id == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]

@@ -59,7 +59,7 @@ def test_read_folders_names_a_class_without_images(tmp_path, write_classes):
         read_folders(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "scan.tiff", "more.png"])
+@pytest.mark.parametrize("name", ["notes.txt", "scan.pdf", "more.png"])
 def test_read_folders_names_what_is_no_image(tmp_path, write_classes, name):
     write_classes(tmp_path, cat=5, dog=5)
     if name == "more.png":

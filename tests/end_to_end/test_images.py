@@ -80,7 +80,7 @@ def test_run_reports_each_file_that_is_no_image_and_answers_the_others(answers, 
         "drawing.png": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
         "document.jpg": b"%PDF-1.7\n",
         "script.bmp": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-        "graphic.png": encoded(digit, "GIF"),
+        "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
         **{f"cut-{at}.png": png[:at] for at in range(1, len(png) - 12, len(png) // 12)},
         **{f"cut-{at}.jpg": jpeg[:at] for at in range(1, int(len(jpeg) * 0.95), len(jpeg) // 12)},
     }
@@ -99,6 +99,11 @@ def test_run_takes_each_format_it_promises(answers, tmp_path, digit):
         ("b.bmp", "BMP", {}),
         ("c.webp", "WEBP", {"lossless": True}),
         ("d.jpg", "JPEG", {"quality": 95}),
+        ("e.jfif", "JPEG", {"quality": 95}),
+        ("f.jpe", "JPEG", {"quality": 95}),
+        ("g.gif", "GIF", {}),
+        ("h.tif", "TIFF", {}),
+        ("i.avif", "AVIF", {"quality": 95}),
     ):
         (tmp_path / name).write_bytes(encoded(digit, format, **options))
     code, entries = answers(tmp_path)
@@ -106,7 +111,34 @@ def test_run_takes_each_format_it_promises(answers, tmp_path, digit):
     expected = scores(entries["a.png"])
     assert scores(entries["b.bmp"]) == expected
     assert scores(entries["c.webp"]) == expected
-    assert scores(entries["d.jpg"]) == pytest.approx(expected, abs=0.05)
+    assert scores(entries["g.gif"]) == expected
+    assert scores(entries["h.tif"]) == expected
+    for name in ("d.jpg", "e.jfif", "f.jpe", "i.avif"):
+        assert scores(entries[name]) == pytest.approx(expected, abs=0.05)
+
+
+def test_run_counts_what_it_leaves_out_of_a_folder_in_one_line(edgecnn, model_file, tmp_path, digit):
+    for name in ("a.png", "@eaDir/b.png", ".git/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(digit, "PNG"))
+    for name in ("a.txt", "b.TXT", "c.mp4"):
+        (tmp_path / name).touch()
+    done = edgecnn("run", model_file, tmp_path, "--format", "json", "--save", tmp_path.parent / "saved")
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 1)
+    lines = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert lines == ["edgecnn: left out 2 .txt, 2 hidden or of the system, 1 .mp4"]
+
+
+def test_run_goes_on_after_a_name_that_is_too_long_to_save(edgecnn, model_file, tmp_path, digit):
+    long = tmp_path / ("x" * 255)
+    for path in (long, tmp_path / "b.png"):
+        path.write_bytes(encoded(digit, "PNG"))
+    done = edgecnn("run", model_file, long, tmp_path / "b.png", "--format", "json", "--save", tmp_path / "saved")
+    first, second = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert (first["source"], first["error"]["kind"]) == (str(long), "write")
+    assert second["predictions"]
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["b.png"]
 
 
 def test_run_refuses_a_decompression_bomb_before_decoding_it(edgecnn, model_file, tmp_path):

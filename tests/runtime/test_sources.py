@@ -2,11 +2,12 @@ import io
 import logging
 import os
 import types
+from collections import Counter
 
 import pytest
 
 from edgecnn_runtime.results import Failure
-from edgecnn_runtime.sources import Source, iter_sources
+from edgecnn_runtime.sources import Source, describe, iter_sources
 
 
 @pytest.fixture
@@ -59,7 +60,40 @@ def test_other_files_are_skipped_and_counted(folder, caplog):
     os.mkfifo(folder / "d/fifo.png")
     with caplog.at_level(logging.INFO, logger="edgecnn_runtime"):
         assert names("d") == ["d/a.png"]
-    assert caplog.records[0].getMessage() == "d: 1 images, 6 others skipped"
+    assert (
+        caplog.records[0].getMessage().startswith("d: 1 images, left out: 2 broken links, FIFOs or devices, 2 hidden")
+    )
+
+
+def test_what_is_left_out_is_counted_by_suffix(folder):
+    touch(folder, "d/a.png", "d/b.TXT", "d/c.txt", "d/README", "d/.git/e.png", "d/f/@eaDir/g.jpg", "e/h.mp4")
+    left_out = Counter()
+    found = list(iter_sources(["d", "e/*.png", "e"], left_out=left_out))
+    assert [each.name for each in found if isinstance(each, Source)] == ["d/a.png"]
+    assert left_out == {".txt": 2, "without suffix": 1, "hidden or of the system": 2, ".mp4": 1}
+    assert describe(left_out).startswith("2 .txt, 2 hidden or of the system, 1 .mp4")
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "tif", "tiff", "gif", "avif", "heic", "heif", "JFIF"])
+def test_every_kind_of_picture_is_found(folder, suffix):
+    touch(folder, f"d/a.{suffix}")
+    assert names("d") == [f"d/a.{suffix}"]
+
+
+SYSTEM_FOLDERS = [".git", "@eaDir", "__MACOSX", "$RECYCLE.BIN", "#recycle", "lost+found", "System Volume Information"]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+@pytest.mark.parametrize("source", ["d", "d/**/*.png", "*"])
+def test_hidden_folders_and_those_of_systems_are_not_entered(folder, name, source):
+    touch(folder, "d/a.png", f"d/{name}/b.png", f"d/e/{name}/f/c.png")
+    left_out = Counter()
+    assert [each.name for each in iter_sources([source], left_out=left_out)] == ["d/a.png"]
+
+
+def test_a_folder_of_a_system_is_read_where_it_is_named(folder):
+    touch(folder, "d/@eaDir/b.png")
+    assert names("d/@eaDir", "d/@eaDir/*.png") == ["d/@eaDir/b.png"] * 2
 
 
 def test_links_are_followed_and_loops_are_cut(folder):
@@ -98,7 +132,7 @@ def test_an_empty_directory_is_a_failure(folder):
 
 def test_a_directory_without_images_says_how_many_others_it_holds(folder):
     touch(folder, "d/a.txt", "d/b.txt")
-    assert failures("d")[0].endswith("received 2 other files")
+    assert failures("d")[0].endswith("received 2 others: 2 .txt")
 
 
 def test_a_directory_that_cannot_be_read_is_a_failure_and_the_others_go_on(folder, monkeypatch):
