@@ -1,6 +1,6 @@
 """What Pillow does not say about damaged files: rows that are missing, and damage that touches no pixel.
 
-Both are rare, so this module is loaded where a picture is suspected, and never for a plain one.
+This module is loaded with the first PNG, or with the first other picture that is suspected.
 """
 
 import io
@@ -19,6 +19,7 @@ _LOGGER = logging.getLogger("edgecnn_runtime.images")
 _Reader = Callable[[BinaryIO], Image.Image]
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+_CHUNK = struct.Struct(">I4s")  # of a PNG: the length of its content, its type
 _PIECE = 1 << 16
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -45,6 +46,24 @@ def check_rows(data: bytes, reader: _Reader) -> None:
     """
     if _lacks_rows(data, reader):
         raise OSError("its data end before its last row")
+
+
+def check_checksums(data: bytes) -> None:
+    """Raises where the pixels of a PNG do not have their checksum, which Pillow never looks at.
+
+    Args:
+        data: of the file, which Pillow decoded.
+
+    Raises:
+        OSError: a chunk of pixels is damaged, or its checksum is.
+    """
+    at = len(_PNG)
+    while at + _CHUNK.size <= len(data):
+        length, kind = _CHUNK.unpack_from(data, at)
+        end = at + _CHUNK.size + length
+        if kind == b"IDAT" and data[end : end + 4] != zlib.crc32(data[at + 4 : end]).to_bytes(4, "big"):
+            raise OSError("the checksum of its pixels is wrong")
+        at = end + 4
 
 
 def without_damage(data: bytes, reader: _Reader, name: str, error: Exception) -> Image.Image | None:

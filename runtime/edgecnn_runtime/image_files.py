@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 50_000_000
 _HEAD_BYTES = 64
 _BACKGROUND = 165
+_SMALL = 1 << 14  # pixels: up to here a PNG's rows are counted sooner than a background is laid under them
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +114,13 @@ def load(image: Image.Image, stream: BinaryIO | None) -> None:
         Exception: whatever Pillow raises on damaged files.
     """
     tiles = list(getattr(image, "tile", ()))
+    is_small = image.width * image.height <= _SMALL
     try:
-        if tiles:
+        if tiles and not is_small:
             _fill(image, tiles)
         image.load()
-        if tiles and stream is not None and _looks_cut(image):
-            from edgecnn_runtime.image_damage import check_rows  # only on suspicion
-
-            check_rows(_content(image, stream), type(image))
+        if tiles and stream is not None:
+            _check(image, stream, is_small)
     except BaseException:
         if tiles:
             cast("ImageFile.ImageFile", image).tile = tiles
@@ -188,6 +188,20 @@ def _frames(image: Image.Image) -> int:
 def _plain_frames(image: Image.Image) -> int:
     """Returns how many frames Pillow knows of without looking."""
     return max(1, int(vars(image).get("n_frames", 1) or 1))
+
+
+def _check(image: Image.Image, stream: BinaryIO, is_small: bool) -> None:
+    """Raises where a file was decoded that lacks rows, or whose pixels do not have their checksum."""
+    is_png = image.format == "PNG"
+    is_suspect = (is_png and is_small) or _looks_cut(image)
+    if is_png or is_suspect:
+        from edgecnn_runtime.image_damage import check_checksums, check_rows  # they make the import longer
+
+        content = _content(image, stream)
+        if is_png:
+            check_checksums(content)
+        if is_suspect:
+            check_rows(content, type(image))
 
 
 def _content(image: Image.Image, stream: BinaryIO) -> bytes:
