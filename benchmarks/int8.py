@@ -7,7 +7,6 @@ and from the process that made it. A row writes results/int8/ROW.json; with trai
     uv run python benchmarks/int8.py [--only ROW]... [--data FOLDER] [--runs FOLDER]
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from record import write_result
 from tables import int8_table
 
 from edgecnn.data import load_dataset
+from edgecnn_runtime.report_file import read_report
 
 UNTRAINED = Row("resnet34_224", "resnet34", "flowers", (), how="random weights, 224x224")
 REFUSED = (4, 5)  # it answers otherwise, or misses a budget: there is a report then, and no file
@@ -79,7 +79,7 @@ def export_row(
     options = ["--max-drop", "1" if budgets is None else str(budgets[0]), "--min-speedup", "0"]
     int8.unlink(missing_ok=True)
     seconds, peak = spend(*common, int8, "--quantize", "int8", *options, accepted=(0, *REFUSED))
-    report = json.loads(int8.with_suffix(".report.json").read_text())
+    report = read_report(int8)
     last = report["tries"][-1]
     kept = budgets and report["passed"] and last["top1_agreement"] >= budgets[1]
     result = {

@@ -1,35 +1,43 @@
-"""Files that appear whole or not at all: written under another name, flushed to the disk, then renamed."""
+"""Files that appear whole or not at all, with our error where they cannot be written; the work is the runtime's."""
 
-import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from edgecnn.errors import WriteError
+from edgecnn_runtime.whole_files import publish, workplace
 
 
 @contextmanager
 def replacing(path: Path, *, temporary_folder: Path | None = None) -> Iterator[Path]:
     """Gives a temporary path to write to, which takes the name `path` when the block ends without an error.
 
+    A link of that name is replaced; what it leads to stays as it is.
+
     Args:
-        path: the file to make or to replace; its folder exists.
+        path: the file to make or to replace, or the folder of files to make; its folder exists.
         temporary_folder: where the temporary file stands, on the same file system; the folder of `path` by default.
 
     Raises:
         WriteError: the file cannot be written (disk full, read-only, a directory of that name).
     """
-    temporary = (temporary_folder or path.parent) / f".{os.getpid()}-{path.name}"
-    try:
+    with writing(path), workplace(temporary_folder or path.parent) as place:
+        temporary = place / "new"
         yield temporary
-        flush_to_disk(temporary)
-        temporary.replace(path)
+        publish(temporary, path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what the system says about a failed write into the one-line error that names the file.
+
+    Raises:
+        WriteError: the file cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
-        raise write_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):  # the error that led here says more
-            temporary.unlink(missing_ok=True)
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_text(path: Path, text: str, *, temporary_folder: Path | None = None) -> None:
@@ -48,21 +56,5 @@ def make_folder(path: Path) -> None:
     Raises:
         WriteError: it cannot be made.
     """
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise write_error(path, error) from error
-
-
-def flush_to_disk(path: Path) -> None:
-    """Returns when the file's bytes, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_error(path: Path, error: OSError) -> WriteError:
-    """Returns the one-line error for a file that could not be written."""
-    return WriteError(f"cannot write {path}: {error.strerror or error}")

@@ -18,9 +18,10 @@ from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
 from edgecnn.quantize_config import QuantizeConfig
+from edgecnn.reads_and_writes import check_export
 from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
-from edgecnn.tries import draw_tries
+from edgecnn.tries import draw_tries, remove_tries
 from edgecnn_exporters import BudgetError, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Manifest, Preprocessor
 from edgecnn_runtime.images import ImageSource
@@ -53,7 +54,8 @@ def export_source(
         on_stage: is told each stage's name when it begins.
 
     Raises:
-        UsageError: options that contradict the source or cannot take effect; data whose classes are not the model's.
+        UsageError: options that contradict the source or cannot take effect; data whose classes are not the model's;
+            a place that is read, lies in a run folder, or holds reports that are not this file's.
         RunFolderError: the run folder is damaged or not finished.
         KerasFileError: the .keras file is refused.
         PretrainedWeightsError: the weights for a name cannot be had, or are of another architecture.
@@ -61,6 +63,7 @@ def export_source(
         BudgetError: no file of fewer bits keeps its budgets.
         ExportError: the export failed; an earlier file of that name is intact.
     """
+    check_export(config, Path(path))
     source = _open(config)
     dataset = _evaluation_data(config, source)
     try:
@@ -84,7 +87,9 @@ def export_source(
         draw_tries(error.tries, Path(path).resolve())
         raise
     if report.tries:
-        draw_tries(report.tries, report.path)
+        draw_tries(report.tries, report.path, file_sha256=report.sha256)
+    else:
+        remove_tries(report.path)
     return report
 
 

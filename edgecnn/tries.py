@@ -7,17 +7,26 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from edgecnn.atomic import replacing, write_text
-from edgecnn_exporters import Try, report_path
+from edgecnn.atomic import replacing, write_text, writing
+from edgecnn.reads_and_writes import TRIES_COLUMNS, is_tries_of, tries_paths, tries_title
+from edgecnn_exporters import Try
 
-_COLUMNS = (
-    *("try", "calibration", "layers", "in float32", "metric", "drop", "95 % bound", "top-1 agreement"),
-    *("speed-up", "MB", "fits"),
-)
 _AREA = 900  # of the largest file's marker, in square points
 
 
-def draw_tries(tries: Sequence[Try], path: Path) -> None:
+def remove_tries(path: Path) -> None:
+    """Removes the table and the picture that an earlier export left beside a file that has no tries of its own.
+
+    Raises:
+        WriteError: one of them cannot be removed.
+    """
+    for sidecar in tries_paths(path):
+        if is_tries_of(sidecar, path):
+            with writing(sidecar):
+                sidecar.unlink(missing_ok=True)
+
+
+def draw_tries(tries: Sequence[Try], path: Path, *, file_sha256: str | None = None) -> None:
     """Writes FILE.report.md, a table with one row a try, and FILE.report.png, a point a try.
 
     The picture has accuracy against speed-up; the area of a point is the size of the file.
@@ -25,18 +34,20 @@ def draw_tries(tries: Sequence[Try], path: Path) -> None:
     Args:
         tries: at least one.
         path: of the model file, made or not.
+        file_sha256: of the model file, which binds both to it; None where none was made.
 
     Raises:
         WriteError: one of them cannot be written.
     """
-    report = report_path(path)
-    picture = report.with_suffix(".png")
+    table, picture = tries_paths(path)
     figure = Figure(figsize=(7, 5), layout="constrained")
     FigureCanvasAgg(figure)
     _draw(figure.subplots(), tries)
+    told = "no file was made" if file_sha256 is None else f"SHA-256 of the file: {file_sha256}"
+    metadata = {"Software": None, "Title": tries_title(path), "Description": told}
     with replacing(picture) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
-    write_text(report.with_suffix(".md"), _table(tries, path.name, picture.name))
+        figure.savefig(temporary, format="png", dpi=100, metadata=metadata)
+    write_text(table, _table(tries, path.name, picture.name, told))
 
 
 def _draw(axis: Axes, tries: Sequence[Try]) -> None:
@@ -57,15 +68,15 @@ def _draw(axis: Axes, tries: Sequence[Try]) -> None:
     axis.set_title("one point a try, its area the size of the file; green keeps the budgets")
 
 
-def _table(tries: Sequence[Try], name: str, picture: str) -> str:
+def _table(tries: Sequence[Try], name: str, picture: str, told: str) -> str:
     rows = [
-        f"| {' | '.join(_COLUMNS)} |",
-        f"| {' | '.join('---' for _ in _COLUMNS)} |",
+        f"| {' | '.join(TRIES_COLUMNS)} |",
+        f"| {' | '.join('---' for _ in TRIES_COLUMNS)} |",
         *(f"| {number} | {' | '.join(_cells(one))} |" for number, one in enumerate(tries, start=1)),
     ]
     kept = tries[-1].float_layers
     layers = f"\nIn float32 in the last one: {', '.join(kept)}.\n" if kept else ""
-    return f"# {name}\n\n" + "\n".join(rows) + f"\n{layers}\n![accuracy against speed-up]({picture})\n"
+    return f"# {name}\n\n" + "\n".join(rows) + f"\n{layers}\n![accuracy against speed-up]({picture})\n\n{told}\n"
 
 
 def _cells(one: Try) -> list[str]:

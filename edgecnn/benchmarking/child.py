@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from time import perf_counter
 from typing import Any
 
 from edgecnn.errors import MeasurementError
+from edgecnn_runtime.whole_files import workplace
 
 FOUND = "edgecnn found: "  # begins the line with a script's JSON; libraries print on stdout, too
 
@@ -65,12 +66,14 @@ def temporary_folder() -> Iterator[Path]:
     Raises:
         MeasurementError: it cannot be made.
     """
-    try:
-        folder = TemporaryDirectory(prefix="edgecnn-bench-")
-    except OSError as error:
-        raise MeasurementError(f"cannot make a temporary folder: {error}. Set TMPDIR to a folder with room.") from error
-    with folder as path:
-        yield Path(path)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(workplace(Path(gettempdir())))
+        except OSError as error:
+            raise MeasurementError(
+                f"cannot make a temporary folder: {error}. Set TMPDIR to a folder with room."
+            ) from error
+        yield folder
 
 
 def _end(done: subprocess.CompletedProcess[bytes]) -> str:

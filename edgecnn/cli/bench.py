@@ -1,7 +1,6 @@
 """`edgecnn bench`: how fast model files are on this machine."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,9 +45,13 @@ def bench(
 ) -> None:
     """Measure model files: process start, session, first and further answers, memory; against an earlier report."""
     _check_options(runs, duration, starts, scenario, compare, max_regression)
-    _check_report(report, [*models, *([] if compare is None else [compare])])
     with stdout_for_results() as results:
         from edgecnn import benchmarking  # loads ONNX Runtime
+        from edgecnn.outputs import Input, Output, check_outputs
+
+        read = [Input("FILE.onnx", Path(model)) for model in models]
+        read += [] if compare is None else [Input("--compare", compare)]
+        check_outputs([] if report is None else [Output("--report", report)], read)
 
         if scenario is not None:
             options = benchmarking.ScenarioConfig(scenario, device, threads, warmup, runs, duration)
@@ -81,12 +84,6 @@ def _check_options(
         for name, value in (("--compare", compare), ("--starts", starts)):
             if value is not None:
                 raise typer.BadParameter("it cannot be used with --scenario.", param_hint=name)
-
-
-def _check_report(report: Path | None, inputs: Sequence[str | Path]) -> None:
-    """Refuses to write the report over a file that is read."""
-    if report is not None and report.resolve() in {Path(path).resolve() for path in inputs}:
-        raise typer.BadParameter(f"{report} is an input, which is never overwritten.", param_hint="--report")
 
 
 def _tell(stage: str) -> None:

@@ -33,6 +33,11 @@ def evaluate(
     if is_folder and device is not None:
         raise typer.BadParameter("a run folder runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
     with stdout_for_results() as results:
+        from edgecnn.data.load import path_of  # these load ONNX Runtime and numpy
+        from edgecnn.outputs import Input, Output, check_outputs
+
+        read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
+        check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
         runner, manifest, provider, batch = _open_folder(model) if is_folder else _open_file(model, device or "auto")
         from edgecnn.cli.progress import counted  # these load numpy, scikit-learn and matplotlib
         from edgecnn.data import load_dataset

@@ -66,6 +66,9 @@ def export(
             quantize=fewer_bits,
             golden_samples=golden_samples,
         )
+        from edgecnn.reads_and_writes import check_export
+
+        check_export(config, output)
         load_tensorflow()
         from edgecnn.exporting import export_source  # loads Keras and tf2onnx
 

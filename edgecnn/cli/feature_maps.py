@@ -24,9 +24,12 @@ def feature_maps(
     """Draw the activations of one layer for one image, a map a channel, each scaled on its own."""
     if output.suffix.lower() != ".png":
         raise typer.BadParameter(f"expected a name that ends in .png, received {output}.", param_hint="--output")
-    if output.exists() and image.exists() and output.samefile(image):
-        raise typer.BadParameter(f"expected another file than the image, received {output}.", param_hint="--output")
     with stdout_for_results() as results:
+        from edgecnn.outputs import RUN_MANIFEST, Input, Output, check_outputs  # loads ONNX Runtime
+
+        read = [Input("the source", source), Input("IMAGE", image)]
+        read += [Input("the source", source.with_name(RUN_MANIFEST))] if source.is_file() else []
+        check_outputs([Output("--output", output)], read)
         load_tensorflow()
         from edgecnn.evaluation.feature_maps import feature_maps  # these load Keras and matplotlib
         from edgecnn.evaluation.map_grid import draw_feature_maps

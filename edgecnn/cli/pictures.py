@@ -4,8 +4,9 @@ import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecnn.atomic import replacing, write_error
-from edgecnn.errors import WriteError
+from edgecnn.atomic import make_folder, replacing
+from edgecnn.errors import UsageError, WriteError
+from edgecnn.outputs import Input, Output, check_outputs
 from edgecnn_runtime import Result
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.results import Failure
@@ -19,19 +20,19 @@ class PictureFolder:
         folder: made where it is missing.
         sources: all that will be answered; the folder must hold none of it, nor lie where a directory is read.
         top_k: how many classes each picture shows.
+        model: the file that answers, which is read as well.
 
     Raises:
-        WriteError: the folder holds or could become an input, or cannot be made.
+        UsageError: the folder holds or could become an input, or lies in a run folder.
+        WriteError: it cannot be made.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[str], top_k: int) -> None:
+    def __init__(self, folder: Path, sources: Sequence[str], top_k: int, *, model: str | None = None) -> None:
         self._folder, self._top_k = folder, top_k
         self._names: set[str] = set()
         _check_apart(folder, sources)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise write_error(folder, error) from error
+        _check_files(folder, [*sources, *([] if model is None else [model])])
+        make_folder(folder)
 
     def saved(self, answer: Result | Failure, image: ImageSource) -> Result | Failure:
         """Returns the answer once its picture is written; a Failure where the file system does not take the name.
@@ -85,9 +86,17 @@ def _check_apart(folder: Path, sources: Sequence[str]) -> None:
     for path, is_named in _inputs(sources):
         homes = (path.parent.resolve(), path.resolve().parent)
         if target in homes or (not is_named and any(target.is_relative_to(home) for home in homes)):
-            raise WriteError(
+            raise UsageError(
                 f"cannot save pictures in {folder}: the input {path} lies there or above. Name another folder."
             )
+
+
+def _check_files(folder: Path, sources: Sequence[str]) -> None:
+    """Keeps the folder out of run folders, and free of pictures that are an input under another name."""
+    lists = [Path(source[1:]) for source in sources if source.startswith("@")]
+    inputs = [Input("SOURCE", path) for path in (*lists, *(path for path, _ in _inputs(sources)))]
+    present = folder.iterdir() if folder.is_dir() else ()
+    check_outputs([Output("--save", path) for path in (folder / "*.png", *present)], inputs)
 
 
 def _inputs(sources: Sequence[str]) -> Iterator[tuple[Path, bool]]:

@@ -50,7 +50,7 @@ def run(
                 f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
                 param_hint="--batch",
             )
-        pictures = None if save is None else PictureFolder(save, sources, top_k)
+        pictures = None if save is None else PictureFolder(save, sources, top_k, model=model)
         stdin = sys.stdin.buffer.read() if "-" in sources else b""
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)

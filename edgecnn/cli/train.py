@@ -39,6 +39,9 @@ def train(
     """Train a documented model. Interrupted or killed, it goes on with --resume."""
     with stdout_for_results() as results:
         get_spec(name)  # an unknown name is said before TensorFlow's seconds
+        from edgecnn.reads_and_writes import check_training  # loads ONNX Runtime and numpy
+
+        check_training(data, weights, output)
         load_tensorflow()
         from edgecnn.cli.training_progress import format_epoch, training_progress
         from edgecnn.training import TrainConfig, train

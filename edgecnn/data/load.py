@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def load_dataset(name_or_path: str) -> Dataset:
         *(dataset.name, len(dataset.labels), len(dataset.train), len(dataset.test), dataset.fingerprint[:12]),
     )
     return dataset
+
+
+def path_of(name_or_path: str) -> Path | None:
+    """Returns the path that `load_dataset` would read; None for a data set's name, and for what does not exist.
+
+    >>> path_of("digits"), path_of("npz:."), path_of("no such thing")
+    (None, PosixPath('.'), None)
+    """
+    kind, _, rest = name_or_path.partition(":")
+    if name_or_path in NAMES or kind == "tfds":
+        return None
+    path = Path(rest if rest and kind in _PATH_READERS else name_or_path)
+    return path if os.path.exists(path) else None  # noqa: PTH110  (of a name too long, it says no)
 
 
 def _read(name_or_path: str) -> Dataset:

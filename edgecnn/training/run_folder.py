@@ -12,6 +12,7 @@
         unfinished/     only while the run is not finished
             cache/          the data as the network takes it
             epoch-0003/     the last checkpoint: model.keras with the optimizer's state, history.csv
+        .edgecnn-lock   only while a process trains in the folder, or where it was killed
 
 Whatever is half-written stands in `unfinished/`, and takes its name by one rename. `config.json` is the last word: a
 run is finished when it says so.
@@ -19,18 +20,23 @@ run is finished when it says so.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgecnn.atomic import flush_to_disk, make_folder, replacing, write_error, write_text
+from edgecnn.atomic import make_folder, replacing, write_text, writing
 from edgecnn.errors import RunFolderError
+from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST
 from edgecnn.training.history import History, history_from_csv, history_to_csv
 from edgecnn.training.record import RunRecord
 from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.lock import Lock, LockedError
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.whole_files import LOCK_NAME, publish, sweep, workplace
 
-CONFIG, MANIFEST, MODEL, HISTORY, CURVES = "config.json", "manifest.json", "model.keras", "history.csv", "curves.png"
+CONFIG, MANIFEST = RUN_CONFIG, RUN_MANIFEST
+MODEL, HISTORY, CURVES = "model.keras", "history.csv", "curves.png"
 TRAINING_MODEL = "training.keras"
 UNFINISHED = "unfinished"
 
@@ -97,6 +103,44 @@ class Checkpoint:
     def history_path(self) -> Path:
         """The learning curve up to this epoch."""
         return self.path / HISTORY
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps every other training out of the folder meanwhile, and removes what a killed one left half-written there.
+
+    The folder and those above it are made where they are missing, and those that were made are removed again where
+    nothing was left in them.
+
+    Raises:
+        RunFolderError: another process trains in the folder; it is named.
+        WriteError: the folder cannot be written.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        make_folder(path)
+        with writing(path / LOCK_NAME):
+            lock = _take_lock(path)
+        try:
+            for folder in (path / UNFINISHED, path / UNFINISHED / "cache"):
+                sweep(folder)
+            yield
+        finally:
+            lock.release()
+    finally:
+        with suppress(OSError):  # not there, or not empty: others work in the folders above
+            for folder in missing:
+                folder.rmdir()
+
+
+def _take_lock(path: Path) -> Lock:
+    try:
+        return Lock.take(path / LOCK_NAME)
+    except LockedError as error:
+        raise RunFolderError(
+            f"{path}: expected a folder that nobody trains in, received one in the hands of "
+            f"{error.holder or 'another process'}. Wait for its end, end it, or name another folder with -o"
+        ) from error
 
 
 def is_run_folder(path: str | Path) -> bool:
@@ -168,18 +212,13 @@ def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], N
     """
     unfinished = path / UNFINISHED
     folder = unfinished / f"epoch-{len(history):04d}"
-    temporary = unfinished / f".{os.getpid()}-{folder.name}"
-    try:
-        make_folder(temporary)
-        save_model(temporary / MODEL)
-        (temporary / HISTORY).write_text(history_to_csv(history), encoding="utf-8")
-        for file in (*temporary.iterdir(), temporary):
-            flush_to_disk(file)
-        temporary.rename(folder)
-    except OSError as error:
-        raise write_error(folder / MODEL, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    make_folder(unfinished)
+    with writing(folder / MODEL), workplace(unfinished) as place:
+        made = place / folder.name
+        made.mkdir()
+        save_model(made / MODEL)
+        (made / HISTORY).write_text(history_to_csv(history), encoding="utf-8")
+        publish(made, folder)
     for older in unfinished.glob("epoch-*"):
         if older != folder:
             shutil.rmtree(older, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from edgecnn.data.split import stratified_split
 from edgecnn.errors import RunFolderError, UsageError
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn.models.catalog import CATALOG
+from edgecnn.reads_and_writes import check_training
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.curves import draw_curves
@@ -29,6 +30,7 @@ from edgecnn.training.record import RunRecord, check_same_run, new_record
 from edgecnn.training.schedules import learning_rate
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.whole_files import LOCK_NAME
 
 if TYPE_CHECKING:
     import keras
@@ -88,18 +90,25 @@ def train(
 
     Raises:
         UsageError: an option is out of range, contradicts the data, the model or the run that is resumed; the folder is
-            not empty.
+            not empty, or is, holds or lies in what is read.
         DatasetError: the data cannot be read.
         PretrainedWeightsError: the weights to begin with cannot be had, or are of another architecture.
         KerasFileError: they are in a .keras file that is damaged or unsafe.
-        RunFolderError: the folder to resume is damaged.
+        RunFolderError: the folder to resume is damaged, or another process trains in it.
         TrainingError: the loss is no number any more.
         WriteError: the disk is full.
     """
-    progress = progress or Silent()
-    _check_folder(Path(run_dir), resume=resume, overwrite=overwrite)
+    path, progress = Path(run_dir), progress or Silent()
+    _check_place(path, resume=resume, overwrite=overwrite)
+    check_training(config.data, config.weights, path)
+    with run_folder.locked(path):
+        _check_content(path, resume=resume, overwrite=overwrite)
+        return _train(config, path, resume=resume, progress=progress)
+
+
+def _train(config: TrainConfig, path: Path, *, resume: bool, progress: Progress) -> TrainResult:
     progress.on_stage("data")
-    run = _plan(config, Path(run_dir))
+    run = _plan(config, path)
     before = _resume(run) if resume else ()
     if resume and _is_complete(before, config) and run_folder.read_record(run.path).finished:
         run_folder.remove_unfinished(run.path)
@@ -121,14 +130,19 @@ def train(
     return TrainResult(run.path, history, len(history) - len(before), stops_early(history, config.early_stopping))
 
 
-def _check_folder(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
+def _check_place(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
+    """Checks what can be told without the folder's lock."""
     if resume and overwrite:
         raise UsageError("expected --resume or --overwrite, received both: one keeps the run, the other replaces it")
     if run_dir.exists() and not run_dir.is_dir():
         raise UsageError(f"{run_dir}: expected a folder for the run, received a file")
-    names = {entry.name for entry in run_dir.iterdir()} if run_dir.exists() else set()
     if resume and not run_dir.exists():
         raise UsageError(f"{run_dir}: expected a run to resume, received no such folder. Leave --resume out")
+
+
+def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
+    """Checks what is in the folder, once no other training can change it."""
+    names = {entry.name for entry in run_dir.iterdir()} - {LOCK_NAME}
     if resume and names - {run_folder.UNFINISHED} and not run_folder.is_run_folder(run_dir):
         raise RunFolderError(f"{run_dir}: expected a run to resume, received a folder without {run_folder.CONFIG}")
     if names and not resume and not overwrite:
@@ -192,17 +206,13 @@ def _is_complete(history: History, config: TrainConfig) -> bool:
 
 @contextmanager
 def _undone_on_error(run_dir: Path) -> Iterator[None]:
-    """Leaves the folder, and those above it, as they were where data, options or weights turn out to be wrong."""
-    missing = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
+    """Leaves the folder as it was where data, options or weights turn out to be wrong."""
     unfinished_existed = (run_dir / run_folder.UNFINISHED).exists()
     try:
         yield
     except EdgeCNNError:
         if not unfinished_existed:
             run_folder.remove_unfinished(run_dir)
-        with suppress(OSError):  # not there, or not empty any more: others work in the folders above
-            for folder in missing:
-                folder.rmdir()
         raise
 
 

@@ -21,8 +21,9 @@ from edgecnn_exporters.export import export
 from edgecnn_exporters.metric import Accuracy, Metric
 from edgecnn_exporters.parity import ParityReport, compare
 from edgecnn_exporters.quantization_config import QuantizationConfig
-from edgecnn_exporters.report import ExportReport, report_path
+from edgecnn_exporters.report import ExportReport
 from edgecnn_exporters.search import Try
+from edgecnn_runtime.report_file import report_path
 
 __all__ = [
     "Accuracy",

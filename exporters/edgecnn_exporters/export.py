@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.convert import convert, hash_weights
 from edgecnn_exporters.errors import ExportError, QuantizationError
-from edgecnn_exporters.files import check_replaceable, publish, working_folder, writing
+from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.gates import float32_gates, quantized_gates
 from edgecnn_exporters.golden import make_golden
 from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET
@@ -22,14 +22,15 @@ from edgecnn_exporters.parity import ParityReport, Pixels
 from edgecnn_exporters.proof import Proof
 from edgecnn_exporters.quantization_config import QuantizationConfig
 from edgecnn_exporters.quantized import Quantized, quantize_file
-from edgecnn_exporters.report import ExportReport, report_path, rounded, rounded_gate, versions
-from edgecnn_runtime.errors import ManifestError, ModelFileError
+from edgecnn_exporters.report import ExportReport, rounded, rounded_gate, versions
+from edgecnn_runtime.errors import EdgeCNNError, ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
+from edgecnn_runtime.report_file import is_report_of, read_report, report_path
 from edgecnn_runtime.session import Model
 from edgecnn_runtime.verification import verify
 
@@ -64,7 +65,7 @@ def export(
     itself; left out where there are to be none), "stamp" and "verify" (the samples once more, through the finished
     file). All is made in a temporary folder
     beside `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which
-    machine, and how long each stage took; it is written for a failed comparison too.
+    machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed comparison too.
 
     Args:
         model: from the manifest's inputs to its raw outputs, built.
@@ -92,7 +93,8 @@ def export(
         QuantizationError: the model is quantized already, or no layer can be.
         WeightsError: a weight is NaN or infinite.
         UnsupportedOpError: a layer or operator has no counterpart in ONNX.
-        ExportError: the model cannot be converted, or the file cannot be written; the message names it.
+        ExportError: the model cannot be converted, or the file cannot be written; the message names it. Or what has
+            the report's name is no report of this file.
         ManifestError: the graph is not what the manifest says.
         ValueError: batch, opset or golden_samples is out of range, or int8 is asked for without labelled images to
             judge it on.
@@ -101,7 +103,7 @@ def export(
     _check_evaluation(quantization, evaluation)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
     check_replaceable(target)
-    check_replaceable(report_path(target))
+    _check_report(target)
     proof = Proof(reference, manifest, evaluation, evaluation_fingerprint, metric)
     with working_folder(target) as folder, _naming(target):
         with stages("weights"):
@@ -137,9 +139,8 @@ def export(
         with stages("verify"):
             _verify(candidate.path)
         with writing(target):
-            outcome.publish_report(evidence)
-            publish(candidate.path, target)
-    return ExportReport(target, size_bytes, evidence, parity, stages.seconds, tries)
+            sha256 = outcome.publish(evidence, candidate.path)
+    return ExportReport(target, size_bytes, sha256, evidence, parity, stages.seconds, tries)
 
 
 class _Stages:
@@ -188,6 +189,28 @@ def _check_evaluation(quantization: QuantizationConfig | None, evaluation: Itera
         raise ValueError("evaluation: expected labelled images to judge an int8 file on, received None")
     if isinstance(evaluation, Iterator):
         raise ValueError("evaluation: expected an iterable that can be read again, received an iterator")
+
+
+def _check_report(target: Path) -> None:
+    """Refuses to replace what is no report of ours; says where a report is not that of the file beside it.
+
+    Raises:
+        ExportError: something else stands under the report's name.
+    """
+    report = report_path(target)
+    check_replaceable(report)
+    if not report.exists():
+        return
+    if not is_report_of(report, target.name):
+        raise ExportError(
+            f"{report}: would be replaced, and is no report of an export of {target.name}. Move it away, or give the "
+            "file another name."
+        )
+    try:
+        if target.exists():
+            read_report(target)
+    except EdgeCNNError as error:
+        _LOGGER.warning("%s It is replaced now.", error)
 
 
 def _check_unquantized(model: "keras.Model") -> None:

@@ -1,13 +1,11 @@
-"""Files that appear whole or not at all: made in a temporary folder beside their place, flushed, then renamed."""
+"""The exporters' error where a file cannot be written, or is not ours to replace; the work is the runtime's."""
 
-import contextlib
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from edgecnn_exporters.errors import ExportError
+from edgecnn_runtime.whole_files import workplace
 
 
 @contextmanager
@@ -17,12 +15,12 @@ def working_folder(target: Path) -> Iterator[Path]:
     Raises:
         ExportError: the target's folder does not exist or cannot be written.
     """
-    with writing(target):
-        if not target.parent.is_dir():
-            raise ExportError(f"{target}: expected an existing folder, received {target.parent}. Make it first.")
-        folder = tempfile.TemporaryDirectory(dir=target.parent, prefix=".edgecnn-")
-    with folder as name:
-        yield Path(name)
+    with ExitStack() as stack:
+        with writing(target):
+            if not target.parent.is_dir():
+                raise ExportError(f"{target}: expected an existing folder, received {target.parent}. Make it first.")
+            folder = stack.enter_context(workplace(target.parent))
+        yield folder
 
 
 @contextmanager
@@ -50,19 +48,3 @@ def check_replaceable(target: Path) -> None:
         if target.exists() and not target.is_file():
             kind = "a directory" if target.is_dir() else "a device or pipe"
             raise ExportError(f"{target}: expected the name of a file, received {kind}")
-
-
-def publish(temporary: Path, target: Path) -> None:
-    """Flushes a temporary file to the disk and gives it its name."""
-    _flush(temporary)
-    temporary.replace(target)
-    with contextlib.suppress(OSError):  # Windows and some network file systems cannot flush a folder
-        _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,16 +1,18 @@
 """How an export ends: with a report, and either a file or an error that says why there is none."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecnn_exporters.errors import BudgetError, ParityError
-from edgecnn_exporters.files import publish
+from edgecnn_exporters.errors import BudgetError, ExportError, ParityError
 from edgecnn_exporters.parity import ParityReport
 from edgecnn_exporters.quantization_config import QuantizationConfig
-from edgecnn_exporters.report import report_json, report_path
+from edgecnn_exporters.report import report_json
 from edgecnn_exporters.search import Try
 from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.report_file import hash_file, report_path
+from edgecnn_runtime.whole_files import publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +33,48 @@ class Outcome:
     parity: ParityReport
     tries: tuple[Try, ...] = ()
 
-    def publish_report(self, evidence: Evidence | None) -> None:
-        """Writes FILE.report.json.
+    def publish(self, evidence: Evidence, candidate: Path) -> str:
+        """Gives the file its name, then FILE.report.json, and returns the file's SHA-256.
+
+        An earlier report is put aside first. Killed at any moment, this leaves the earlier pair, a file without a
+        report, or the new pair: never a file beside the report of another one.
 
         Args:
-            evidence: what travels in the file; None where there is no file.
+            evidence: what travels in the file.
+            candidate: the finished file, in `folder`.
+
+        Raises:
+            ExportError: the report cannot be written; the file has its name.
+            OSError: the file cannot be given its name; the earlier pair is intact.
         """
-        temporary = self.folder / "report.json"
-        text = report_json(self.target.name, self.seconds, self.parity, evidence, self.tries)
-        temporary.write_text(text, encoding="utf-8")
-        publish(temporary, report_path(self.target))
+        digest = hash_file(candidate)
+        report, place = self._write_report(evidence, digest), report_path(self.target)
+        earlier = self.folder / "earlier.report.json"
+        with suppress(FileNotFoundError):
+            place.rename(earlier)
+        try:
+            publish(candidate, self.target)
+        except BaseException:
+            if candidate.exists() and earlier.exists():
+                earlier.rename(place)
+            raise
+        try:
+            publish(report, place)
+        except OSError as error:
+            raise ExportError(
+                f"{place}: cannot be written: {error.strerror or error}. {self.target} is whole and in its place."
+            ) from error
+        return digest
+
+    def publish_failure(self) -> None:
+        """Writes the FILE.report.json of an export that made no file."""
+        publish(self._write_report(None, None), report_path(self.target))
+
+    def _write_report(self, evidence: Evidence | None, digest: str | None) -> Path:
+        path = self.folder / "report.json"
+        text = report_json(self.target.name, digest, self.seconds, self.parity, evidence, self.tries)
+        path.write_text(text, encoding="utf-8")
+        return path
 
     def parity_error(self) -> ParityError:
         """Returns the error for a file that does not answer like its source, once its report is written."""
@@ -62,7 +96,7 @@ class Outcome:
 
     def _report(self) -> str:
         try:
-            self.publish_report(None)
+            self.publish_failure()
         except OSError as error:
             return f"its report could not be written either: {error.strerror or error}"
         return f"see {report_path(self.target)}"

@@ -19,6 +19,7 @@ from edgecnn_exporters.search import Try
 from edgecnn_runtime.evidence import Evidence, Gate, Parity
 from edgecnn_runtime.machine import cpu_family, cpu_name
 from edgecnn_runtime.providers import onnxruntime
+from edgecnn_runtime.report_file import report_path
 
 _PACKAGES = ("edgecnn", "edgecnn-exporters", "edgecnn-runtime", "keras", "tensorflow", "tf2onnx", "onnx")
 _ROUND_UP = Context(prec=2, rounding=ROUND_CEILING)
@@ -31,6 +32,7 @@ class ExportReport:
     Attributes:
         path: the model file.
         size_bytes: of the model file.
+        sha256: of the whole model file.
         evidence: what travels in the file.
         parity: what was compared, as measured.
         seconds: of each stage, in their order.
@@ -39,6 +41,7 @@ class ExportReport:
 
     path: Path
     size_bytes: int
+    sha256: str
     evidence: Evidence
     parity: ParityReport
     seconds: Mapping[str, float]
@@ -50,18 +53,9 @@ class ExportReport:
         return report_path(self.path)
 
 
-def report_path(path: Path) -> Path:
-    """Returns where the report of a model file stands: FILE.report.json for FILE.onnx.
-
-    Example:
-        >>> report_path(Path("runs/mnist.onnx")).name, report_path(Path("mnist.v2")).name
-        ('mnist.report.json', 'mnist.v2.report.json')
-    """
-    return path.with_name((path.stem if path.suffix == ".onnx" else path.name) + ".report.json")
-
-
 def report_json(
     file: str,
+    file_sha256: str | None,
     seconds: Mapping[str, float],
     parity: ParityReport,
     evidence: Evidence | None,
@@ -71,6 +65,7 @@ def report_json(
 
     Args:
         file: the model file's name.
+        file_sha256: of the whole file, which binds the report to it; None where there is no file.
         seconds: of each stage so far.
         parity: as measured.
         evidence: what travels in the file; None where a check failed, so that there is no file.
@@ -78,6 +73,7 @@ def report_json(
     """
     tree = {
         "file": file,
+        "file_sha256": file_sha256,
         "passed": evidence is not None,
         "parity": parity.to_dict(),
         "tries": [asdict(one) for one in tries],

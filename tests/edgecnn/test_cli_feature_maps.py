@@ -49,7 +49,7 @@ def test_feature_maps_takes_a_run_folder(npz, tmp_path, capfd):
         (["--layer", "dense"], {}, 2, "received 'dense', whose output is (N, 205)"),
         (["--channels", "0"], {}, 2, "--channels"),
         ([], {"output": "maps.jpg"}, 2, "expected a name that ends in .png, received"),
-        ([], {"output": "image.png"}, 2, "expected another file than the image"),
+        ([], {"output": "image.png"}, 2, "expected another file than what is read"),
         ([], {"output": "missing/maps.png"}, 1, "cannot write"),
         ([], {"image": "absent.png"}, 1, "absent.png: expected a readable image file"),
         ([], {"image": "manifest.json"}, 1, "manifest.json: expected "),

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.cli.pictures import PictureFolder
-from edgecnn.errors import WriteError
+from edgecnn.errors import UsageError
 from edgecnn_runtime import Classification
 
 
@@ -43,7 +43,7 @@ def test_save_replaces_the_picture_of_an_earlier_run(tmp_path, picture, result):
 def test_folder_refuses_to_hold_an_input(tmp_path, picture, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text(f"{picture}\n")
-    with pytest.raises(WriteError, match="another folder"):
+    with pytest.raises(UsageError, match="another folder"):
         PictureFolder(picture.parent, [source], 1)
 
 
@@ -51,7 +51,7 @@ def test_folder_refuses_to_hold_an_input(tmp_path, picture, monkeypatch, source)
 def test_folder_refuses_to_lie_where_it_would_be_read(tmp_path, picture, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text(f"{picture}\n")
-    with pytest.raises(WriteError, match="another folder"):
+    with pytest.raises(UsageError, match="another folder"):
         PictureFolder(picture.parent / "out", [source], 1)
     assert not (picture.parent / "out").exists()
 

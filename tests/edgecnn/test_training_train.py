@@ -236,7 +236,8 @@ def test_train_leaves_nothing_when_what_it_begins_with_is_wrong(config, run_dir,
 
 def test_train_keeps_the_old_run_when_the_weights_are_of_another_architecture(config, run_dir, finished_once):
     before = finished_once(replace(config, epochs=1), run_dir)
-    other = replace(config, weights=str(run_dir / "model.keras"), width=0.1)
+    weights = shutil.copy(run_dir / "model.keras", run_dir.with_name("weights.keras"))
+    other = replace(config, weights=str(weights), width=0.1)
     with pytest.raises(PretrainedWeightsError, match="not the weights of this simple_cnn"):
         train(other, run_dir, overwrite=True)
     assert contents(run_dir) == before

@@ -41,7 +41,7 @@ def test_save_never_overwrites_an_input(edgecnn, one_line, model_file, digits, t
         source = tmp_path / "elsewhere.png"
         source.symlink_to(picture)
     done = edgecnn("run", model_file, digits, source, "--save", output)
-    assert done.returncode == 1
+    assert done.returncode == 2
     one_line(done.stderr, str(output), "Name another folder")
     assert picture.read_bytes() == (digits / "3.png").read_bytes()
     assert list(inputs.iterdir()) == [picture]

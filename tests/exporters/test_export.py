@@ -227,7 +227,7 @@ def test_export_says_so_when_the_report_cannot_be_written_either(
         raise OSError(28, "No space left on device")
 
     tamper(monkeypatch, "logits/bias", shift_one_bias)
-    monkeypatch.setattr(Outcome, "publish_report", full)
+    monkeypatch.setattr(Outcome, "publish_failure", full)
     with pytest.raises(ParityError, match="could not be written either: No space left on device"):
         export_model(model, earlier)
     assert_intact()

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.files import check_replaceable, publish, working_folder, writing
+from edgecnn_exporters.files import check_replaceable, working_folder, writing
 
 
 def test_working_folder_vanishes_with_what_is_in_it(tmp_path):
@@ -64,11 +64,3 @@ def test_check_replaceable_refuses_a_pipe(tmp_path):
 def test_check_replaceable_refuses_a_name_that_is_too_long(tmp_path):
     with pytest.raises(ExportError, match="cannot be written: File name too long"):
         check_replaceable(tmp_path / ("n" * 300))
-
-
-def test_publish_replaces_the_file(tmp_path):
-    temporary, target = tmp_path / "temporary", tmp_path / "target"
-    temporary.write_bytes(b"new")
-    target.write_bytes(b"old")
-    publish(temporary, target)
-    assert (target.read_bytes(), temporary.exists()) == (b"new", False)
