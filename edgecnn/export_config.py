@@ -29,6 +29,7 @@ class ExportConfig:
         quantize: for a file of fewer bits; None for one of float32.
         golden_samples: test images that travel in the file so that a device can verify it, 0 to 4; 0 keeps them all
             out.
+        skip_bad: prove and calibrate without the pictures that cannot be decoded.
 
     Raises:
         UsageError: an option that cannot take effect on this source, or that it needs.
@@ -46,6 +47,7 @@ class ExportConfig:
     width: float | None = None
     quantize: QuantizeConfig | None = None
     golden_samples: int = 4
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.golden_samples <= _MOST_GOLDEN_SAMPLES:

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
+from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
+from edgecnn.data.parts import announce
 from edgecnn.errors import DatasetError, UsageError
-from edgecnn.evaluation import class_map
+from edgecnn.evaluation import class_map, evaluate, explain_near_chance
 from edgecnn.export_config import ExportConfig
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
@@ -66,21 +68,25 @@ def export_source(
     check_export(config, Path(path))
     source = _open(config)
     dataset = _evaluation_data(config, source)
+    images = None if dataset is None else _images(config, dataset, source.manifest)
+    reference = KerasModel(source.model, source.manifest)
     try:
         report = export(
             source.model,
             source.manifest,
             path,
-            reference=KerasModel(source.model, source.manifest),
-            evaluation=None if dataset is None else _Labelled(dataset.test, source.manifest),
+            reference=reference,
+            evaluation=None if images is None else _Labelled(images.judged, source.manifest),
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
-            golden=None if dataset is None else _pictures(dataset, config.golden_samples),
+            golden=None if images is None else _pictures(images.judged, config.golden_samples),
             golden_samples=config.golden_samples,
             batch=config.batch,
             opset=config.opset,
             seed=source.seed,
             data_fingerprint=source.data_fingerprint,
-            quantization=None if config.quantize is None else _quantization(config.quantize, dataset, source.manifest),
+            quantization=None
+            if config.quantize is None
+            else _quantization(config.quantize, dataset, images, source.manifest),
             on_stage=on_stage,
         )
     except BudgetError as error:
@@ -90,7 +96,47 @@ def export_source(
         draw_tries(report.tries, report.path, file_sha256=report.sha256)
     else:
         remove_tries(report.path)
+    if images is not None:
+        _warn_of_chance(report, reference, source.manifest, images.judged)
     return report
+
+
+def _warn_of_chance(report: ExportReport, reference: KerasModel, manifest: Manifest, samples: Samples) -> None:
+    """Says where source and file agree on answers that are worth nothing."""
+    shares = np.bincount(samples.class_ids) / len(samples)
+    metric = report.evidence.parity.metric
+    if metric is None or metric.source > max(0.625, shares.max()):  # beyond what is near chance for any classes
+        return
+    warning = explain_near_chance(evaluate(reference, manifest, samples), reference, manifest, samples)
+    if warning is not None:
+        logger.warning("the file answers like its source, but %s", warning)
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What an export reads of the data; pictures that cannot be decoded are left out, or were refused."""
+
+    judged: Samples
+    calibration: Samples | None
+
+
+def _images(config: ExportConfig, dataset: Dataset, manifest: Manifest) -> _Images:
+    class_map(manifest, dataset.test)  # other classes are refused before anything is decoded
+    announce("proving the file on", dataset, dataset.test)
+    calibration = None
+    if config.quantize is not None and config.quantize.precision == "int8":
+        announce("calibrating on images of", dataset, dataset.train)
+        calibration = _spread(dataset.train, config.quantize.calibration_samples)
+    parts = [dataset.test] if calibration is None else [dataset.test, calibration]
+    preprocessor = Preprocessor(manifest.image_input)
+    bad = [find_bad_pictures(part, preprocessor) for part in parts]
+    found = [picture for part in bad for picture in part]
+    if not config.skip_bad:
+        refuse_bad_pictures(found, of=sum(map(len, parts)))
+    if found:
+        logger.warning("left out %d pictures that cannot be decoded: %s", len(found), ", ".join(p.name for p in found))
+    good = [part.subset(good_positions(part, some)) for part, some in zip(parts, bad, strict=True)]
+    return _Images(good[0], good[1] if len(good) > 1 else None)
 
 
 def _open(config: ExportConfig) -> _Source:
@@ -140,13 +186,15 @@ def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
     return None
 
 
-def _pictures(dataset: Dataset, count: int) -> list[ImageSource]:
-    """Returns a few test images from all over the part, which may be sorted by class."""
-    chosen = np.linspace(0, len(dataset.test) - 1, min(count, len(dataset.test))).astype(int)
-    return [dataset.test[index][0] for index in chosen]
+def _pictures(samples: Samples, count: int) -> list[ImageSource]:
+    """Returns a few images from all over the part, which may be sorted by class."""
+    chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
+    return [samples[index][0] for index in chosen]
 
 
-def _quantization(config: QuantizeConfig, dataset: Dataset | None, manifest: Manifest) -> QuantizationConfig:
+def _quantization(
+    config: QuantizeConfig, dataset: Dataset | None, images: _Images | None, manifest: Manifest
+) -> QuantizationConfig:
     """Returns what the exporters are asked for.
 
     Raises:
@@ -155,12 +203,11 @@ def _quantization(config: QuantizeConfig, dataset: Dataset | None, manifest: Man
     budgets: dict[str, Any] = {"max_drop": config.max_drop, "min_speedup": config.min_speedup, "strict": config.strict}
     if config.precision == "fp16":
         return QuantizationConfig("float16", **budgets)
-    if dataset is None:
+    if dataset is None or images is None or images.calibration is None:
         raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
-    samples = _spread(dataset.train, config.calibration_samples)
     return QuantizationConfig(
         "int8",
-        images=_Unlabelled(samples, manifest),
+        images=_Unlabelled(images.calibration, manifest),
         images_fingerprint=dataset.fingerprint,
         reduce_range=config.reduce_range,
         tune_for=config.tune_for,

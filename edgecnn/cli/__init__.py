@@ -108,6 +108,9 @@ def edgecnn(
     for package in ("edgecnn", "edgecnn_exporters", "edgecnn_runtime"):
         logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("edgecnn_runtime.providers").setLevel(logging.INFO)  # device auto says once where it runs
+    logging.getLogger("edgecnn.data.parts").setLevel(
+        logging.INFO
+    )  # a command says once which part of the data it takes
     if show_version:
         typer.echo(f"edgecnn {version('edgecnn')}")
         raise typer.Exit

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from edgecnn.cli.options import DataOption, DeviceName, Format
-from edgecnn.cli.streams import stdout_for_results
+from edgecnn.cli.options import DataOption, DeviceName, Format, SkipBad
+from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_table
 from edgecnn.cli.tensorflow import load_tensorflow
 
@@ -21,11 +21,15 @@ _BATCH_SIZE = 64
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="RUN_DIR|FILE.onnx", help="What 'train' or 'export' wrote.")],
     data: DataOption,
-    split: Annotated[Literal["test", "train"], typer.Option(help="Part of the data to score.")] = "test",
+    split: Annotated[
+        Literal["train", "val", "test", "all"] | None,
+        typer.Option(help="Part to score. [default: test or val where the data have one, else all]"),
+    ] = None,
     device: Annotated[DeviceName | None, typer.Option(help="Where a FILE.onnx runs. [default: auto]")] = None,
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Also draw the confusion matrix here.")
     ] = None,
+    skip_bad: SkipBad = False,
     format: Format = "text",
 ) -> None:
     """Score answers over labelled images: accuracy, top-5, precision and recall a class, confusion matrix."""
@@ -38,43 +42,68 @@ def evaluate(
 
         read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
         check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
-        runner, manifest, provider, batch = _open_folder(model) if is_folder else _open_file(model, device or "auto")
+        opened = _open_folder(model) if is_folder else _open_file(model, device or "auto")
         from edgecnn.cli.progress import counted  # these load numpy, scikit-learn and matplotlib
         from edgecnn.data import load_dataset
-        from edgecnn.evaluation import draw_confusion_matrix, evaluate
+        from edgecnn.evaluation import draw_confusion_matrix, score_dataset
 
         dataset = load_dataset(data)
-        samples = dataset.test if split == "test" else dataset.train
         with counted("evaluating") as on_batch:
-            evaluation = evaluate(runner, manifest, samples, batch_size=batch, on_batch=on_batch)
+            scored = score_dataset(
+                opened.model,
+                opened.manifest,
+                dataset,
+                split=split,
+                trained_on=opened.trained_on,
+                batch_size=opened.batch,
+                skip_bad=skip_bad,
+                on_batch=on_batch,
+            )
         if confusion is not None:
-            draw_confusion_matrix(evaluation, confusion)
-        tree = {"model": model, "split": split, "provider": provider, **evaluation.to_dict()}
+            draw_confusion_matrix(scored.evaluation, confusion)
+        tree = {"model": model, "provider": opened.provider, **scored.to_dict()}
+        for warning in scored.warnings:
+            say(f"edgecnn: {warning}")
         if format == "json":
             results.json(tree)
         else:
             results.line(_format_evaluation(tree))
 
 
-def _open_folder(path: str) -> tuple[Model, Manifest, str, int]:
+class _Opened(NamedTuple):
+    """A model to score, and the fingerprint of the data that it was trained on, where that is known."""
+
+    model: Model
+    manifest: Manifest
+    provider: str
+    batch: int
+    trained_on: str | None
+
+
+def _open_folder(path: str) -> _Opened:
     load_tensorflow()
     from edgecnn.models.adapter import KerasModel  # these load Keras
     from edgecnn.models.loading import load_keras
     from edgecnn.training import RunFolder
 
     run = RunFolder.open(path)
-    return KerasModel(load_keras(run.model_path), run.manifest), run.manifest, "TensorFlow", _BATCH_SIZE
+    model = KerasModel(load_keras(run.model_path), run.manifest)
+    return _Opened(model, run.manifest, "TensorFlow", _BATCH_SIZE, run.record.data.fingerprint)
 
 
-def _open_file(path: str, device: DeviceName) -> tuple[Model, Manifest, str, int]:
+def _open_file(path: str, device: DeviceName) -> _Opened:
     from edgecnn_runtime import Predictor  # loads ONNX Runtime
 
     predictor = Predictor.load(path, device=device)
-    return predictor.session, predictor.manifest, predictor.provider, predictor.batch or _BATCH_SIZE
+    evidence, batch = predictor.evidence, predictor.batch or _BATCH_SIZE
+    trained_on = None if evidence is None else evidence.provenance.data_fingerprint
+    return _Opened(predictor.session, predictor.manifest, predictor.provider, batch, trained_on)
 
 
 def _format_evaluation(tree: dict[str, Any]) -> str:
     top5 = "" if tree["top5"] is None else f", top-5 {tree['top5']:.4f}"
+    part = "" if tree["split"] == "all" else f"{tree['split']} "
+    skipped = f", {tree['skipped']} bad ones left out" if tree["skipped"] else ""
     rows = [
         [
             f"class {entry['class']}" if entry["name"] is None else entry["name"],
@@ -86,8 +115,8 @@ def _format_evaluation(tree: dict[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"{tree['model']}: accuracy {tree['accuracy']:.4f}{top5} on {tree['images']} {tree['split']} images "
-            f"[{tree['provider']}]",
+            f"{tree['model']}: accuracy {tree['accuracy']:.4f}{top5} on {tree['images']} {part}images"
+            f"{skipped} [{tree['provider']}]",
             "",
             format_table(["class", "precision", "recall", "images"], rows),
         ]

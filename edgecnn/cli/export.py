@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecnn.cli import export_options as options
-from edgecnn.cli.options import ImageSize, Width
+from edgecnn.cli.options import ImageSize, SkipBad, Width
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -38,6 +38,7 @@ def export(
     image_size: ImageSize = None,
     width: Width = None,
     manifest: options.ManifestFile = None,
+    skip_bad: SkipBad = False,
 ) -> None:
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
     with stdout_for_results() as results:
@@ -65,6 +66,7 @@ def export(
             width=width,
             quantize=fewer_bits,
             golden_samples=golden_samples,
+            skip_bad=skip_bad,
         )
         from edgecnn.reads_and_writes import check_export
 

@@ -44,6 +44,7 @@ DataOption = Annotated[
         metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, or a folder a class."
     ),
 ]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded.")]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Device = Annotated[
     DeviceName, typer.Option(help="Where to run. cuda never falls back to the CPU; auto may, and says so.")

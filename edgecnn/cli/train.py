@@ -33,6 +33,7 @@ def train(
     validation: options.Validation = None,
     early_stopping: options.EarlyStopping = None,
     seed: options.Seed = 0,
+    skip_bad: options.SkipBad = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in RUN_DIR.")] = False,
 ) -> None:
@@ -68,6 +69,6 @@ def train(
             seed=seed,
         )
         with training_progress() as progress:
-            result = train(config, output, resume=resume, overwrite=overwrite, progress=progress)
+            result = train(config, output, resume=resume, overwrite=overwrite, skip_bad=skip_bad, progress=progress)
         ending = ", stopped early" if result.stopped_early else ""
         results.line(f"{result.run_dir}: {format_epoch(result.history[-1], epochs)}{ending}")

@@ -43,9 +43,13 @@ UnfreezeFrom = Annotated[
 Strategy = Annotated[Literal["none", "mirrored"], typer.Option(help="mirrored trains on every GPU, or on the CPU.")]
 Classes = Annotated[int | None, typer.Option(metavar="N", help="Must be the data's. [default: the data's]")]
 Validation = Annotated[
-    float | None, typer.Option(metavar="F", help="Hold this part of the train part out, score it each epoch.")
+    float | None,
+    typer.Option(metavar="F", help="Hold this part of train out, score it each epoch; data with a val part need none."),
 ]
 EarlyStopping = Annotated[
     int | None, typer.Option(metavar="N", help="End after N epochs without a better validation loss.")
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded; skipped.csv lists them.")
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of weights, order, dropout, augmentation and the held-out part.")]

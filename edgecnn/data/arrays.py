@@ -1,47 +1,41 @@
 """Arrays of pixels and class ids, checked and made into a data set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.data.fingerprint import fingerprint
-from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.split import split_off_test
+from edgecnn.data.parts import make_dataset
+from edgecnn.data.samples import Dataset, PartName, Samples
 from edgecnn.errors import DatasetError
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+_Checked = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]
 
 
 def dataset_from_arrays(
-    name: str, location: str, train: Pair, test: Pair | None, *, labels: Sequence[str] | None = None
+    name: str, location: str, arrays: Mapping[PartName, Pair], *, labels: Sequence[str] | None = None
 ) -> Dataset:
     """Checks arrays and makes a data set of them.
 
     Args:
         name: stands before every message.
         location: what `load_dataset` takes to read it again.
-        train: x, uint8 (N, H, W) or (N, H, W, C) with C 1 or 3; y, integers (N,) or (N, 1).
-        test: likewise; None holds a seeded fifth of `train` out.
+        arrays: train and any other parts: x, uint8 (N, H, W) or (N, H, W, C) with C 1 or 3; y, integers (N,) or (N, 1).
         labels: one name a class; "0", "1", … by default.
 
     Raises:
         DatasetError: a dtype, a shape or a class id that is not as above; a class without a training image.
     """
-    x_train, y_train = _pair(name, "train", train)
-    names = _labels(name, y_train, labels)
-    part = Samples(x_train, y_train, names, "train")
-    if test is None:
-        parts = split_off_test(part)
-    else:
-        x_test, y_test = _pair(name, "test", test)
-        _check_test(name, x_train, x_test, y_test, names)
-        parts = (part, Samples(x_test, y_test, names, "test"))
-    return Dataset(name, location, *parts, fingerprint(*parts))
+    pairs = {part: _pair(name, part, pair) for part, pair in arrays.items()}
+    names = _labels(name, pairs["train"][1], labels)
+    for part in pairs:
+        _check_like_train(name, part, pairs, names)
+    return make_dataset(name, location, [Samples(x, y, names, part) for part, (x, y) in pairs.items()])
 
 
-def _pair(name: str, part: str, arrays: Pair) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _pair(name: str, part: str, arrays: Pair) -> _Checked:
     x, y = arrays
     x_name, y_name = f"{name}: x_{part}", f"{name}: y_{part}"
     if x.dtype != np.uint8 or x.ndim not in (3, 4) or (x.ndim == 4 and x.shape[3] not in (1, 3)):
@@ -85,16 +79,9 @@ def _labels(name: str, class_ids: npt.NDArray[np.int64], labels: Sequence[str] |
     return names
 
 
-def _check_test(
-    name: str,
-    x_train: npt.NDArray[np.uint8],
-    x_test: npt.NDArray[np.uint8],
-    class_ids: npt.NDArray[np.int64],
-    labels: tuple[str, ...],
-) -> None:
-    if class_ids.max() >= len(labels):
-        raise DatasetError(
-            f"{name}: y_test: expected the {len(labels)} classes of y_train, received class {class_ids.max()}"
-        )
-    if x_test.shape[1:] != x_train.shape[1:]:
-        raise DatasetError(f"{name}: x_test: expected images of {x_train.shape[1:]}, received {x_test.shape[1:]}")
+def _check_like_train(name: str, part: PartName, pairs: Mapping[PartName, _Checked], labels: tuple[str, ...]) -> None:
+    (x_train, _), (x, y) = pairs["train"], pairs[part]
+    if y.max() >= len(labels):
+        raise DatasetError(f"{name}: y_{part}: expected the {len(labels)} classes of y_train, received class {y.max()}")
+    if x.shape[1:] != x_train.shape[1:]:
+        raise DatasetError(f"{name}: x_{part}: expected images of {x_train.shape[1:]}, received {x.shape[1:]}")

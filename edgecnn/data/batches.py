@@ -1,12 +1,12 @@
 """Labelled batches, one after the other: nothing accumulates."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.data.cache import preprocess
+from edgecnn.data.bad_pictures import BadPicture, preprocess_or_not, refuse_bad_pictures
 from edgecnn.data.samples import Samples
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 
@@ -26,13 +26,20 @@ class PlacedBatch:
     class_ids: npt.NDArray[np.int64]
 
 
-def iter_placed_batches(samples: Samples, preprocessor: Preprocessor, batch_size: int) -> Iterator[PlacedBatch]:
+def iter_placed_batches(
+    samples: Samples,
+    preprocessor: Preprocessor,
+    batch_size: int,
+    *,
+    on_bad: Callable[[BadPicture], None] | None = None,
+) -> Iterator[PlacedBatch]:
     """Gives the samples in their order, preprocessed as on the device.
 
     Args:
         samples: any part.
         preprocessor: of the model's image input.
-        batch_size: images a batch, at least 1; the last batch may have fewer.
+        batch_size: images a batch, at least 1; the last batch may have fewer, and those with bad pictures.
+        on_bad: is told of each picture that cannot be decoded, which is left out; None refuses the first one.
 
     Raises:
         DatasetError: an image cannot be decoded; the file is named.
@@ -42,8 +49,18 @@ def iter_placed_batches(samples: Samples, preprocessor: Preprocessor, batch_size
         raise ValueError(f"batch_size: expected at least 1, received {batch_size}")
     for start in range(0, len(samples), batch_size):
         indices = range(start, min(start + batch_size, len(samples)))
-        pixels, placements = zip(*(preprocess(samples, index, preprocessor) for index in indices), strict=True)
-        yield PlacedBatch(np.concatenate(pixels), placements, samples.class_ids[start : start + batch_size])
+        good: dict[int, tuple[npt.NDArray[np.uint8], Placement]] = {}
+        for index in indices:
+            result = preprocess_or_not(samples, index, preprocessor)
+            if not isinstance(result, BadPicture):
+                good[index] = result
+            elif on_bad is None:
+                refuse_bad_pictures([result], of=len(samples))
+            else:
+                on_bad(result)
+        if good:
+            pixels, placements = zip(*good.values(), strict=True)
+            yield PlacedBatch(np.concatenate(pixels), placements, samples.class_ids[list(good)])
 
 
 def iter_batches(

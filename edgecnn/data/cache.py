@@ -3,72 +3,88 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.atomic import make_folder, replacing
+from edgecnn.atomic import make_folder, replacing, write_text
+from edgecnn.data.bad_pictures import (
+    BadPicture,
+    bad_pictures_csv,
+    bad_pictures_from_csv,
+    preprocess_or_not,
+    refuse_bad_pictures,
+)
 from edgecnn.data.samples import Samples
-from edgecnn.errors import DatasetError
-from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.manifest import ImageInput
-from edgecnn_runtime.preprocessing import Placement, Preprocessor
+from edgecnn_runtime.preprocessing import Preprocessor
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class CachedPart:
+    """A part as the network takes it.
+
+    Attributes:
+        pixels: (N, height, width, channels) uint8, read-only and mapped from the disk: only what is used takes memory.
+            Those of bad pictures are black.
+        bad: the pictures that could not be decoded.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    bad: tuple[BadPicture, ...]
+
+
 def cached_pixels(
-    samples: Samples,
+    parts: Sequence[Samples],
     image_input: ImageInput,
     folder: Path,
     *,
     fingerprint: str,
+    skip_bad: bool = False,
     on_image: Callable[[int, int], None] | None = None,
-) -> npt.NDArray[np.uint8]:
-    """Returns a part's pixels as the network takes them, from a file that is made at the first call.
+) -> list[CachedPart]:
+    """Returns the pixels of parts as the network takes them, each from a file that is made at the first call.
 
     The file's name is a hash of the data's fingerprint, the part and the input, so another input gives another file. It
-    appears whole or not at all; two processes may make it at once, and end with the same content.
+    appears whole or not at all; two processes may make it at once, and end with the same content. A list of the bad
+    pictures stands beside it where there are some.
 
     Args:
-        samples: a whole part of the data set.
+        parts: whole parts of the data set.
         image_input: fixes height, width and colour.
-        folder: holds the file; made where it is missing.
+        folder: holds the files; made where it is missing.
         fingerprint: of the data set.
-        on_image: called now and then with (images done, images in all) while the file is made.
-
-    Returns:
-        (N, height, width, channels) uint8, read-only and mapped from the disk: only what is used takes memory.
+        skip_bad: whether pictures that cannot be decoded are left out, instead of refused.
+        on_image: called now and then with (images done, images in all) while a file is made.
 
     Raises:
-        DatasetError: an image cannot be decoded; the file is named.
+        DatasetError: pictures cannot be decoded; all of them were looked at, and the first ones are named.
         WriteError: the disk is full.
     """
+    cached = [_cached_part(part, image_input, folder, fingerprint, on_image or _ignore) for part in parts]
+    if not skip_bad:
+        refuse_bad_pictures([one for part in cached for one in part.bad], of=sum(map(len, parts)))
+    return cached
+
+
+def _cached_part(
+    samples: Samples, image_input: ImageInput, folder: Path, fingerprint: str, on_image: Callable[[int, int], None]
+) -> CachedPart:
     shape = (len(samples), image_input.height, image_input.width, image_input.channels)
     path = folder / f"{samples.part}-{_key(samples, image_input, fingerprint)}.npy"
-    pixels = _mapped(path)
+    pixels, bad = _mapped(path), bad_pictures_from_csv(_list_of_bad(path)) or ()
     if pixels is None or pixels.shape != shape:
         make_folder(folder)
-        _write(path, samples, Preprocessor(image_input), shape, on_image or _ignore)
+        bad = _write(path, samples, Preprocessor(image_input), shape, on_image)
         pixels = np.load(path, mmap_mode="r")
         logger.info("cache: %d images of %s, %.1f MB", len(samples), shape[1:], pixels.nbytes / 1e6)
-    return pixels
-
-
-def preprocess(samples: Samples, index: int, preprocessor: Preprocessor) -> tuple[npt.NDArray[np.uint8], Placement]:
-    """Returns one sample's pixels, (1, height, width, channels) uint8, and where the image lies in them.
-
-    Raises:
-        DatasetError: the image cannot be decoded; the file is named.
-    """
-    try:
-        return preprocessor(samples.sources[index])
-    except ImageError as error:
-        named = isinstance(samples.sources[index], Path)  # then the message begins with the path
-        raise DatasetError(str(error) if named else f"{samples.describe(index)}: {error}") from error
+    return CachedPart(pixels, bad)
 
 
 def _key(samples: Samples, image_input: ImageInput, fingerprint: str) -> str:
@@ -84,22 +100,36 @@ def _mapped(path: Path) -> npt.NDArray[np.uint8] | None:
     return pixels
 
 
+def _list_of_bad(path: Path) -> Path:
+    return path.with_suffix(".bad.csv")
+
+
 def _write(
     path: Path,
     samples: Samples,
     preprocessor: Preprocessor,
     shape: tuple[int | None, ...],
     on_image: Callable[[int, int], None],
-) -> None:
+) -> tuple[BadPicture, ...]:
     # written, not mapped: a full disk is an OSError here, and the signal SIGBUS in a mapped file
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    black = bytes(math.prod(side or 0 for side in shape[1:]))
+    bad: list[BadPicture] = []
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for index in range(len(samples)):
-            pixels, _ = preprocess(samples, index, preprocessor)
-            file.write(pixels.data)
+            result = preprocess_or_not(samples, index, preprocessor)
+            if isinstance(result, BadPicture):
+                bad.append(result)
+                file.write(black)
+            else:
+                file.write(result[0].data)
             if index % 256 == 255 or index == len(samples) - 1:
                 on_image(index + 1, len(samples))
+        _list_of_bad(path).unlink(missing_ok=True)
+        if bad:  # before the pixels get their name, which without the list would pass for good ones
+            write_text(_list_of_bad(path), bad_pictures_csv(bad))
+    return tuple(bad)
 
 
 def _ignore(done: int, total: int) -> None:

@@ -2,47 +2,61 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from edgecnn.data.samples import Samples
 from edgecnn.errors import DatasetError
 
+_ORDER = ("train", "test", "val", "all")  # val is behind test, so that data without val keep the names they had
 
-def fingerprint(train: Samples, test: Samples) -> str:
+
+def fingerprint(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> str:
     """Returns the hex SHA-256 over labels, class ids and images, in their order.
 
     Pixels count as they are, encoded files by their bytes; no path and no file name takes part.
 
-    Raises:
-        DatasetError: a file cannot be read.
+    Args:
+        parts: of the data set, in any order.
+        digests: of each part, what `image_digests` gives.
 
     Example:
-        >>> import numpy as np
         >>> pixels, ids = np.zeros((2, 1, 1), np.uint8), np.array([0, 1])
-        >>> part = Samples(pixels, ids, ("a", "b"), "train")
-        >>> fingerprint(part, part) == fingerprint(part, Samples(pixels + 1, ids, ("a", "b"), "test"))
+        >>> part, other = (Samples(array, ids, ("a", "b"), "train") for array in (pixels, pixels + 1))
+        >>> fingerprint([part], [image_digests(part)]) == fingerprint([other], [image_digests(other)])
         False
     """
     digest = hashlib.sha256()
-    for samples in (train, test):
-        shape = samples.sources.shape if isinstance(samples.sources, np.ndarray) else [len(samples)]
+    for samples, images in sorted(zip(parts, digests, strict=True), key=lambda pair: _ORDER.index(pair[0].part)):
+        sources = samples.sources
+        shape = sources.shape if isinstance(sources, np.ndarray) else [len(samples)]
         digest.update(json.dumps([samples.labels, shape]).encode())
         digest.update(samples.class_ids.astype("<i8").tobytes())
-        if isinstance(samples.sources, np.ndarray):
-            digest.update(np.ascontiguousarray(samples.sources).data)
+        if isinstance(sources, np.ndarray):
+            digest.update(np.ascontiguousarray(sources).data)
         else:
-            for source in samples.sources:
-                digest.update(_digest(source))
+            digest.update(b"".join(images))
     return digest.hexdigest()
 
 
-def _digest(path: Path | bytes) -> bytes:
-    if isinstance(path, bytes):
-        return hashlib.sha256(path).digest()
+def image_digests(samples: Samples) -> list[bytes]:
+    """Returns the SHA-256 of each image: of its pixels, or of the bytes it is encoded in.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    return [_digest(source) for source in samples.sources]
+
+
+def _digest(source: Path | bytes | npt.NDArray[Any]) -> bytes:
+    if not isinstance(source, Path):
+        return hashlib.sha256(source if isinstance(source, bytes) else source.tobytes()).digest()
     try:
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise DatasetError(f"{source}: cannot be read: {error.strerror or error}") from error

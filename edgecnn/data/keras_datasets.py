@@ -46,4 +46,4 @@ def read_keras_dataset(name: str) -> Dataset:
             f"{name}: expected a copy kept by Keras, or a network to download it, received: {error}. Without a "
             "network, give the path of an .npz file with x_train, y_train, x_test and y_test instead."
         ) from error
-    return dataset_from_arrays(name, name, train, test, labels=LABELS[name])
+    return dataset_from_arrays(name, name, {"train": train, "test": test}, labels=LABELS[name])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgecnn.data.digits import read_digits
-from edgecnn.data.folders import holds_classes, read_folders
+from edgecnn.data.folders import below, holds_classes, read_folders
 from edgecnn.data.keras_datasets import LABELS as KERAS_DATASETS
 from edgecnn.data.keras_datasets import read_keras_dataset
 from edgecnn.data.npz import read_npz
@@ -17,7 +17,9 @@ from edgecnn.errors import DatasetError, UnknownDatasetError
 
 NAMES = ("digits", *KERAS_DATASETS)
 _PATH_READERS: dict[str, Callable[[Path], Dataset]] = {"npz": read_npz, "folder": read_folders}
-_LOOKED_FOR = "an .npz file with x_train and y_train; a folder a class; train/ and test/ with a folder a class"
+_LOOKED_FOR = "an .npz file with x_train and y_train; a folder a class; train/, val/ and test/ with a folder a class"
+
+_SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def load_dataset(name_or_path: str) -> Dataset:
             one. A name wins over a path: write "./mnist" for a folder of that name.
 
     Returns:
-        Both parts. Where there is no test part, a fifth of each class becomes one, always the same fifth.
+        All parts. Where there is neither test nor val, a fifth of each class becomes the test part, always the same.
 
     Raises:
         UnknownDatasetError: no such name and no such path, or a path that holds nothing that is known.
@@ -45,8 +47,9 @@ def load_dataset(name_or_path: str) -> Dataset:
     """
     dataset = _read(name_or_path)
     logger.info(
-        "data %s: %d classes, %d images to train, %d to test, fingerprint %s",
-        *(dataset.name, len(dataset.labels), len(dataset.train), len(dataset.test), dataset.fingerprint[:12]),
+        "data %s: %d classes, %s, fingerprint %s",
+        *(dataset.name, len(dataset.labels)),
+        *(", ".join(f"{part.part} {len(part)} images" for part in dataset.parts), dataset.fingerprint[:12]),
     )
     return dataset
 
@@ -83,9 +86,15 @@ def _read_path(path: Path) -> Dataset:
             return read_npz(path)
         if path.is_dir() and holds_classes(path):
             return read_folders(path)
-        exists = path.exists()
+        exists, deeper = path.exists(), below(path) if path.is_dir() else []
     except (OSError, ValueError) as error:  # a name too long, a null character
         raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error
+    if deeper:
+        meant = " or ".join(str(folder) for folder in deeper[:_SHOWN]) + (" …" if len(deeper) > _SHOWN else "")
+        raise UnknownDatasetError(
+            f"{path}: expected a folder a class, or train/, val/ and test/ of them; received folders that hold such "
+            f"folders. Give {meant}, or move the folders of all classes side by side."
+        )
     if exists:
         raise UnknownDatasetError(
             f"{path}: holds no data that is known. Looked for: {_LOOKED_FOR}. To force one, write "

@@ -1,4 +1,4 @@
-"""Data sets in one `.npz` file: x_train, y_train, and x_test, y_test, labels where there are some."""
+"""Data sets in one `.npz` file: x_train, y_train, and x_test, y_test, x_val, y_val, labels where there are some."""
 
 import zipfile
 import zlib
@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.arrays import dataset_from_arrays
-from edgecnn.data.samples import Dataset
+from edgecnn.data.samples import Dataset, PartName
 from edgecnn.errors import DatasetError
 
 Arrays = dict[str, npt.NDArray[Any]]
+_PARTS: tuple[PartName, ...] = ("train", "val", "test")
 
 
 def read_npz(path: Path) -> Dataset:
@@ -20,25 +21,22 @@ def read_npz(path: Path) -> Dataset:
 
     Args:
         path: holds x_train uint8 (N, H, W) or (N, H, W, C), y_train integers (N,) or (N, 1), x_test and y_test likewise
-            (both or neither), and labels (classes,) as text (or none).
+            (both or neither), x_val and y_val likewise, and labels (classes,) as text (or none).
 
     Raises:
         DatasetError: the file is missing, damaged or holds pickled objects; arrays are missing or not as above.
     """
     arrays = _load(path)
-    missing = [key for key in ("x_train", "y_train") if key not in arrays]
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        missing += [key for key in ("x_test", "y_test") if key not in arrays]
+    parts = [part for part in _PARTS if part == "train" or {f"x_{part}", f"y_{part}"} & arrays.keys()]
+    missing = [key for part in parts for key in (f"x_{part}", f"y_{part}") if key not in arrays]
     if missing:
         raise DatasetError(
-            f"{path}: expected x_train and y_train (and x_test and y_test together), received {sorted(arrays)}: "
-            f"{', '.join(missing)} missing"
+            f"{path}: expected x_train and y_train (and x_test and y_test, x_val and y_val together), received "
+            f"{sorted(arrays)}: {', '.join(missing)} missing"
         )
-    test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
     labels = _labels(path, arrays.get("labels"))
-    return dataset_from_arrays(
-        path.name, str(path.absolute()), (arrays["x_train"], arrays["y_train"]), test, labels=labels
-    )
+    pairs = {part: (arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in parts}
+    return dataset_from_arrays(path.name, str(path.absolute()), pairs, labels=labels)
 
 
 def _load(path: Path) -> Arrays:

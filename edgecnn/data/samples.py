@@ -1,13 +1,17 @@
-"""What every reader gives: labelled images, in two parts, with a fingerprint of their content."""
+"""What every reader gives: labelled images, in parts that have names, with a fingerprint of their content."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn.errors import DatasetError, UsageError
+
+PartName = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "all"]
 Source = Path | bytes | npt.NDArray[np.uint8]
 Sample = tuple[Source, int]
 
@@ -20,7 +24,7 @@ class Samples(Sequence[Sample]):
         sources: (N, H, W) or (N, H, W, C) uint8 pixels, or N encoded images, by path or by their bytes.
         class_ids: (N,) int64, each in 0 .. len(labels) - 1.
         labels: one name a class.
-        part: "train" or "test".
+        part: "train", "val", "test", or "all".
     """
 
     sources: npt.NDArray[np.uint8] | tuple[Path | bytes, ...]
@@ -50,10 +54,16 @@ class Samples(Sequence[Sample]):
         chosen = tuple(sources[i] for i in indices) if isinstance(sources, tuple) else sources[indices]
         return Samples(chosen, self.class_ids[indices], self.labels, self.part)
 
+    def called(self, part: str) -> "Samples":
+        """Returns the same samples as another part."""
+        return Samples(self.sources, self.class_ids, self.labels, part)
+
     def describe(self, index: int) -> str:
         """Returns what to call one image in a message: its path, or its position."""
         source = self.sources[index]
-        return str(source) if isinstance(source, Path) else f"image {index} of the {self.part} part"
+        if isinstance(source, Path):
+            return str(source)
+        return f"image {index}" if self.part == "all" else f"image {index} of the {self.part} part"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,18 +73,81 @@ class Dataset:
     Attributes:
         name: the set's name, or the file's or folder's.
         location: what `load_dataset` takes to read it again from any folder: a name, or an absolute path.
-        train: the part to learn from.
-        test: the part that training never sees.
-        fingerprint: hex SHA-256 over labels, class ids and images of both parts; the same wherever a copy stands.
+        parts: train, val and test in this order, any of them missing; or one called "all", which cannot be split.
+        fingerprint: hex SHA-256 over labels, class ids and images of all parts; the same wherever a copy stands.
+        is_split: whether the data have no part to judge by, so that a seeded fifth of each class became the test part.
+        unsplit: why data without parts are left whole; empty where they are not.
     """
 
     name: str
     location: str
-    train: Samples
-    test: Samples
+    parts: tuple[Samples, ...]
     fingerprint: str
+    is_split: bool = False
+    unsplit: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """One name a class."""
-        return self.train.labels
+        return self.parts[0].labels
+
+    @property
+    def train(self) -> Samples:
+        """The part to learn from.
+
+        Raises:
+            DatasetError: there is none.
+        """
+        return self._first_of("train")
+
+    @property
+    def val(self) -> Samples | None:
+        """The part to validate with while training, where the data have one."""
+        return self._named("val")
+
+    @property
+    def test(self) -> Samples:
+        """The part to judge by: test, or val where there is no test; its `part` says which.
+
+        Raises:
+            DatasetError: there is neither.
+        """
+        return self._first_of("test", "val")
+
+    def select(self, split: Split | None) -> Samples:
+        """Returns what is to be scored.
+
+        Args:
+            split: a part by name, or "all". None takes the part to judge by where the data name one, and else all.
+
+        Raises:
+            UsageError: the data have no such part.
+        """
+        if split is None:
+            given = None if self.is_split else self._named("test") or self._named("val")
+            return given or self._everything()
+        if split == "all":
+            return self._everything()
+        part = self._named(split)
+        if part is None:
+            known = [*(part.part for part in self.parts if part.part != "all"), "all"]
+            raise UsageError(f"--split {split}: expected {' or '.join(known)}, what {self.name} has, received {split}")
+        return part
+
+    def _named(self, name: str) -> Samples | None:
+        return next((part for part in self.parts if part.part == name), None)
+
+    def _first_of(self, *names: PartName) -> Samples:
+        found = next(filter(None, map(self._named, names)), None)
+        if found is None:
+            received = self.unsplit or f"received {' and '.join(part.part for part in self.parts)} alone"
+            raise DatasetError(f"{self.name}: expected a {names[0]} part: {received}")
+        return found
+
+    def _everything(self) -> Samples:
+        if len(self.parts) == 1:
+            return self.parts[0].called("all")
+        parts = [part.sources for part in self.parts]
+        arrays = [sources for sources in parts if isinstance(sources, np.ndarray)]
+        sources = np.concatenate(arrays) if arrays else tuple(source for part in parts for source in part)
+        return Samples(sources, np.concatenate([part.class_ids for part in self.parts]), self.labels, "all")

@@ -24,8 +24,8 @@ def split_off_test(samples: Samples) -> tuple[Samples, Samples]:
             "Add images, or give the data a test part."
         )
     train, test = stratified_split(samples.class_ids, TEST_FRACTION, seed=_TEST_SEED)
-    held = samples.subset(test)
-    return samples.subset(train), Samples(held.sources, held.class_ids, held.labels, "test")
+    stay, held = samples.subset(train), samples.subset(test)
+    return stay.called("train"), held.called("test")
 
 
 def stratified_split(

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgecnn.data.fingerprint import fingerprint
+from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.split import split_off_test
 from edgecnn.errors import DatasetError, MissingDependencyError, UnknownDatasetError
 
 
@@ -22,7 +21,7 @@ def read_tfds(name: str) -> Dataset:
         name: as TensorFlow Datasets has it, for example "tf_flowers" or "cars196:2.1.0".
 
     Returns:
-        The split "train", and "test", or "validation" where there is none, or else a seeded fifth of each class.
+        The splits "train", "validation" as val, and "test"; without the last two, a seeded fifth of each class is test.
 
     Raises:
         MissingDependencyError: tensorflow-datasets is not installed.
@@ -42,12 +41,12 @@ def read_tfds(name: str) -> Dataset:
     if "train" not in splits:
         raise DatasetError(f"{location}: expected a split named train, received {', '.join(splits)}")
     train = _read(tfds, builder, "train", part="train", location=location)
-    test_split = next((split for split in ("test", "validation") if split in splits), None)
-    if test_split is None:
-        parts = split_off_test(train)
-    else:
-        parts = (train, _read(tfds, builder, test_split, part="test", location=location))
-    return Dataset(name, location, *parts, fingerprint(*parts))
+    others = [
+        _read(tfds, builder, split, part=part, location=location)
+        for split, part in (("validation", "val"), ("test", "test"))
+        if split in splits
+    ]
+    return make_dataset(name, location, [train, *others])
 
 
 def _prepared(tfds: Any, name: str, location: str) -> Any:

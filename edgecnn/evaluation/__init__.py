@@ -1,7 +1,20 @@
 """Scoring a model's answers over labelled images."""
 
+from edgecnn.evaluation.chance import explain_near_chance, is_near_chance
 from edgecnn.evaluation.evaluate import class_map, evaluate
 from edgecnn.evaluation.metrics import ClassMetrics, Evaluation, score_answers
 from edgecnn.evaluation.pictures import draw_confusion_matrix
+from edgecnn.evaluation.scoring import Scored, score_dataset
 
-__all__ = ["ClassMetrics", "Evaluation", "class_map", "draw_confusion_matrix", "evaluate", "score_answers"]
+__all__ = [
+    "ClassMetrics",
+    "Evaluation",
+    "Scored",
+    "class_map",
+    "draw_confusion_matrix",
+    "evaluate",
+    "explain_near_chance",
+    "is_near_chance",
+    "score_answers",
+    "score_dataset",
+]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn.data.bad_pictures import BadPicture, refuse_bad_pictures
 from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.samples import Samples
 from edgecnn.errors import UsageError
@@ -24,6 +25,7 @@ def evaluate(
     samples: Samples,
     *,
     batch_size: int = 64,
+    skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Runs a classifier over labelled images and scores its answers.
@@ -34,6 +36,7 @@ def evaluate(
         samples: at least one labelled image.
         batch_size: images a run; every run gets exactly so many, the last one filled up with black images whose
             answers are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
+        skip_bad: leave the pictures out that cannot be decoded, and count them.
         on_batch: called with (images done, images in all).
 
     Returns:
@@ -41,15 +44,20 @@ def evaluate(
 
     Raises:
         UsageError: the data's labels are not the model's.
-        DatasetError: an image cannot be decoded; the file is named.
+        DatasetError: pictures cannot be decoded, all of which were looked for; or, with `skip_bad`, none can.
         OutputError: the model answers with NaN or infinity.
     """
     to_model = class_map(manifest, samples)
+    true = np.zeros(len(samples), np.int64)
     answered = np.zeros(len(samples), np.int64)
     in_top5 = np.zeros(len(samples), bool)
+    bad: list[BadPicture] = []
     done = 0
-    for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size):
+    for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size, on_bad=bad.append):
+        if bad and not skip_bad:
+            continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
         count = len(batch.class_ids)
+        true[done : done + count] = to_model[batch.class_ids]
         outputs = model.run({manifest.image_input.name: _filled(batch.pixels, batch_size)})
         results = decode(manifest, {name: array[:count] for name, array in outputs.items()}, batch.placements)
         for index, (result, class_id) in enumerate(zip(results, to_model[batch.class_ids], strict=True), start=done):
@@ -57,13 +65,16 @@ def evaluate(
             in_top5[index] = class_id in top_k(result.scores, TOP_K)
         done += count
         if on_batch is not None:
-            on_batch(done, len(samples))
+            on_batch(done + len(bad), len(samples))
+    if not skip_bad or not done:
+        refuse_bad_pictures(bad, of=len(samples))
     evaluation = score_answers(
-        to_model[samples.class_ids],
-        answered,
+        true[:done],
+        answered[:done],
         num_classes=manifest.num_classes,
         labels=manifest.labels,
-        in_top5=in_top5 if manifest.num_classes >= TOP_K else None,
+        in_top5=in_top5[:done] if manifest.num_classes >= TOP_K else None,
+        skipped=len(bad),
     )
     logger.info("evaluated %d images: accuracy %.4f", evaluation.images, evaluation.accuracy)
     return evaluation

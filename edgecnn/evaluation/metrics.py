@@ -46,6 +46,7 @@ class Evaluation:
             None below 5 classes, and always 1.0 with exactly 5.
         per_class: one entry a class, in the model's order.
         confusion: (classes, classes) int64, images by true class (row) and best class (column).
+        skipped: how many more were left out, because they cannot be decoded.
     """
 
     images: int
@@ -53,11 +54,13 @@ class Evaluation:
     top5: float | None
     per_class: tuple[ClassMetrics, ...]
     confusion: npt.NDArray[np.int64]
+    skipped: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object: images, accuracy, top5, per_class (name, class, precision, …), confusion."""
+        """Returns the JSON object: images, skipped, accuracy, top5, per_class (name, class, …), confusion."""
         return {
             "images": self.images,
+            "skipped": self.skipped,
             "accuracy": self.accuracy,
             "top5": self.top5,
             "per_class": [entry.to_dict() for entry in self.per_class],
@@ -72,6 +75,7 @@ def score_answers(
     num_classes: int,
     labels: tuple[str, ...] | None,
     in_top5: npt.NDArray[np.bool_] | None = None,
+    skipped: int = 0,
 ) -> Evaluation:
     """Compares answers with the truth.
 
@@ -81,6 +85,7 @@ def score_answers(
         num_classes: of the model.
         labels: one name a class, or None.
         in_top5: (N,), whether the true class is among the five best; None below 5 classes.
+        skipped: images that were left out.
 
     Returns:
         The evaluation of N images.
@@ -114,6 +119,7 @@ def score_answers(
         top5=None if in_top5 is None else float(in_top5.mean()),
         per_class=per_class,
         confusion=confusion_matrix(true, answered, labels=classes).astype(np.int64),
+        skipped=skipped,
     )
 
 

@@ -28,7 +28,8 @@ class TrainConfig:
         batch_size: images a step, at least 1.
         optimizer: "sgd" (momentum 0.9), "rmsprop" or "adam".
         learning_rate: above 0; None takes the optimizer's default, and a tenth of it with `unfreeze_from`.
-        schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs `validation`.
+        schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs `validation`
+            or a val part.
         augment: names of `edgecnn.augmentations`, in the order in which they are applied, each once.
         balance: show rare classes as often as the largest, by repeating their images. `augment` changes all images;
             where it names nothing the repeats are shifted, and changed in contrast and brightness.
@@ -39,9 +40,10 @@ class TrainConfig:
         num_classes: must be the data's; None takes the data's.
         image_size: (height, width) in pixels; None takes the catalogue's.
         width: multiplier on filters and units, above 0.
-        validation: the part of the train part that is held out and scored after each epoch, in (0, 1); None for none.
+        validation: the part of the train part that is held out and scored after each epoch, in (0, 1); None for none,
+            or for the data's own val part where there is one.
         early_stopping: ends training when the validation loss has not improved for so many epochs, at least 1; needs
-            `validation`. The last weights are kept, not the best. None for never.
+            `validation` or a val part. The last weights are kept, not the best. None for never.
         seed: of weights, order, dropout and the held-out part, 0 to 2**32 - 1.
 
     Raises:
@@ -83,9 +85,6 @@ class TrainConfig:
         self._check_transfer()
         if self.early_stopping is not None:
             _check(self.early_stopping >= 1, "early_stopping", "at least 1", self.early_stopping)
-            self._check_validation("early_stopping")
-        if self.schedule == "plateau":
-            self._check_validation("schedule plateau")
 
     def _check_transfer(self) -> None:
         _check(self.freeze in (None, "backbone"), "freeze", "backbone", self.freeze)
@@ -96,8 +95,23 @@ class TrainConfig:
             option = "freeze" if self.unfreeze_from is None else "unfreeze_from"
             raise UsageError(f"{option}: expected weights to keep, received none. Give --weights imagenet or a file")
 
-    def _check_validation(self, option: str) -> None:
-        if self.validation is None:
+    def check_validation(self, val_images: int) -> None:
+        """Checks the options that need a validation part, once the data are known.
+
+        Args:
+            val_images: of the data's own val part; 0 where there is none.
+
+        Raises:
+            UsageError: there is no such part to watch, or one is asked for beside the data's own.
+        """
+        if val_images and self.validation is not None:
+            raise UsageError(
+                f"validation {self.validation}: expected no fraction to hold out, because the data have a val part of "
+                f"{val_images} images, which is used. Leave --validation out"
+            )
+        option = "early_stopping" if self.early_stopping is not None else "schedule plateau"
+        needed = self.early_stopping is not None or self.schedule == "plateau"
+        if needed and not val_images and self.validation is None:
             raise UsageError(
                 f"{option}: expected a validation part to watch, received none. Give --validation too, for example 0.1"
             )

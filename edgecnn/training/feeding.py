@@ -27,6 +27,7 @@ class TrainingData:
         learned: positions to learn from.
         held_out: positions to validate with; empty for none.
         augmentation: what changes images that are learned from; None for nothing.
+        val: pixels and class ids of a part of its own that `held_out` counts in; None where it counts in this one.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -34,6 +35,7 @@ class TrainingData:
     learned: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
     augmentation: Augmentation | None = None
+    val: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +103,8 @@ def training_batches(
 
 def validation_batches(data: TrainingData, batch_size: int, *, outputs: int) -> tf.data.Dataset:
     """Returns batches of the images held out, as they are, in their order; as `training_batches` otherwise."""
-    plain = TrainingData(data.pixels, data.class_ids, data.held_out, data.held_out)
+    pixels, class_ids = data.val or (data.pixels, data.class_ids)
+    plain = TrainingData(pixels, class_ids, data.held_out, data.held_out)
     draws = Draws(data.held_out, np.zeros(len(data.held_out), np.bool_))
     return training_batches(plain, draws, batch_size, outputs=outputs, random=np.random.default_rng(0))
 

@@ -6,6 +6,7 @@
         config.json     the options, the data's fingerprint, versions, and whether the run is finished
         manifest.json   the model's manifest, written before the first weight
         history.csv     one row an epoch
+        skipped.csv     pictures that could not be decoded, where there were some and --skip-bad left them out
         curves.png      the learning curves      } at the end
         model.keras     the last weights         }
         training.keras  the same with what only training has, for models that have such a thing
@@ -20,12 +21,13 @@ run is finished when it says so.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecnn.atomic import make_folder, replacing, write_text, writing
+from edgecnn.data.bad_pictures import BadPicture, bad_pictures_csv, bad_pictures_from_csv
 from edgecnn.errors import RunFolderError
 from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST
 from edgecnn.training.history import History, history_from_csv, history_to_csv
@@ -37,7 +39,7 @@ from edgecnn_runtime.whole_files import LOCK_NAME, publish, sweep, workplace
 
 CONFIG, MANIFEST = RUN_CONFIG, RUN_MANIFEST
 MODEL, HISTORY, CURVES = "model.keras", "history.csv", "curves.png"
-TRAINING_MODEL = "training.keras"
+TRAINING_MODEL, SKIPPED = "training.keras", "skipped.csv"
 UNFINISHED = "unfinished"
 
 
@@ -225,13 +227,28 @@ def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], N
     write_text(path / HISTORY, history_to_csv(history), temporary_folder=unfinished)
 
 
-def begin(path: Path, record: RunRecord, manifest: Manifest) -> None:
+def read_skipped(path: Path) -> tuple[BadPicture, ...]:
+    """Returns the pictures that a run left out.
+
+    Raises:
+        RunFolderError: `skipped.csv` is damaged.
+    """
+    if not (path / SKIPPED).exists():
+        return ()
+    skipped = bad_pictures_from_csv(path / SKIPPED)
+    if skipped is None:
+        raise RunFolderError(f"{path / SKIPPED} is damaged. Train again with --overwrite")
+    return skipped
+
+
+def begin(path: Path, record: RunRecord, manifest: Manifest, skipped: Sequence[BadPicture] = ()) -> None:
     """Makes a folder that holds a run at its beginning; what an earlier run left there goes.
 
     Args:
         path: holds the folder `unfinished`.
         record: of the new run.
         manifest: of the new run.
+        skipped: pictures that it leaves out.
 
     Raises:
         WriteError: the folder cannot be written.
@@ -240,8 +257,10 @@ def begin(path: Path, record: RunRecord, manifest: Manifest) -> None:
         shutil.rmtree(older)
     write_record(path, record)
     write_text(path / MANIFEST, manifest.to_json() + "\n", temporary_folder=path / UNFINISHED)
-    for name in (MODEL, TRAINING_MODEL, HISTORY, CURVES):
+    for name in (MODEL, TRAINING_MODEL, HISTORY, CURVES, SKIPPED):
         (path / name).unlink(missing_ok=True)
+    if skipped:
+        write_text(path / SKIPPED, bad_pictures_csv(skipped), temporary_folder=path / UNFINISHED)
 
 
 def reopen(path: Path, record: RunRecord, history: History) -> None:

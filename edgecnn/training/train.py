@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn.atomic import make_folder
-from edgecnn.data.cache import cached_pixels
+from edgecnn.data.bad_pictures import BadPicture, good_positions
+from edgecnn.data.cache import CachedPart, cached_pixels
 from edgecnn.data.load import load_dataset
+from edgecnn.data.parts import announce
 from edgecnn.data.samples import Dataset, Samples
 from edgecnn.data.split import stratified_split
 from edgecnn.errors import RunFolderError, UsageError
@@ -64,8 +66,22 @@ class _Run:
     dataset: Dataset
     manifest: Manifest
     record: RunRecord
+    skip_bad: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pixels:
+    """The data as the network takes them, and which of them are learned from and validated with."""
+
+    train: CachedPart
+    val: CachedPart | None
     learned: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
+
+    @property
+    def bad(self) -> tuple[BadPicture, ...]:
+        """The pictures that are left out."""
+        return self.train.bad + (self.val.bad if self.val else ())
 
 
 def train(
@@ -74,6 +90,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> TrainResult:
     """Trains a model and leaves a run folder.
@@ -86,12 +103,13 @@ def train(
         run_dir: missing or empty, unless `resume` or `overwrite` is given.
         resume: continue what is there; the options must be those that it began with, or more epochs.
         overwrite: replace the run that is there; files that training does not write stay.
+        skip_bad: go on without the pictures that cannot be decoded, and list them in the run folder's skipped.csv.
         progress: is told how it goes.
 
     Raises:
         UsageError: an option is out of range, contradicts the data, the model or the run that is resumed; the folder is
             not empty, or is, holds or lies in what is read.
-        DatasetError: the data cannot be read.
+        DatasetError: the data cannot be read, or pictures in them: all are decoded before the first epoch.
         PretrainedWeightsError: the weights to begin with cannot be had, or are of another architecture.
         KerasFileError: they are in a .keras file that is damaged or unsafe.
         RunFolderError: the folder to resume is damaged, or another process trains in it.
@@ -103,12 +121,12 @@ def train(
     check_training(config.data, config.weights, path)
     with run_folder.locked(path):
         _check_content(path, resume=resume, overwrite=overwrite)
-        return _train(config, path, resume=resume, progress=progress)
+        return _train(config, path, resume=resume, skip_bad=skip_bad, progress=progress)
 
 
-def _train(config: TrainConfig, path: Path, *, resume: bool, progress: Progress) -> TrainResult:
+def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, progress: Progress) -> TrainResult:
     progress.on_stage("data")
-    run = _plan(config, path)
+    run = _plan(config, path, skip_bad)
     before = _resume(run) if resume else ()
     if resume and _is_complete(before, config) and run_folder.read_record(run.path).finished:
         run_folder.remove_unfinished(run.path)
@@ -119,8 +137,9 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, progress: Progress)
         pixels = _cache(run, progress)
         progress.on_stage("model")
         model = _model(run, before)
+        _check_skipped(run, before, pixels.bad)
     logger.info("model %s: %d parameters, after epoch %d", config.model, model.count_params(), len(before))
-    _begin(run, before)
+    _begin(run, before, pixels.bad)
     progress.on_stage("fit")
     history = _fit(run, model, pixels, before, progress)
     progress.on_stage("finish")
@@ -152,7 +171,7 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _plan(config: TrainConfig, run_dir: Path) -> _Run:
+def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
     if config.transfers and spec.backbone is None:
         known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
@@ -163,20 +182,27 @@ def _plan(config: TrainConfig, run_dir: Path) -> _Run:
             f"classes: expected {len(dataset.labels)}, those of {config.data}, received {config.num_classes}. "
             "Leave --classes out"
         )
+    config.check_validation(0 if dataset.val is None else len(dataset.val))
+    _hold_out(dataset.train, np.arange(len(dataset.train)), config)  # says now what would go wrong after the cache
     manifest = build_manifest(spec, dataset.labels, image_size=config.image_size, width=config.width)
-    return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), *_hold_out(dataset.train, config))
+    return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), skip_bad)
 
 
-def _hold_out(samples: Samples, config: TrainConfig) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _hold_out(
+    samples: Samples, good: npt.NDArray[np.int64], config: TrainConfig
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Returns the positions to learn from and those to validate with, of the good ones."""
     if config.validation is None:
-        return np.arange(len(samples)), np.arange(0)
-    counts = np.bincount(samples.class_ids, minlength=len(samples.labels))
+        return good, np.arange(0)
+    class_ids = samples.class_ids[good]
+    counts = np.bincount(class_ids, minlength=len(samples.labels))
     if counts.min() < 2:
         raise UsageError(
             f"validation {config.validation}: expected at least 2 training images of each class, received "
             f"{counts.min()} of {samples.labels[int(counts.argmin())]!r}. Leave --validation out, or add images"
         )
-    return stratified_split(samples.class_ids, config.validation, seed=config.seed)
+    learned, held_out = stratified_split(class_ids, config.validation, seed=config.seed)
+    return good[learned], good[held_out]
 
 
 def _resume(run: _Run) -> History:
@@ -216,16 +242,36 @@ def _undone_on_error(run_dir: Path) -> Iterator[None]:
         raise
 
 
-def _cache(run: _Run, progress: Progress) -> npt.NDArray[np.uint8]:
+def _cache(run: _Run, progress: Progress) -> _Pixels:
     unfinished = run.path / run_folder.UNFINISHED
     make_folder(unfinished)
-    return cached_pixels(
-        run.dataset.train,
+    train, val = run.dataset.train, run.dataset.val
+    cached = cached_pixels(
+        [train] if val is None else [train, val],
         run.manifest.image_input,
         unfinished / "cache",
         fingerprint=run.dataset.fingerprint,
+        skip_bad=run.skip_bad,
         on_image=lambda done, total: progress.on_batch(done, total, {}),
     )
+    learned, held_out = _hold_out(train, good_positions(train, cached[0].bad), run.config)
+    if val is None:
+        return _Pixels(cached[0], None, learned, held_out)
+    announce("validating with", run.dataset, val)
+    return _Pixels(cached[0], cached[1], learned, good_positions(val, cached[1].bad))
+
+
+def _check_skipped(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:
+    """Checks that a run which goes on leaves out what it left out before; says what is left out."""
+    if before:
+        earlier = run_folder.read_skipped(run.path)
+        if {(one.part, one.index) for one in earlier} != {(one.part, one.index) for one in bad}:
+            raise UsageError(
+                f"cannot resume {run.path}: expected the {len(earlier)} pictures of {run_folder.SKIPPED} to be left "
+                f"out, received {len(bad)} that cannot be decoded. Train into another folder"
+            )
+    if bad:
+        logger.warning("left out %d pictures that cannot be decoded: see %s", len(bad), run.path / run_folder.SKIPPED)
 
 
 def _model(run: _Run, before: History) -> keras.Model:
@@ -237,18 +283,20 @@ def _model(run: _Run, before: History) -> keras.Model:
     return network.saved_model(checkpoint.model_path, run.config.strategy)
 
 
-def _begin(run: _Run, before: History) -> None:
+def _begin(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:
     if before:
         run_folder.write_record(run.path, run.record)
     else:
-        run_folder.begin(run.path, run.record, run.manifest)
+        run_folder.begin(run.path, run.record, run.manifest, bad)
 
 
-def _fit(run: _Run, model: keras.Model, pixels: npt.NDArray[np.uint8], history: History, progress: Progress) -> History:
+def _fit(run: _Run, model: keras.Model, cached: _Pixels, history: History, progress: Progress) -> History:
     from edgecnn.training import feeding, fitting, network  # as in _model
 
-    augmentation = feeding.new_augmentation(run.config, pixels, run.learned)
-    data = feeding.TrainingData(pixels, run.dataset.train.class_ids, run.learned, run.held_out, augmentation)
+    pixels, class_ids, val = cached.train.pixels, run.dataset.train.class_ids, run.dataset.val
+    augmentation = feeding.new_augmentation(run.config, pixels, cached.learned)
+    validation = None if val is None or cached.val is None else (cached.val.pixels, val.class_ids)
+    data = feeding.TrainingData(pixels, class_ids, cached.learned, cached.held_out, augmentation, validation)
     while not _is_complete(history, run.config):
         model.optimizer.learning_rate = learning_rate(run.config, history)
         metrics = fitting.run_epoch(model, data, run.config, len(history) + 1, on_batch=progress.on_batch)

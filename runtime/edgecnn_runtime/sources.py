@@ -19,7 +19,7 @@ from edgecnn_runtime.regular_file import open_regular_file, reason
 from edgecnn_runtime.results import Failure
 
 # What systems and network storage keep beside pictures: thumbnails, waste, snapshots. In lower case.
-_SYSTEM_FOLDERS = frozenset(
+SYSTEM_FOLDERS = frozenset(
     {
         *("@eadir", "@recycle", "@__thumb", "@recently-snapshot", "#recycle", "#snapshot", "__macosx", "$recycle.bin"),
         *("recycler", "lost+found", "system volume information", "network trash folder", "temporary items"),
@@ -122,7 +122,7 @@ def _listed(source: str, left_out: Counter[str]) -> Iterator[Source | Failure]:
 def _matches(source: str, left_out: Counter[str]) -> Iterator[Source | Failure]:
     found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
     named = {part.lower() for part in Path(source).parts}
-    matches = [match for match in found if not (_SYSTEM_FOLDERS - named).intersection(_lower_folders(match))]
+    matches = [match for match in found if not (SYSTEM_FOLDERS - named).intersection(_lower_folders(match))]
     left_out.update([_HIDDEN] * (len(found) - len(matches)))
     if not matches:
         yield _failure(source, "expected a file, a directory or a pattern that matches one, received no match")
@@ -166,7 +166,7 @@ def _walk(directory: str, visited: set[tuple[int, int]], others: Counter[str]) -
         return
     visited.add(identity)
     for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FOLDERS:
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FOLDERS:
             others[_HIDDEN] += 1
         elif _is_directory(entry.path):
             yield from _walk(entry.path, visited, others)

@@ -152,6 +152,31 @@ def test_train_says_what_to_do_without_a_network(npz, run_dir, tmp_path, capfd, 
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
 
 
+def test_train_and_evaluate_say_which_part_they_take_and_what_they_leave_out(
+    tmp_path, write_classes, run_dir, capfd, caplog
+):
+    data = write_classes(tmp_path / "set", cat=8, dog=8)
+    (data / "cat" / "3.png").write_bytes(b"half")
+    assert train(data, run_dir) == 1
+    assert_refused(
+        capfd.readouterr(), r"cat/3\.png: .*\(1 bad picture of 12; go on without it with --skip-bad\)", run_dir
+    )
+    assert train(data, run_dir, "--skip-bad") == 0
+    assert (run_dir / "skipped.csv").exists()
+    capfd.readouterr()
+    assert main(["evaluate", str(run_dir), "--data", str(data), "--skip-bad", "--format", "json"]) == 0
+    captured = capfd.readouterr()
+    tree = json.loads(captured.out)
+    assert (tree["split"], tree["images"], tree["skipped"], tree["learned"]) == ("all", 15, 1, 12)
+    assert tree["warnings"] == [
+        "12 of these images are those that the model was trained on: score others with --split test"
+    ]
+    assert f"edgecnn: {tree['warnings'][0]}" in captured.err
+    assert "scoring all of set: 16 images" in caplog.messages  # at the level that main sets
+    assert main(["evaluate", str(run_dir), "--data", str(data), "--split", "val"]) == 2
+    assert "--split val: expected train or test or all, what set has" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["evaluate", "export"])
 def test_commands_refuse_data_of_other_classes(npz, write_npz, arrays, run_dir, tmp_path, capfd, command):
     assert train(npz, run_dir) == 0

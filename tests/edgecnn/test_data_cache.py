@@ -19,7 +19,10 @@ def cache(tmp_path):
     """Makes or reads the cache of a data set's train part."""
 
     def make(dataset, image_input=INPUT, **options):
-        return cached_pixels(dataset.train, image_input, tmp_path / "cache", fingerprint=dataset.fingerprint, **options)
+        (part,) = cached_pixels(
+            [dataset.train], image_input, tmp_path / "cache", fingerprint=dataset.fingerprint, **options
+        )
+        return part.pixels
 
     return make
 
@@ -68,7 +71,41 @@ def test_cached_pixels_name_a_broken_image(tmp_path, write_classes, cache):
     (tmp_path / "set" / "dog" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nhalf")
     with pytest.raises(DatasetError, match=r"^\S*/dog/3\.png: [^\n]*$"):
         cache(read_folders(tmp_path / "set"))
-    assert not any((tmp_path / "cache").iterdir())
+
+
+def spoil(folder, *names):
+    for name in names:
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\nhalf")
+
+
+def test_cached_pixels_name_all_bad_pictures_of_all_parts_at_once(tmp_path, write_classes):
+    for part in ("train", "val"):
+        write_classes(tmp_path / "set" / part, cat=5, dog=25)
+    spoil(tmp_path / "set", "train/cat/3.png", "val/dog/0.png", *(f"val/dog/{number}.png" for number in range(1, 24)))
+    dataset = read_folders(tmp_path / "set")
+    with pytest.raises(
+        DatasetError, match=r"^25 of 60 pictures cannot be decoded: .*; and 5 more\. .*--skip-bad"
+    ) as info:
+        cached_pixels([dataset.train, dataset.val], INPUT, tmp_path / "cache", fingerprint=dataset.fingerprint)
+    assert str(info.value).count(".png: the image is damaged") == 20
+    assert "train/cat/3.png: " in str(info.value)
+    assert "val/dog/0.png: " in str(info.value)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["made", "read"])
+def test_cached_pixels_leave_bad_pictures_black_and_keep_the_others_in_their_rows(tmp_path, write_classes, again):
+    write_classes(tmp_path / "set", cat=5, dog=5)
+    dataset = read_folders(tmp_path / "set")
+    options = {"fingerprint": dataset.fingerprint, "skip_bad": True}
+    good = cached_pixels([dataset.train], INPUT, tmp_path / "good", **options)[0].pixels
+    spoil(tmp_path / "set", dataset.train.sources[2])
+    for _ in range(1 + again):
+        (part,) = cached_pixels([dataset.train], INPUT, tmp_path / "cache", **options)
+    assert [(one.part, one.index, one.label) for one in part.bad] == [("train", 2, "cat")]
+    assert part.pixels[2].max() == 0 < good[2].max()
+    assert (np.delete(part.pixels, 2, axis=0) == np.delete(good, 2, axis=0)).all()
+    with pytest.raises(DatasetError, match=part.bad[0].name):
+        cached_pixels([dataset.train], INPUT, tmp_path / "cache", fingerprint=dataset.fingerprint)
 
 
 def test_cached_pixels_name_the_file_when_the_disk_is_full(npz, cache, tmp_path, disk_with_room_for):
@@ -82,7 +119,7 @@ def test_cached_pixels_name_the_file_when_the_disk_is_full(npz, cache, tmp_path,
 
 def _make(npz, folder):
     dataset = read_npz(npz)
-    cached_pixels(dataset.train, INPUT, folder, fingerprint=dataset.fingerprint)
+    cached_pixels([dataset.train], INPUT, folder, fingerprint=dataset.fingerprint)
 
 
 def test_cached_pixels_are_whole_when_two_processes_make_them(npz, tmp_path, cache):

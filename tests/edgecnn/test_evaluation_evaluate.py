@@ -9,7 +9,7 @@ from edgecnn.data.folders import read_folders
 from edgecnn.data.npz import read_npz
 from edgecnn.data.samples import Samples
 from edgecnn.errors import DatasetError, UsageError
-from edgecnn.evaluation import evaluate
+from edgecnn.evaluation import evaluate, score_dataset
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.build import build_manifest, build_model, get_spec
 from edgecnn_runtime.errors import OutputError
@@ -109,6 +109,44 @@ def test_evaluate_names_a_broken_image(tmp_path, write_classes):
         path.write_bytes(b"<svg/>")
     with pytest.raises(DatasetError, match=r"/dog/\d\.png: "):
         evaluate(BrightestColumn(2), manifest_of(("cat", "dog")), read_folders(tmp_path).test)
+
+
+@pytest.fixture
+def spoilt(tmp_path, write_classes):
+    """A folder of ten pictures, two of them bad."""
+    write_classes(tmp_path / "set", cat=5, dog=5)
+    for name in ("cat/3.png", "dog/0.png"):
+        (tmp_path / "set" / name).write_bytes(b"<svg/>")
+    return read_folders(tmp_path / "set")
+
+
+def test_evaluate_names_all_bad_pictures_at_once(spoilt):
+    with pytest.raises(DatasetError, match=r"^2 of 10 pictures .*cat/3\.png: .*; \S*dog/0\.png: .*--skip-bad"):
+        evaluate(BrightestColumn(2), manifest_of(("cat", "dog")), spoilt.select("all"), batch_size=1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_evaluate_scores_and_counts_without_bad_pictures(spoilt, batch_size):
+    told, samples = [], spoilt.select("all")
+    options = {"skip_bad": True, "batch_size": batch_size, "on_batch": lambda *news: told.append(news)}
+    evaluation = evaluate(BrightestColumn(2, answer=0.0), manifest_of(("cat", "dog")), samples, **options)
+    assert (evaluation.images, evaluation.skipped, evaluation.to_dict()["skipped"]) == (8, 2, 2)
+    assert evaluation.confusion.tolist() == [[4, 0], [4, 0]]
+    assert told[-1] == (10, 10)
+
+
+def test_score_dataset_takes_all_and_says_what_was_learned(tmp_path, write_classes, caplog):
+    dataset = read_folders(write_classes(tmp_path / "set", cat=10, dog=5))
+    model, manifest = BrightestColumn(2), manifest_of(("cat", "dog"))
+    with caplog.at_level("INFO", "edgecnn.data.parts"):
+        scored = score_dataset(model, manifest, dataset, trained_on=dataset.fingerprint)
+    assert (scored.split, scored.evaluation.images, scored.learned) == ("all", 15, 12)
+    assert scored.warnings == (
+        "12 of these images are those that the model was trained on: score others with --split test",
+    )
+    assert caplog.messages[0] == "scoring all of set: 15 images"
+    others = score_dataset(model, manifest, dataset, split="test", trained_on=dataset.fingerprint)
+    assert (others.split, others.evaluation.images, others.learned, others.warnings) == ("test", 3, 0, ())
 
 
 def test_evaluate_tells_how_far_it_is(test_part):

@@ -1,10 +1,14 @@
 import json
 import logging
+import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from edgecnn.errors import KerasFileError, UsageError
+from edgecnn.errors import DatasetError, KerasFileError, UsageError
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn.models.pretrained import RANDOM_SEED
@@ -223,3 +227,53 @@ def test_export_source_refuses_a_width_of_nothing(tmp_path):
     with pytest.raises(UsageError, match=r"expected a width multiplier above 0, received 0\.0"):
         export_source(ExportConfig("mnist_convnet", weights="none", width=0.0), tmp_path / "out.onnx")
     assert not list(tmp_path.iterdir())
+
+
+# Bad pictures, the part to judge by, and answers near chance.
+
+
+@pytest.fixture(scope="module")
+def class_folders(tmp_path_factory):
+    """Forty pictures to learn from and forty to validate with, which `trained` can tell apart or not."""
+    root = tmp_path_factory.mktemp("folders")
+    random = np.random.default_rng(5)
+    for part in ("train", "val"):
+        for class_id, name in enumerate("abc"):
+            (root / part / name).mkdir(parents=True)
+            for index in range(14):
+                pixels = random.integers(0, 60, (10, 10), np.uint8)
+                pixels[:, class_id] = 220
+                Image.fromarray(pixels).save(root / part / name / f"{index}.png")
+    return root
+
+
+def test_export_source_names_all_bad_pictures_or_leaves_them_out(trained, class_folders, tmp_path, caplog):
+    shutil.copytree(class_folders, tmp_path / "set")
+    bad = [tmp_path / "set" / name for name in ("val/a/3.png", "val/c/0.png", "train/b/2.png")]
+    for path in bad:
+        path.write_bytes(b"half")
+    config = ExportConfig(str(trained / "run"), data=str(tmp_path / "set"), quantize=QuantizeConfig("int8", **LENIENT))
+    with pytest.raises(DatasetError, match=r"^3 of 84 .*val/a/3\.png: .*val/c/0\.png: .*train/b/2\.png: .*--skip-bad"):
+        export_source(config, tmp_path / "out.onnx")
+    assert {path.name for path in tmp_path.iterdir()} == {"set"}
+    with caplog.at_level(logging.INFO, "edgecnn"):
+        evidence = export_source(replace(config, skip_bad=True), tmp_path / "out.onnx").evidence
+    assert (evidence.parity.metric.images, evidence.quantization.calibration.images) == (40, 41)
+    assert "proving the file on the val part of set: 42 images" in caplog.messages
+    assert any(message.startswith("left out 3 pictures") and str(bad[2]) in message for message in caplog.messages)
+
+
+def test_export_source_warns_where_source_and_file_are_near_chance(class_folders, tmp_path, caplog):
+    train(
+        TrainConfig("simple_cnn", str(class_folders), 25, 8, learning_rate=0.01, image_size=(10, 10)), tmp_path / "run"
+    )
+    report = export_source(ExportConfig(str(tmp_path / "run")), tmp_path / "good.onnx")
+    assert report.evidence.parity.metric.source > 0.9
+    assert "near chance" not in caplog.text
+    shutil.copy(tmp_path / "run" / "model.keras", tmp_path / "model.keras")
+    manifest = (tmp_path / "run" / "manifest.json").read_text().replace('["a","b","c"]', '["b","c","a"]')
+    (tmp_path / "manifest.json").write_text(manifest)
+    config = ExportConfig(str(tmp_path / "model.keras"), data=str(class_folders))
+    assert export_source(config, tmp_path / "bad.onnx").evidence.parity.metric.source < 0.1
+    assert "the file answers like its source, but accuracy 0.0" in caplog.text
+    assert re.search(r"With the model's labels in the order a, b, c it would be (0\.9|1\.0)", caplog.text)

@@ -20,12 +20,7 @@ from edgecnn.training.config import TrainConfig
         ({"validation": 0.0}, "validation: expected between 0 and 1, received 0.0"),
         ({"validation": 1.0}, "received 1.0"),
         ({"early_stopping": 0, "validation": 0.1}, "early_stopping: expected at least 1, received 0"),
-        (
-            {"early_stopping": 3},
-            "early_stopping: expected a validation part to watch, received none. Give --validation",
-        ),
         ({"schedule": "linear"}, r"schedule: expected one of \('constant', .*'plateau'\), received linear"),
-        ({"schedule": "plateau"}, "schedule plateau: expected a validation part to watch, received none"),
         ({"augment": ("mirror",)}, "augment: expected names of shift, flip, .*alexnet, received 'mirror'"),
         ({"augment": ("",)}, "augment: expected names of .* received ''"),
         ({"augment": ("flip", "flip")}, "augment: expected each name once, received flip,flip"),
@@ -62,3 +57,27 @@ def test_rate_is_a_tenth_of_the_default_when_a_backbone_is_unfrozen():
     assert config.rate == 0.001
     assert replace(config, learning_rate=0.5).rate == 0.5
     assert replace(config, unfreeze_from=None, freeze="backbone").rate == 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "val_images", "message"),
+    [
+        ({"early_stopping": 3}, 0, "early_stopping: expected a validation part to watch, received none. Give --valid"),
+        ({"schedule": "plateau"}, 0, "schedule plateau: expected a validation part to watch, received none"),
+        (
+            {"validation": 0.1},
+            7,
+            "validation 0.1: expected no fraction .* a val part of 7 images.* Leave --validation out",
+        ),
+    ],
+)
+def test_check_validation_refuses_what_contradicts_the_data(options, val_images, message):
+    with pytest.raises(UsageError, match=message):
+        TrainConfig("simple_cnn", "digits", **options).check_validation(val_images)
+
+
+@pytest.mark.parametrize(
+    ("options", "val_images"), [({"early_stopping": 3, "schedule": "plateau"}, 7), ({"validation": 0.1}, 0), ({}, 0)]
+)
+def test_check_validation_takes_the_part_of_the_data_or_a_fraction(options, val_images):
+    TrainConfig("simple_cnn", "digits", **options).check_validation(val_images)

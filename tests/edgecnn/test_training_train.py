@@ -1,3 +1,4 @@
+import csv
 import logging
 import shutil
 from dataclasses import replace
@@ -6,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from edgecnn.data import load_dataset
 from edgecnn.errors import (
     DatasetError,
     PretrainedWeightsError,
@@ -15,6 +17,7 @@ from edgecnn.errors import (
     UsageError,
 )
 from edgecnn.training import RunFolder, TrainConfig, train
+from edgecnn_runtime import Preprocessor
 
 
 @pytest.fixture
@@ -379,3 +382,86 @@ def test_train_keeps_the_last_good_epoch_when_it_diverges(config, run_dir):
         train(wild, run_dir)
     with pytest.raises(RunFolderError, match="interrupted"):
         RunFolder.open(run_dir)
+
+
+@pytest.fixture
+def folders(tmp_path, write_classes):
+    """A folder of 24 pictures to learn from and 9 to validate with."""
+    write_classes(tmp_path / "set" / "train", cat=8, dog=8, owl=8)
+    write_classes(tmp_path / "set" / "val", cat=3, dog=3, owl=3)
+    return tmp_path / "set"
+
+
+def spoil(*paths):
+    for path in paths:
+        path.write_bytes(b"\x89PNG\r\n\x1a\nhalf")
+
+
+def test_train_validates_with_the_val_part_of_the_data(config, run_dir, folders, caplog):
+    own = replace(config, data=str(folders), validation=None, epochs=1)
+    with caplog.at_level(logging.INFO, "edgecnn.data.parts"):
+        history = train(own, run_dir).history
+    assert "validating with the val part of set: 9 images" in caplog.messages
+    model = keras.saving.load_model(run_dir / "model.keras")
+    dataset = load_dataset(str(folders))
+    preprocessor = Preprocessor(RunFolder.open(run_dir).manifest.image_input)
+    pixels = np.concatenate([preprocessor(source)[0] for source, _ in dataset.val])
+    logits = model.predict(pixels, verbose=0)
+    expected = keras.losses.sparse_categorical_crossentropy(dataset.val.class_ids, logits, from_logits=True)
+    assert history[0].val_loss == pytest.approx(float(np.mean(expected)), rel=1e-4)
+
+
+def test_train_refuses_to_hold_out_beside_a_val_part(config, run_dir, folders):
+    with pytest.raises(UsageError, match="the data have a val part of 9 images"):
+        train(replace(config, data=str(folders)), run_dir)
+    assert not run_dir.exists()
+
+
+def test_train_names_all_bad_pictures_before_the_first_epoch(config, run_dir, folders):
+    spoil(folders / "train/cat/1.png", folders / "train/owl/7.png", folders / "val/dog/2.png")
+    recorder = Recorder()
+    with pytest.raises(DatasetError, match=r"^3 of 33 .*cat/1\.png: .*owl/7\.png: .*dog/2\.png: .*--skip-bad"):
+        train(replace(config, data=str(folders), validation=None), run_dir, progress=recorder)
+    assert recorder.stages == ["data", "cache"]
+    assert not run_dir.exists()
+
+
+def test_train_skips_bad_pictures_lists_them_and_notices_others_when_resumed(config, run_dir, folders, caplog):
+    bad = [folders / "train/cat/1.png", folders / "val/dog/2.png"]
+    spoil(*bad)
+    one = replace(config, data=str(folders), validation=None, epochs=1, batch_size=1)
+    recorder = Recorder()
+    train(one, run_dir, skip_bad=True, progress=recorder)
+    assert recorder.batches[-1] == (23, 23)  # of 24
+    rows = list(csv.DictReader((run_dir / "skipped.csv").read_text().splitlines()))
+    assert [(row["part"], row["class"], row["picture"]) for row in rows] == [
+        ("train", "cat", str(bad[0])),
+        ("val", "dog", str(bad[1])),
+    ]
+    assert "left out 2 pictures that cannot be decoded" in caplog.text
+    with pytest.raises(DatasetError, match="2 of 33 pictures"):
+        train(replace(one, epochs=2), run_dir, resume=True)
+    listed = (run_dir / "skipped.csv").read_text()
+    (run_dir / "skipped.csv").write_text("".join(listed.splitlines(keepends=True)[:2]))
+    with pytest.raises(UsageError, match=r"expected the 1 pictures of skipped\.csv to be left out, received 2"):
+        train(replace(one, epochs=2), run_dir, resume=True, skip_bad=True)
+    (run_dir / "skipped.csv").write_text(listed)
+    assert train(replace(one, epochs=2), run_dir, resume=True, skip_bad=True).epochs_trained == 1
+    assert (run_dir / "skipped.csv").read_text() == listed
+
+
+def test_train_learns_without_bad_pictures_what_it_learns_where_they_never_were(config, run_dir, folders):
+    one = replace(config, data=str(folders), validation=None, epochs=1)
+    last = folders / "train/owl/7.png"  # the last one, so that the others keep their positions
+    spoil(last)
+    train(one, run_dir, skip_bad=True)
+    last.unlink()
+    train(one, run_dir.with_name("b"))
+    assert (weights_of(run_dir) == weights_of(run_dir.with_name("b"))).all()
+
+
+def test_train_refuses_a_class_whose_pictures_are_all_bad(config, run_dir, folders):
+    spoil(*(folders / "train/cat").iterdir())
+    with pytest.raises(DatasetError, match="class 'cat': expected a picture in the train part that can be decoded"):
+        train(replace(config, data=str(folders), validation=None), run_dir, skip_bad=True)
+    assert not run_dir.exists()

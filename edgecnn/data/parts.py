@@ -1,0 +1,117 @@
+"""A data set out of the parts that were read: a test part split off where it lacks, and what must be said of them."""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from edgecnn.data.fingerprint import fingerprint, image_digests
+from edgecnn.data.samples import Dataset, Samples
+from edgecnn.data.split import split_off_test
+from edgecnn.errors import DatasetError
+
+_ORDER = ("train", "val", "test", "all")
+_SHOWN = 3  # pairs of equal pictures
+_EMPTY = hashlib.sha256(b"").digest()  # of files that hold no picture at all
+
+logger = logging.getLogger(__name__)  # cli/__init__.py shows its INFO too
+
+
+def make_dataset(name: str, location: str, given: Sequence[Samples]) -> Dataset:
+    """Returns the data set, and warns of pictures that stand in two classes or in two parts.
+
+    Args:
+        name: stands before messages.
+        location: what `load_dataset` takes to read it again.
+        given: the parts that the data have, or a single one called "all". Where there is nothing to judge by, a seeded
+            fifth of each class becomes the test part, if each class has two pictures.
+
+    Raises:
+        DatasetError: a file cannot be read.
+    """
+    parts, is_split, unsplit = tuple(sorted(given, key=lambda part: _ORDER.index(part.part))), False, ""
+    if len(parts) == 1 and parts[0].part in ("train", "all"):
+        try:
+            parts, is_split = split_off_test(parts[0]), True
+        except DatasetError as error:  # they can be scored, but neither trained on nor an export be proven on them
+            unsplit = str(error)
+    digests = [image_digests(part) for part in parts]
+    _warn_of_doubles(name, parts, digests)
+    _warn_of_missing_classes(name, parts)
+    return Dataset(name, location, parts, fingerprint(parts, digests), is_split, unsplit)
+
+
+def count_learned(dataset: Dataset, scored: Samples, trained_on: str | None) -> int:
+    """Returns how many of the images scored a model has learned from; 0 where it was trained on other data.
+
+    Args:
+        dataset: the data.
+        scored: what was selected of it.
+        trained_on: the fingerprint of the data that the model was trained on; None where that is not known.
+    """
+    if trained_on != dataset.fingerprint or scored.part not in ("train", "all"):
+        return 0
+    return sum(len(part) for part in dataset.parts if part.part == "train")
+
+
+def announce(work: str, dataset: Dataset, part: Samples) -> None:
+    """Says which part of the data a work takes; the command line always shows it.
+
+    Args:
+        work: "scoring" and the like.
+        dataset: the data.
+        part: what is taken of them.
+    """
+    if part.part == "all":
+        taken = "all of"
+    elif dataset.is_split:
+        taken = f"the {part.part} part, {'a fifth' if part.part == 'test' else 'four fifths'} of each class by seed, of"
+    else:
+        taken = f"the {part.part} part of"
+    logger.info("%s %s %s: %d images", work, taken, dataset.name, len(part))
+
+
+def _warn_of_doubles(name: str, parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> None:
+    """Says once which pictures stand in two classes, and which in two parts; the same one twice elsewhere is fine."""
+    found: defaultdict[bytes, list[tuple[Samples, int]]] = defaultdict(list)
+    for part, images in zip(parts, digests, strict=True):
+        for index, digest in enumerate(images):
+            found[digest].append((part, index))
+    kinds: dict[str, list[str]] = {"classes": [], "parts": []}
+    found.pop(_EMPTY, None)
+    for places in found.values():
+        first = places[0]
+        for kind, differs in (("classes", _class_of), ("parts", _part_of)):
+            other = next((place for place in places if differs(place) != differs(first)), None)
+            if other is not None:
+                kinds[kind].append(f"{first[0].describe(first[1])} = {other[0].describe(other[1])}")
+    said = [
+        f"{len(pairs)} in two {kind} ({', '.join(pairs[:_SHOWN])}{', …' if len(pairs) > _SHOWN else ''})"
+        for kind, pairs in kinds.items()
+        if pairs
+    ]
+    if said:
+        logger.warning(
+            "%s: equal pictures: %s. In two classes they teach a contradiction, in two parts they make the score too "
+            "good: remove one of each",
+            *(name, " and ".join(said)),
+        )
+
+
+def _class_of(place: tuple[Samples, int]) -> object:
+    return int(place[0].class_ids[place[1]])
+
+
+def _part_of(place: tuple[Samples, int]) -> object:
+    return place[0].part
+
+
+def _warn_of_missing_classes(name: str, parts: Sequence[Samples]) -> None:
+    for part in parts:
+        missing = [label for index, label in enumerate(part.labels) if not (part.class_ids == index).any()]
+        if missing:
+            logger.warning(
+                "%s: the %s part has no picture of %d of the %d classes (%s): its score says nothing about them",
+                *(name, part.part, len(missing), len(part.labels)),
+                ", ".join(missing[:5]) + (", …" if len(missing) > 5 else ""),
+            )

@@ -1,0 +1,83 @@
+"""Scoring a model on a data set: which part, whether it was learned from, and whether the score is near chance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgecnn.data.parts import announce, count_learned
+from edgecnn.data.samples import Dataset, Split
+from edgecnn.evaluation.chance import explain_near_chance
+from edgecnn.evaluation.evaluate import evaluate
+from edgecnn.evaluation.metrics import Evaluation
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.session import Model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """What a model scores on a part of a data set.
+
+    Attributes:
+        split: the part, "train", "val" or "test", or "all".
+        learned: how many images of the part the model was trained on, as far as is known.
+        evaluation: the score.
+        warnings: what must be known of it, for people.
+    """
+
+    split: str
+    learned: int
+    evaluation: Evaluation
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object: split, learned, warnings, and all of the evaluation's."""
+        return {
+            "split": self.split,
+            "learned": self.learned,
+            "warnings": list(self.warnings),
+            **self.evaluation.to_dict(),
+        }
+
+
+def score_dataset(
+    model: Model,
+    manifest: Manifest,
+    dataset: Dataset,
+    *,
+    split: Split | None = None,
+    trained_on: str | None = None,
+    batch_size: int = 64,
+    skip_bad: bool = False,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Scored:
+    """Runs a classifier over a part of a data set.
+
+    Args:
+        model: a Session, or a KerasModel.
+        manifest: of the model.
+        dataset: the data.
+        split: which part; None takes test, or val, where the data have one, and else all.
+        trained_on: the fingerprint of the data that the model was trained on; None where that is not known.
+        batch_size: as for `evaluate`, like the others.
+        skip_bad: likewise.
+        on_batch: likewise.
+
+    Raises:
+        UsageError: the data have no such part, or other labels than the model.
+        DatasetError: pictures cannot be decoded.
+        OutputError: the model answers with NaN or infinity.
+    """
+    samples = dataset.select(split)
+    announce("scoring", dataset, samples)
+    evaluation = evaluate(model, manifest, samples, batch_size=batch_size, skip_bad=skip_bad, on_batch=on_batch)
+    learned = count_learned(dataset, samples, trained_on)
+    warnings = []
+    if learned:
+        others = " or ".join(f"--split {part.part}" for part in dataset.parts if part.part not in ("train", "all"))
+        warnings.append(
+            f"{learned} of these images are those that the model was trained on: score others with {others}"
+        )
+    near_chance = explain_near_chance(evaluation, model, manifest, samples, batch_size=batch_size)
+    if near_chance is not None:
+        warnings.append(near_chance)
+    return Scored(samples.part, learned, evaluation, tuple(warnings))
