@@ -4,19 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgecnn.cli.options import Format, ModelArgument
+from edgecnn.cli.options import AllowModified, Format, ModelArgument
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import format_bytes
 
 
-def inspect(model: ModelArgument, format: Format = "text") -> None:
+def inspect(model: ModelArgument, allow_modified: AllowModified = False, format: Format = "text") -> None:
     """Show the manifest, the evidence, the operators, the sizes, and what a file needs to run."""
     with stdout_for_results() as results:
         from edgecnn_runtime import Predictor  # these load ONNX Runtime
         from edgecnn_runtime.container import read_model_file
         from edgecnn_runtime.machine import cpu_family
 
-        predictor = Predictor.load(model, device="cpu", threads=1)
+        predictor = Predictor.load(model, device="cpu", threads=1, allow_modified=allow_modified)
         file = read_model_file(model)
         evidence, session = predictor.evidence, predictor.session
         proven = None if evidence is None else json.loads(evidence.to_json())
@@ -73,8 +73,8 @@ def _format_report(model: str, report: dict[str, Any]) -> str:
         f"needs       opset {graph['opset']}, IR version {graph['ir_version']}",
     ]
     if evidence is None:
-        return "\n".join([*lines, "evidence    none"])
-    return "\n".join([*lines[:-1], *_format_evidence(evidence), _format_golden(report["golden"])])
+        return "\n".join([*lines, "evidence    none: the file was altered, or never proven"])
+    return "\n".join([*lines, *_format_evidence(evidence), _format_golden(report["golden"])])
 
 
 def _format_tensor(tensor: dict[str, Any]) -> str:
@@ -86,7 +86,7 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
     decoded, metric = parity["decoded"], parity["metric"]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     return [
-        f"needs       ONNX Runtime {needs['onnxruntime']}, opset {needs['opset']}, IR version {needs['ir_version']}",
+        f"            ONNX Runtime {needs['onnxruntime']} or later",
         f"operators   {', '.join(needs['operators'])}",
         f"precision   {evidence['precision']}",
         *([] if evidence["quantization"] is None else _format_quantization(evidence["quantization"])),

@@ -54,7 +54,7 @@ Threads = Annotated[
 ]
 AllowModified = Annotated[
     bool,
-    typer.Option("--allow-modified", help="Take a file that was altered after its export, without its evidence."),
+    typer.Option("--allow-modified", help="Take a file that was altered, or is not proven, without evidence."),
 ]
 Format = Annotated[Literal["text", "json"], typer.Option(help="For people or for programs.")]
 ImageSize = Annotated[

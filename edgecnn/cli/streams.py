@@ -12,6 +12,7 @@ import typer
 
 from edgecnn.cli.interrupts import INTERRUPTS
 
+_LONGEST_LINE = 2000  # characters; what a message quotes may be a million
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python holds the bytes of a file name that are not UTF-8
 
 
@@ -92,9 +93,12 @@ def escape_bytes(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Writes one line for people to stderr; where stderr is gone there is nobody to tell."""
+    """Writes one line for people to stderr, shortened where it is very long; a lost stderr has nobody to tell."""
+    line = printable(text)
+    if len(line) > _LONGEST_LINE:
+        line = f"{line[: _LONGEST_LINE // 2 - 3]} ... {line[2 - _LONGEST_LINE // 2 :]}"
     with suppress(OSError, ValueError):
-        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 

@@ -9,7 +9,7 @@ from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.graph import Graph, finish, write_graph
 from edgecnn_exporters.stamp import trailer
 from edgecnn_exporters.writer import Converted
-from edgecnn_runtime.container import read_model_file
+from edgecnn_runtime.container import METADATA_SHA256_KEY, read_model_file
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.integrity import read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
@@ -58,7 +58,16 @@ class Candidate:
         return read_model_file(self.path).payload.read()
 
     def load(self) -> Session:
-        """Reads the file back as a device does; hash, manifest and graph are checked on the way.
+        """Returns the graph as `predictor` reads it back; raises as that does."""
+        return self.predictor().session
+
+    def predictor(self, *, threads: int | None = None) -> Predictor:
+        """Reads the file back as a device does; manifest, its hash and the graph are checked on the way.
+
+        A device refuses the file as it is now, because nothing is proven of it yet: this is what the proof is made of.
+
+        Args:
+            threads: as `Predictor.load` takes them.
 
         Raises:
             ExportError: the manifest is not what was written.
@@ -66,10 +75,10 @@ class Candidate:
             ModelFileError: the file is refused.
         """
         file = read_model_file(self.path)
-        read_evidence(file)
-        if read_manifest(file) != self.manifest:
+        whole = file.metadata.get(METADATA_SHA256_KEY) == file.metadata_sha256
+        if not whole or read_manifest(file) != self.manifest:
             raise ExportError("the manifest was read back from the file with other values than it was written with")
-        return Predictor(Session(file.payload, device="cpu"), self.manifest).session
+        return Predictor(Session(file.payload, device="cpu", threads=threads), self.manifest)
 
     def stamp(self, evidence: Evidence) -> int:
         """Replaces the metadata by the final one, reads the file back and returns its size in bytes.

@@ -126,7 +126,7 @@ def export(
         if golden_samples:
             with stages("golden"):
                 precision = "float32" if quantization is None else quantization.precision
-                single = _load_single(candidate.path)
+                single = candidate.predictor(threads=1)  # a few graphs answer otherwise in the last bits with more
                 made = make_golden(single, reference, golden, precision=precision, count=golden_samples)
                 samples, parity = made.samples, replace(parity, gates=(*parity.gates, made.gate))
         outcome = Outcome(target, folder, stages.seconds, parity, tries)
@@ -265,11 +265,6 @@ def _quantize(
     if not quantized.tries[-1].fits:
         raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).budget_error(config)
     return quantized
-
-
-def _load_single(candidate: Path) -> Predictor:
-    """Loads the file on one thread: a few graphs answer differently in the last bits by the number of threads."""
-    return Predictor.load(candidate, device="cpu", threads=1)
 
 
 def _verify(candidate: Path) -> None:

@@ -20,7 +20,7 @@ from edgecnn_exporters.synthetic import synthetic_pictures
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import Gate
-from edgecnn_runtime.golden import MAX_BYTES, MAX_SAMPLES, Answer, GoldenSample, Tolerance
+from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, Answer, GoldenSample, Tolerance
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.manifest import Color
 from edgecnn_runtime.predictor import Predictor
@@ -51,21 +51,13 @@ class _Limits:
     of: Callable[[Sequence[float]], float] = max
 
 
-# Where the same kernels compute. Measured on ten graphs, 1 to 4 threads: bit for bit alike, but for 3e-7 on three
-# in googlenet. At int8, 165 of 200 flips of a weight's sign bit are found within this, 4 within the other.
-ALIKE = Tolerance(pixels=2.0, outputs=TENSOR_BUDGET, scores=1e-4)
-# Where others compute. Pixels: Pillow's integer arithmetic is the same everywhere; another JPEG decoder moves the mean
-# by up to 1. Outputs, measured on mnist_convnet, resnet34, xception and googlenet, 16 pictures each:
-# float32: 4e-7 with unfused kernels. A machine may be as far from the file's answer as the file may be from its source.
-# float16: 2e-5 on a CPU, which computes in float32; rounding every tensor costs 7e-4, and a GPU adds such up.
-# int8: 0.017 between integer kernels and float32 ones, one step of the last tensor. Kernels that saturate (x86 without
-#   VNNI, emulated on 30 digits) are off by 0.087 at least, so the limit lies between. From the source: 0.23 at most;
-#   whether int8 is right enough is for the accuracy gate to say, this only finds another picture or order, which all
-#   samples show. A single one may be an image that trimmed ranges cut: 0.6 in a file with .995 of the best classes.
+# Between the file and its source. int8: 0.23 at most was measured; whether int8 is right enough is for the accuracy
+# gate to say, this only finds another picture or order, which all samples show. A single one may be an image that
+# trimmed ranges cut: 0.6 in a file with .995 of the best classes.
 LIMITS: Mapping[str, _Limits] = {
     "float32": _Limits(ALIKE, source=TENSOR_BUDGET),
-    "float16": _Limits(Tolerance(pixels=2.0, outputs=5e-3, scores=1e-2), source=2e-2),
-    "int8": _Limits(Tolerance(pixels=2.0, outputs=0.05, scores=0.1), source=0.5, of=median),
+    "float16": _Limits(ELSEWHERE["float16"], source=2e-2),
+    "int8": _Limits(ELSEWHERE["int8"], source=0.5, of=median),
 }
 
 

@@ -16,6 +16,7 @@ from edgecnn_runtime.errors import (
     ModelFileError,
     OutputError,
     ProviderError,
+    ResourceError,
     SessionError,
     VerificationError,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Predictor",
     "Preprocessor",
     "ProviderError",
+    "ResourceError",
     "Result",
     "Score",
     "Session",

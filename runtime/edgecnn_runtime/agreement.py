@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.errors import ManifestError, ModelFileError
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.session import Session, TensorInfo
 
-_Size = int | str | None
+_MAX_INPUT_BYTES = 1 << 30  # of one batch of pixels
 
 
 def check_agreement(manifest: Manifest, session: Session) -> None:
@@ -14,7 +14,9 @@ def check_agreement(manifest: Manifest, session: Session) -> None:
 
     Raises:
         ManifestError: they differ; both values are in the message.
+        ModelFileError: the graph's fixed batch is of no image, or of more than 1 GiB.
     """
+    _check_batch(manifest, session)
     _check("input names", [spec.name for spec in manifest.inputs], [info.name for info in session.inputs])
     _check("output names", [spec.name for spec in manifest.outputs], [info.name for info in session.outputs])
     for spec, info in zip(manifest.inputs, session.inputs, strict=True):
@@ -22,6 +24,15 @@ def check_agreement(manifest: Manifest, session: Session) -> None:
     for output, info in zip(manifest.outputs, session.outputs, strict=True):
         _check_tensor(f"output {output.name!r}", "float32", output.shape, info)
         _check(f"output {output.name!r} batch", _batch(session.inputs[0]), _batch(info))
+
+
+def _check_batch(manifest: Manifest, session: Session) -> None:
+    """Refuses a batch that holds nothing, or more than is ever meant."""
+    image = manifest.image_input
+    pixels = (image.height or 1) * (image.width or 1) * image.channels
+    most = max(1, _MAX_INPUT_BYTES // pixels)
+    if session.batch is not None and not 1 <= session.batch <= most:
+        raise ModelFileError(f"the graph's batch: expected 1 to {most} images, received {session.batch}")
 
 
 def _check_tensor(where: str, dtype: str, sizes: Sequence[int | None], info: TensorInfo) -> None:

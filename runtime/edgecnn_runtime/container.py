@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
-from edgecnn_runtime.errors import ModelFileError
+from edgecnn_runtime.errors import ModelFileError, ResourceError
 from edgecnn_runtime.payload import Payload, hold_payload
 from edgecnn_runtime.regular_file import open_regular_file, reason
 
@@ -25,6 +25,8 @@ METADATA_SHA256_KEY = "edgecnn.metadata_sha256"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
+_NODE, _INITIALIZER = 1, 5  # of a GraphProto
+_NODE_OPERATOR, _TENSOR_TYPE = 4, 2  # of a NodeProto, of a TensorProto
 # ModelProto: field number -> wire type
 _MODEL_FIELDS: Mapping[int, int] = {
     **dict.fromkeys((_IR_VERSION, 5), _VARINT),
@@ -44,6 +46,7 @@ class ModelFile:
         ir_version: of the ONNX file.
         opset: of the default ONNX domain.
         sha256: hex digest of the payload.
+        metadata_sha256: hex digest of the metadata, but for the entry that holds it.
     """
 
     name: str
@@ -52,6 +55,7 @@ class ModelFile:
     ir_version: int
     opset: int
     sha256: str
+    metadata_sha256: str
 
 
 class _Field(NamedTuple):
@@ -77,6 +81,10 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
             return _parse(stream, os.fstat(stream.fileno()).st_size, name)
     except OSError as error:
         raise ModelFileError(f"{name}: expected a readable model file: {reason(error)}") from error
+    except MemoryError as error:
+        raise ResourceError(
+            f"{name}: memory ran out while the file was read. Free some, or raise the limits."
+        ) from error
 
 
 def parse_model_file(data: bytes, name: str) -> ModelFile:
@@ -90,6 +98,31 @@ def parse_model_file(data: bytes, name: str) -> ModelFile:
         ModelFileError: empty, truncated, or not an ONNX model.
     """
     return _parse(io.BytesIO(data), len(data), name)
+
+
+def holds_operator(file: ModelFile, operator: str) -> bool:
+    """Whether a node of the graph, but for those inside other nodes, is of that operator; the payload must be open.
+
+    Raises:
+        ModelFileError: the graph is damaged.
+    """
+    wanted = operator.encode()
+    with _open_payload(file) as stream:
+        return any(
+            part.number == _NODE_OPERATOR and _content(stream, part) == wanted
+            for node in _graph_fields(stream, file, _NODE)
+            for part in _walk(stream, node.end, file.name, node.begin)
+        )
+
+
+def holds_weights(file: ModelFile, data_type: int) -> bool:
+    """Whether an initializer of the graph is of that ONNX data type; as `holds_operator`."""
+    with _open_payload(file) as stream:
+        return any(
+            part.number == _TENSOR_TYPE and part.value == data_type
+            for tensor in _graph_fields(stream, file, _INITIALIZER)
+            for part in _walk(stream, tensor.end, file.name, tensor.begin)
+        )
 
 
 def append_metadata(payload: bytes, metadata: Mapping[str, str]) -> bytes:
@@ -133,28 +166,29 @@ def _parse(stream: BinaryIO, size: int, name: str) -> ModelFile:
     if not (has_graph and ir_version and opset):
         raise ModelFileError(f"{name}: truncated at byte {size}, or not an ONNX model: a part of it is missing")
     payload = hold_payload(stream, boundary or size)
-    return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, payload.sha256)
+    own = metadata_sha256(metadata)
+    return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, payload.sha256, own)
 
 
-def _walk(stream: BinaryIO, size: int, name: str, base: int = 0) -> Iterator[_Field]:
-    """Yields the fields of one message, without going into them; `base` is where its bytes stand in the file."""
-    position = 0
+def _walk(stream: BinaryIO, size: int, name: str, start: int = 0) -> Iterator[_Field]:
+    """Yields the fields of the message that lies from `start` to `size` in the stream, without going into them."""
+    position = start
     while position < size:
         stream.seek(position)
         head = stream.read(min(_LONGEST_HEAD, size - position))
-        tag, used = _varint(head, 0, name, base + position)
+        tag, used = _varint(head, 0, name, position)
         value, begin, wire = 0, position + used, tag & 7
         if wire in (_VARINT, _BYTES):
-            value, used = _varint(head, used, name, base + position)
+            value, used = _varint(head, used, name, position)
             begin = position + used
         sizes = {_VARINT: 0, _FIXED64: 8, _BYTES: value, _FIXED32: 4}
         if wire not in sizes:
-            raise ModelFileError(f"{name}: not an ONNX model, or damaged at byte {base + position}")
+            raise ModelFileError(f"{name}: not an ONNX model, or damaged at byte {position}")
         end = begin + sizes[wire]
         if end > size:
             raise ModelFileError(
-                f"{name}: truncated at byte {base + size}, or not an ONNX model: the field at byte {base + position} "
-                f"ends at byte {base + end}"
+                f"{name}: truncated at byte {size}, or not an ONNX model: the field at byte {position} ends at byte "
+                f"{end}"
             )
         yield _Field(tag >> 3, wire, position, begin, end, value)
         position = end
@@ -170,16 +204,34 @@ def _varint(head: bytes, start: int, name: str, position: int) -> tuple[int, int
     raise ModelFileError(f"{name}: truncated at byte {position + len(head)}, or not an ONNX model")
 
 
+def _open_payload(file: ModelFile) -> BinaryIO:
+    source = file.payload.source
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: PTH123
+
+
+def _graph_fields(stream: BinaryIO, file: ModelFile, number: int) -> Iterator[_Field]:
+    for graph in _walk(stream, file.payload.size_bytes, file.name):
+        if graph.number == _GRAPH:
+            yield from (
+                field
+                for field in _walk(stream, graph.end, file.name, graph.begin)
+                if (field.number, field.wire) == (number, _BYTES)
+            )
+
+
 def _strings(stream: BinaryIO, field: _Field, name: str) -> dict[int, bytes]:
     """Returns the byte fields of a small message by number; each may stand once."""
-    stream.seek(field.begin)
-    message = stream.read(field.end - field.begin)
     parts: dict[int, bytes] = {}
-    for part in _walk(io.BytesIO(message), len(message), name, field.begin):
+    for part in _walk(stream, field.end, name, field.begin):
         if part.wire != _BYTES or part.number in parts:
-            raise ModelFileError(f"{name}: damaged at byte {field.begin + part.start}")
-        parts[part.number] = message[part.begin : part.end]
+            raise ModelFileError(f"{name}: damaged at byte {part.start}")
+        parts[part.number] = _content(stream, part)
     return parts
+
+
+def _content(stream: BinaryIO, field: _Field) -> bytes:
+    stream.seek(field.begin)
+    return stream.read(field.end - field.begin)
 
 
 def _add_entry(metadata: dict[str, str], stream: BinaryIO, field: _Field, name: str) -> None:
@@ -195,10 +247,8 @@ def _add_entry(metadata: dict[str, str], stream: BinaryIO, field: _Field, name: 
 
 def _default_opset(stream: BinaryIO, field: _Field, name: str) -> int:
     """Returns the version of an OperatorSetId if it is the default domain's, else 0."""
-    stream.seek(field.begin)
-    message = stream.read(field.end - field.begin)
-    parts = {part.number: part for part in _walk(io.BytesIO(message), len(message), name, field.begin)}
-    domain = message[parts[1].begin : parts[1].end] if 1 in parts else b""
+    parts = {part.number: part for part in _walk(stream, field.end, name, field.begin)}
+    domain = _content(stream, parts[1]) if 1 in parts else b""
     return parts[2].value if 2 in parts and domain in (b"", b"ai.onnx") else 0
 
 

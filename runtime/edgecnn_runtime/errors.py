@@ -9,6 +9,7 @@
     |-- VerificationError      4  on this machine the file answers its golden samples otherwise than they say
     `-- SessionError           1  ONNX Runtime could not do what was asked
         |-- ProviderError      3  the asked device is not available
+        |-- ResourceError      1  memory or threads ran out; the file is not to blame
         |-- ModelFileError     6  the model file is refused
         `-- OutputError        1  the network answered with NaN or infinity
 
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from edgecnn_runtime.verification import Verification
 
 
+_LONGEST_MESSAGE = 2000  # characters; what a message quotes may be a million
+_KEPT_END = 500  # of a longer one: the cure stands at its end
+
+
 class EdgeCNNError(Exception):
-    """Root of every error that edgecnn raises on purpose.
+    """Root of every error that edgecnn raises on purpose; no message is over 2,000 characters.
 
     Attributes:
         exit_code: what the command line exits with.
@@ -31,6 +36,13 @@ class EdgeCNNError(Exception):
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[str] = "error"
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if len(message) <= _LONGEST_MESSAGE:
+            return message
+        gap = f" [... {len(message)} characters in all ...] "
+        return message[: _LONGEST_MESSAGE - _KEPT_END - len(gap)] + gap + message[-_KEPT_END:]
 
 
 class ManifestError(EdgeCNNError):
@@ -80,8 +92,14 @@ class ProviderError(SessionError):
     kind = "provider"
 
 
+class ResourceError(SessionError):
+    """Memory or threads ran out; the model file may be as good as any."""
+
+    kind = "resources"
+
+
 class ModelFileError(SessionError):
-    """The model file is missing, unreadable, damaged, incompatible or was altered after it was stamped."""
+    """The model file is missing, unreadable, damaged, incompatible, unproven or altered after it was stamped."""
 
     exit_code = 6
     kind = "model_file"

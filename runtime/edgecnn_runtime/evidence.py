@@ -7,13 +7,12 @@ from typing import Literal
 
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
+from edgecnn_runtime.golden import MAX_BYTES, MAX_SAMPLES, GoldenSample
+from edgecnn_runtime.golden import Precision as Precision  # part of this module's interface
 
 SCHEMA_VERSION = 2
 METADATA_KEY = "edgecnn.evidence"
 AMX_WEIGHTS = "amx_weights"  # among the rewrites: weights laid out for x86 with AMX
-
-Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ class Evidence:
         quantization: how the precision was reached; None for float32.
 
     Raises:
-        ManifestError: there are more golden samples.
+        ManifestError: there are more golden samples, or larger ones.
     """
 
     payload_sha256: str
@@ -209,6 +208,8 @@ class Evidence:
     def __post_init__(self) -> None:
         if len(self.golden) > MAX_SAMPLES:
             raise ManifestError(f"evidence: expected at most {MAX_SAMPLES} golden samples, received {len(self.golden)}")
+        if (size := sum(len(sample.image) for sample in self.golden)) > MAX_BYTES:
+            raise ManifestError(f"evidence: expected golden samples of at most {MAX_BYTES} bytes, received {size}")
 
     def to_json(self) -> str:
         """Returns compact JSON with sorted keys; the same evidence always gives the same text."""

@@ -5,8 +5,10 @@ raw outputs are held as digests, because whole ones would not fit.
 """
 
 import base64
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,10 @@ import numpy.typing as npt
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.results import Score
 
+Precision = Literal["float32", "float16", "int8"]
 MAX_SAMPLES = 4
 MAX_BYTES = 65536  # of all samples of a file, as JSON
+_LARGEST_SCORE = 1 + 1e-6  # a softmax in float32 may round above 1
 _DIGITS = 8  # of a float in JSON; float32 holds 7
 
 
@@ -31,6 +35,9 @@ class Digest:
         rms: the root of their mean square: a change of their spread.
         signed: their sum with a fixed pseudorandom sign each, divided by the root of their number: a change of one
             element, or of their order.
+
+    Raises:
+        ManifestError: `largest` is negative; what is allowed is a part of it.
     """
 
     name: str
@@ -39,6 +46,10 @@ class Digest:
     mean: float
     rms: float
     signed: float
+
+    def __post_init__(self) -> None:
+        if self.largest < 0:
+            raise ManifestError(f"golden sample: expected a largest value of 0 or more, received {self.largest}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Answer:
         scores: the best classes, best first; a sample holds few of them.
 
     Raises:
-        ManifestError: there are no scores.
+        ManifestError: there are no scores, or they are no probabilities of different classes, best first.
     """
 
     image_size: tuple[int, ...]
@@ -63,6 +74,11 @@ class Answer:
     def __post_init__(self) -> None:
         if not self.scores:
             raise ManifestError("golden sample: expected the scores of one class or more, received none")
+        class_ids, values = [score.class_id for score in self.scores], [score.score for score in self.scores]
+        if min(class_ids) < 0 or len(set(class_ids)) < len(class_ids):
+            raise ManifestError(f"golden sample: expected classes from 0 on, each once, received {class_ids}")
+        if not all(0 <= value <= _LARGEST_SCORE for value in values) or values != sorted(values, reverse=True):
+            raise ManifestError(f"golden sample: expected scores from 0 to 1, best first, received {values}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +89,42 @@ class Tolerance:
         pixels: of each number of the pixels' digest, in gray levels.
         outputs: of each number of a raw output's digest, as a part of that output's largest value.
         scores: of each class's score, 0 to 1.
+
+    Raises:
+        ManifestError: one is negative, NaN or infinite.
     """
 
     pixels: float
     outputs: float
     scores: float
+
+    def __post_init__(self) -> None:
+        numbers = (self.pixels, self.outputs, self.scores)
+        if not all(0 <= number < math.inf for number in numbers):
+            raise ManifestError(f"golden sample: expected tolerances of 0 or more, received {numbers}")
+
+    def capped(self, limit: "Tolerance") -> "Tolerance":
+        """Returns the stricter of the two, number by number."""
+        return Tolerance(
+            min(self.pixels, limit.pixels), min(self.outputs, limit.outputs), min(self.scores, limit.scores)
+        )
+
+
+# The most that a file may allow itself; one that allows less is held to that.
+# Where the same kernels compute. Measured on ten graphs, 1 to 4 threads: bit for bit alike, but for 3e-7 on three
+# in googlenet. At int8, 165 of 200 flips of a weight's sign bit are found within this, 4 within the other.
+ALIKE = Tolerance(pixels=2.0, outputs=1e-4, scores=1e-4)
+# Where others compute. Pixels: Pillow's integer arithmetic is the same everywhere; another JPEG decoder moves the mean
+# by up to 1. Outputs, measured on mnist_convnet, resnet34, xception and googlenet, 16 pictures each:
+# float32: 4e-7 with unfused kernels. A machine may be as far from the file's answer as the file may be from its source.
+# float16: 2e-5 on a CPU, which computes in float32; rounding every tensor costs 7e-4, and a GPU adds such up.
+# int8: 0.017 between integer kernels and float32 ones, one step of the last tensor. Kernels that saturate (x86 without
+#   VNNI, emulated on 30 digits) are off by 0.087 at least, so the limit lies between.
+ELSEWHERE: Mapping[Precision, Tolerance] = {
+    "float32": ALIKE,
+    "float16": Tolerance(pixels=2.0, outputs=5e-3, scores=1e-2),
+    "int8": Tolerance(pixels=2.0, outputs=0.05, scores=0.1),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,13 @@ from typing import Literal, cast
 
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.images import MAX_PIXELS
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "edgecnn.manifest"
+
+_LEAST_CROP = 0.01  # the scaled image is 100 times as large as the input then
+_MAX_SIZE = 1 << 24
 
 Task = Literal["classification"]
 Color = Literal["rgb", "gray"]
@@ -45,7 +49,7 @@ class ImageInput:
         color: "rgb" (3 channels) or "gray" (1 channel); Pillow converts.
         resize: "stretch" to the size; "letterbox" keeps the aspect ratio and pads; "center_crop" scales the shorter
             side to size / crop_fraction and cuts the middle.
-        crop_fraction: the part of the scaled image that center_crop keeps, in (0, 1]; None for the other two.
+        crop_fraction: the part of the scaled image that center_crop keeps, 0.01 to 1; None for the other two.
         pad_value: the gray level that letterbox pads with, 0 to 255; None for the other two.
         multiple_of: height and width are rounded to this where they are None; None where both are fixed.
         kind: always "image".
@@ -134,6 +138,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         _check_inputs(self.inputs)
+        _check_outputs(self.outputs)
         _check_labels(self)
 
     @property
@@ -174,8 +179,9 @@ class Manifest:
 
 
 def _check_inputs(inputs: Sequence[ImageInput]) -> None:
-    if not inputs:
-        raise ManifestError("manifest: expected at least one input, received none")
+    if len(inputs) != 1:
+        names = [image.name for image in inputs]
+        raise ManifestError(f"manifest: expected one input, an image, received {len(inputs)}: {names}")
     for image in inputs:
         where = f"manifest: input {image.name!r}"
         free = image.height is None or image.width is None
@@ -188,10 +194,28 @@ def _check_inputs(inputs: Sequence[ImageInput]) -> None:
         for name, size in (("height", image.height), ("width", image.width), ("multiple_of", image.multiple_of)):
             if size is not None and not 1 <= size <= 65535:
                 raise ManifestError(f"{where}: expected {name} from 1 to 65535, received {size}")
-        if image.crop_fraction is not None and not 0 < image.crop_fraction <= 1:
-            raise ManifestError(f"{where}: expected crop_fraction in (0, 1], received {image.crop_fraction}")
+        if (image.height or 1) * (image.width or 1) > MAX_PIXELS:
+            raise ManifestError(
+                f"{where}: expected at most {MAX_PIXELS // 1_000_000} megapixels, received {image.height} x "
+                f"{image.width}"
+            )
+        if image.crop_fraction is not None and not _LEAST_CROP <= image.crop_fraction <= 1:
+            raise ManifestError(
+                f"{where}: expected crop_fraction from {_LEAST_CROP} to 1, received {image.crop_fraction}"
+            )
         if image.pad_value is not None and not 0 <= image.pad_value <= 255:
             raise ManifestError(f"{where}: expected pad_value from 0 to 255, received {image.pad_value}")
+
+
+def _check_outputs(outputs: Sequence[OutputSpec]) -> None:
+    names = [output.name for output in outputs]
+    if len(set(names)) < len(names):
+        raise ManifestError(f"manifest: expected outputs of different names, received {names}")
+    for output in outputs:
+        if not all(size is None or 1 <= size <= _MAX_SIZE for size in output.shape):
+            raise ManifestError(
+                f"manifest: output {output.name!r}: expected sizes from 1 to {_MAX_SIZE}, received {output.shape}"
+            )
 
 
 def _check_labels(manifest: Manifest) -> None:

@@ -1,22 +1,34 @@
 """The Predictor: Preprocessor, Session and decoding as one, for devices to embed."""
 
 import contextlib
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from io import IOBase
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from edgecnn_runtime.agreement import check_agreement
 from edgecnn_runtime.allocation import release_free_memory
-from edgecnn_runtime.container import read_model_file
+from edgecnn_runtime.container import ModelFile, parse_model_file, read_model_file
 from edgecnn_runtime.decoding import decode
-from edgecnn_runtime.errors import EdgeCNNError, ImageError, ManifestError, ModelFileError, OutputError, SessionError
+from edgecnn_runtime.errors import (
+    EdgeCNNError,
+    ImageError,
+    ManifestError,
+    ModelFileError,
+    OutputError,
+    ResourceError,
+    SessionError,
+)
 from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.forks import loading_again
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
@@ -30,11 +42,19 @@ from edgecnn_runtime.sources import Source, expand
 if TYPE_CHECKING:
     from edgecnn_runtime.verification import Verification
 
+_LOGGER = logging.getLogger(__name__)
 _Pixels = npt.NDArray[np.uint8]
 
 
 class Predictor:
-    """A model file that answers images; safe to call from several threads, and picklable (it loads its path again).
+    """A model file that answers images; safe to call from several threads, and picklable.
+
+    A pickled Predictor loads its path again, and refuses a file that is another one by then.
+
+    In a process that is forked after `load` (gunicorn --preload, multiprocessing's "fork") the threads of ONNX Runtime
+    are missing. With threads=1 on the CPU none are, and the child shares the parent's weights. Else the child loads the
+    path again with its first answer, if the file is the same still; a Predictor from bytes says that it must be loaded
+    after the fork. Fork while no answer is being computed. docs/servers.md shows a server.
 
     Attributes:
         manifest: what the file says about its inputs, labels, decoder and outputs.
@@ -59,12 +79,12 @@ class Predictor:
         self.session = session
         self.preprocess = Preprocessor(manifest.image_input)
         self._input = manifest.image_input.name
-        self._reload: tuple[str, dict[str, Any]] | None = None
+        self._origin: _Origin | None = None
 
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | bytes,
         *,
         device: Device = "auto",
         threads: int | None = None,
@@ -75,43 +95,56 @@ class Predictor:
         """Loads a model file.
 
         Args:
-            path: of the file.
+            path: of the file, or all its bytes; what was loaded from bytes cannot be pickled.
             device: "cpu"; "cuda", which never falls back; "auto", which is CUDA where it works and else the CPU.
             threads: 1 or more; None is one for each CPU that this process may use.
             spinning: whether waiting threads burn CPU time: faster back to back, wasteful at a few calls a second.
-            allow_modified: whether a file that was altered after its export is run, without its evidence.
+            allow_modified: whether a file that was altered after its export, or that holds no evidence or no hash, is
+                run all the same, without evidence; the log says so once.
             verify: whether the golden samples that travel in the file are answered first and compared; costs at most
                 four answers. Without it a file of reduced precision that was checked on another processor family
                 gives a warning.
 
         Raises:
-            ModelFileError: the file is missing, damaged, altered, or needs a newer opset or IR version; or it is to
-                be verified and holds no golden samples.
+            ModelFileError: the file is missing, damaged, altered, unproven, or needs a newer opset or IR version; or it
+                is to be verified and holds no golden samples.
+            ResourceError: memory or threads ran out.
             ManifestError: the manifest is missing, damaged, of another schema version, or contradicts the graph.
             ProviderError: device "cuda" cannot be used here.
             VerificationError: a golden sample is answered otherwise than it must be; both answers are named.
+            TypeError: path is none.
         """
-        file = read_model_file(path)
+        options = _Options(device, threads, spinning, allow_modified, verify)
+        if isinstance(path, bytes):
+            return cls._open(parse_model_file(path, "the model's bytes"), None, options)
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"path: expected the path of a model file or its bytes, received {type(path).__name__}")
+        return cls._open(read_model_file(path), str(Path(path).absolute()), options)
+
+    @classmethod
+    def _open(cls, file: ModelFile, path: str | None, options: "_Options") -> "Predictor":
         with contextlib.closing(file.payload):
-            evidence = read_evidence(file, allow_modified=allow_modified)
-            manifest = read_manifest(file)
-            try:
-                session = Session(file.payload, device=device, threads=threads, spinning=spinning)
-                predictor = cls(session, manifest, evidence)
-            except (ModelFileError, ManifestError) as error:
-                raise type(error)(f"{file.name}: {error}") from error
+            evidence = read_evidence(file, allow_modified=options.allow_modified)
+            predictor = cls._join(file, evidence, options)
+            if evidence is None:
+                predictor.claims = read_claims(file)
         release_free_memory()
-        if evidence is None:
-            predictor.claims = read_claims(file)
-        options = {"device": device, "threads": threads, "spinning": spinning, "allow_modified": allow_modified}
-        predictor._reload = (str(Path(path).absolute()), {**options, "verify": verify})
-        if verify:
+        predictor._origin = _Origin(path, file.sha256, file.metadata_sha256, options)
+        if options.verify:
             from edgecnn_runtime.verification import verify_file  # only where asked for: it makes the import longer
 
             predictor.verification = verify_file(predictor, file.name)
         elif evidence is not None and predictor.provider == CPU:
             warn_of_other_processor(evidence, file.name)
         return predictor
+
+    @classmethod
+    def _join(cls, file: ModelFile, evidence: Evidence | None, options: "_Options") -> "Predictor":
+        manifest = read_manifest(file)
+        try:
+            return cls(options.session(file), manifest, evidence)
+        except (ModelFileError, ManifestError, ResourceError) as error:
+            raise type(error)(f"{file.name}: {error}") from error
 
     @property
     def provider(self) -> str:
@@ -131,7 +164,10 @@ class Predictor:
 
         Raises:
             SessionError: the shape is not what the graph takes, or the run failed.
+            ModelFileError: the process was forked since `load`, and the file is another one now.
         """
+        if self.session.lost:
+            self._load_again()
         outputs = self.session.run({self._input: _filled(pixels, self.batch)})
         return {name: values[: len(pixels)] for name, values in outputs.items()}
 
@@ -168,8 +204,17 @@ class Predictor:
         input size. A fixed batch that is not full is filled up with copies, whose results are dropped.
 
         Args:
-            images: as `predict` takes them.
+            images: a list, or the like, of what `predict` takes; an array (N, H, W, C) is N images.
+
+        Raises:
+            TypeError: images is one image, or nothing that holds images.
         """
+        if isinstance(images, np.ndarray) and images.ndim == 4:  # (N, H, W, C)
+            images = list(images)
+        if isinstance(images, str | os.PathLike | Image.Image | np.ndarray) or not _holds_images(images):
+            raise TypeError(
+                f"images: expected a list of images, received {type(images).__name__}. Give [image], or call predict."
+            )
         return self._answer([Source(_name(image), image) for image in images])
 
     def stream(
@@ -184,17 +229,35 @@ class Predictor:
 
         Raises:
             ValueError: batch_size is below 1 or above the graph's fixed batch size.
+            TypeError: sources is an open file, or nothing that holds images.
         """
+        one = isinstance(sources, str | os.PathLike | bytes | Image.Image | np.ndarray)
+        if not one and not _holds_images(sources):
+            raise TypeError(
+                "sources: expected a path, an image, or an iterable of them, received "
+                f"{type(sources).__name__}. Of an open file give the path or the bytes: file.read()."
+            )
         size = (self.batch or 1) if batch_size is None else batch_size
         if size < 1 or (self.batch is not None and size > self.batch):
             limit = f"to {self.batch}, the graph's fixed batch size" if self.batch is not None else "or more"
             raise ValueError(f"batch_size: expected 1 {limit}, received {size}")
         return self._stream(sources, size)
 
-    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple[str, dict[str, Any]]]:
-        if self._reload is None:
-            raise TypeError("only a Predictor that Predictor.load made can be pickled, because it is loaded again")
-        return _load, self._reload
+    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin"]]:
+        if self._origin is None or self._origin.path is None:
+            raise TypeError(
+                "only a Predictor that Predictor.load made from a path can be pickled, because it is loaded again"
+            )
+        return _load, (self._origin,)
+
+    def _load_again(self) -> None:
+        """Replaces a session whose threads are the parent's."""
+        with loading_again():
+            if self.session.lost and self._origin is not None and self._origin.path is not None:
+                with contextlib.closing((file := self._origin.read()).payload):
+                    self.session = self._origin.options.session(file)
+                release_free_memory()
+                _LOGGER.info("%s: loaded again in the forked process %d", file.name, os.getpid())
 
     def _stream(
         self, sources: ImageSource | Iterable[ImageSource | Source | Failure], batch_size: int
@@ -280,8 +343,51 @@ class _Prepared(NamedTuple):
     preprocess_ms: float
 
 
-def _load(path: str, options: dict[str, Any]) -> Predictor:
-    return Predictor.load(path, **options)
+class _Options(NamedTuple):
+    """How a file is loaded, as `Predictor.load` takes it."""
+
+    device: Device
+    threads: int | None
+    spinning: bool
+    allow_modified: bool
+    verify: bool
+
+    def session(self, file: ModelFile) -> Session:
+        return Session(file.payload, device=self.device, threads=self.threads, spinning=self.spinning)
+
+
+class _Origin(NamedTuple):
+    """Where a Predictor came from, so that another process can load the same one."""
+
+    path: str | None
+    sha256: str
+    metadata_sha256: str
+    options: _Options
+
+    def read(self) -> ModelFile:
+        """Reads the file again.
+
+        Raises:
+            ModelFileError: it is missing, or another one.
+        """
+        file = read_model_file(self.path or "")
+        expected, received = (self.sha256, self.metadata_sha256), (file.sha256, file.metadata_sha256)
+        if expected == received:
+            return file
+        file.payload.close()
+        raise ModelFileError(
+            f"{file.name}: expected the file that the Predictor was loaded from (SHA-256 of graph and metadata "
+            f"{' and '.join(expected)}), received another ({' and '.join(received)}). Load a new Predictor from it."
+        )
+
+
+def _load(origin: _Origin) -> Predictor:
+    return Predictor._open(origin.read(), origin.path, origin.options)
+
+
+def _holds_images(images: object) -> bool:
+    """Whether it can be gone through image by image; a file's lines, bytes and keys are none."""
+    return isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping | IOBase)
 
 
 def _filled(pixels: _Pixels, batch: int | None) -> _Pixels:

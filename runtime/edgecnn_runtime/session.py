@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.allocation import tight_arena
-from edgecnn_runtime.errors import ModelFileError, ProviderError, SessionError
+from edgecnn_runtime.errors import ModelFileError, ProviderError, ResourceError, SessionError
+from edgecnn_runtime.forks import mark_lost_in_children
 from edgecnn_runtime.payload import Payload
 from edgecnn_runtime.providers import CPU, CUDA, Device, cuda_problem, onnxruntime, say_once
 
@@ -24,6 +26,7 @@ _ORT_ERRORS: tuple[type[Exception], ...] = (
         if isinstance(error, type) and issubclass(error, Exception)
     ),
     RuntimeError,
+    MemoryError,
     UnicodeDecodeError,  # a damaged name in the message of another error
 )
 _DTYPES: Mapping[str, str] = {
@@ -32,6 +35,12 @@ _DTYPES: Mapping[str, str] = {
 }
 _NEWER_OPSET = re.compile(r"Opset (\d+) is under development.*is till opset (\d+)", re.DOTALL)
 _NEWER_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
+# Of memory and threads that the system does not give; a good file fails like this on a full machine.
+_EXHAUSTED = re.compile(
+    r"bad_alloc|pthread_create|pthread_setaffinity|failed to allocate|cannot allocate|out of memory|"
+    r"resource temporarily unavailable",
+    re.IGNORECASE,
+)
 _MEMORY_FILE = re.compile(r"/proc/(self|\d+)/fd[^\s\"']*")  # means nothing to whoever reads the message
 _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
 
@@ -60,9 +69,10 @@ class TensorInfo:
 
 
 class Session:
-    """A loaded graph that runs on one device; safe to call from several threads.
+    """A loaded graph that runs on one device; safe to call from several threads, not in a forked child.
 
     Attributes:
+        lost: whether this process is a child that was forked after the graph was loaded, and cannot run it.
         provider: the execution provider that runs it: "CPUExecutionProvider" or "CUDAExecutionProvider".
         inputs: of the graph, in its order.
         outputs: of the graph, in its order.
@@ -84,18 +94,23 @@ class Session:
 
         Raises:
             ModelFileError: ONNX Runtime refuses the graph, for one because it needs a newer opset or IR version.
+            ResourceError: memory or threads ran out.
             ProviderError: device "cuda" cannot be used here; the message names what is missing.
             ValueError: an unknown device, or threads below 1.
         """
         if device not in get_args(Device):
-            raise ValueError(f"device: expected one of {list(get_args(Device))}, received {device!r}")
+            raise ValueError(f"device: expected one of {list(get_args(Device))}, received {device!r:.60}")
         if threads is not None and threads < 1:
             raise ValueError(f"threads: expected 1 or more, received {threads}")
         self.threads = threads or _usable_cpus()
+        self.lost = False
+        _check_threads(self.threads - 1)
         start = perf_counter()
         self._session = _open(payload, device, _options(self.threads, spinning))
         self.creation_ms = (perf_counter() - start) * 1000
         self.provider: str = self._session.get_providers()[0]
+        if self.threads > 1 or self.provider != CPU:
+            mark_lost_in_children(self)
         self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
         first = self.inputs[0].shape[:1] if self.inputs else ()
@@ -110,22 +125,58 @@ class Session:
             feeds: one array an input, of its dtype and shape; arrays of another byte order are converted.
 
         Raises:
-            SessionError: a name, dtype or shape is not what the graph takes, or the run fails.
+            SessionError: a name, dtype or shape is not what the graph takes, or the run fails, or the process was
+                forked after the graph was loaded.
+            ResourceError: memory ran out.
         """
+        if self.lost:
+            raise SessionError(
+                f"the graph was loaded by the parent of this process, and the {self.threads} threads of ONNX Runtime "
+                "do not come along when a process forks. Load it in each child, after the fork, or with threads=1."
+            )
         if feeds.keys() != self._inputs_by_name.keys():
             raise SessionError(f"inputs: expected {sorted(self._inputs_by_name)}, received {sorted(feeds)}")
         checked = {name: _checked(array, self._inputs_by_name[name]) for name, array in feeds.items()}
         try:
             values = self._session.run(self._output_names, checked)
         except _ORT_ERRORS as error:
-            raise SessionError(f"the run on {self.provider} failed: {_first_line(error)}") from error
+            what = f"the run on {self.provider} failed"
+            raise (_exhausted(what, error) or SessionError(f"{what}: {_first_line(error)}")) from error
         return dict(zip(self._output_names, values, strict=True))
+
+    @property
+    def held(self) -> Any:
+        """ONNX Runtime's session."""
+        return self._session
 
 
 def _usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _check_threads(count: int) -> None:
+    """Starts and ends so many threads: ONNX Runtime hangs or aborts where only some of its own can be started.
+
+    Raises:
+        ResourceError: there are not so many to be had.
+    """
+    release, started = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=release.wait)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError) as error:
+        raise ResourceError(
+            f"expected {count} threads for ONNX Runtime, received {len(started)} from the system ({error}). Ask for "
+            "fewer (--threads 1, threads=1), or raise the limits on threads and memory."
+        ) from error
+    finally:
+        release.set()
+        for thread in started:
+            thread.join()
 
 
 def _options(threads: int, spinning: bool) -> Any:
@@ -160,7 +211,7 @@ def _open_cuda(payload: bytes | Payload, device: Device, options: Any) -> Any:
         if received.startswith(f"['{CUDA}'"):
             say_once(logging.INFO, f"device {device}: running on {CUDA}.")
             return session
-    except (ModelFileError, ValueError) as error:
+    except (SessionError, ValueError) as error:
         received = _first_line(error)
     session = _create(payload, options, [CPU])  # a model that is refused is refused here, whatever the device
     if device == "cuda":
@@ -181,7 +232,17 @@ def _create(payload: bytes | Payload, options: Any, providers: list[str]) -> Any
                 source, options, providers=providers, enable_fallback=0, read_config_from_model=0
             )
     except _ORT_ERRORS as error:
-        raise ModelFileError(_refusal(error)) from error
+        raise (_exhausted("the model cannot be loaded", error) or ModelFileError(_refusal(error))) from error
+
+
+def _exhausted(what: str, error: Exception) -> ResourceError | None:
+    """Returns the error of a machine that has no memory or threads left; None where the file is to blame."""
+    if not isinstance(error, MemoryError) and not _EXHAUSTED.search(str(error)):
+        return None
+    return ResourceError(
+        f"{what}: memory or threads ran out ({_first_line(error):.300}). Free memory, ask for fewer threads "
+        "(--threads 1, threads=1), or raise the limits of this process."
+    )
 
 
 def _refusal(error: Exception) -> str:
@@ -204,10 +265,16 @@ def _first_line(error: Exception) -> str:
 
 
 def _tensor_info(node: Any) -> TensorInfo:
+    try:
+        name = node.name
+    except UnicodeDecodeError as error:
+        raise ModelFileError(
+            f"the model: expected names of tensors in UTF-8, received {error.object!r:.100}"
+        ) from error
     if node.type not in _DTYPES:
-        raise ModelFileError(f"the model's tensor {node.name!r}: expected one of {list(_DTYPES)}, received {node.type}")
+        raise ModelFileError(f"the model's tensor {name!r}: expected one of {list(_DTYPES)}, received {node.type}")
     shape = tuple(size if isinstance(size, int) else str(size or "?") for size in node.shape)
-    return TensorInfo(node.name, shape, np.dtype(_DTYPES[node.type]))
+    return TensorInfo(name, shape, np.dtype(_DTYPES[node.type]))
 
 
 def _checked(array: npt.NDArray[Any], info: TensorInfo) -> npt.NDArray[Any]:

@@ -1,6 +1,7 @@
 """Frozen dataclasses to JSON and back, strictly: every key required, unknown keys refused, types checked."""
 
 import json
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from edgecnn_runtime.errors import ManifestError
 
 T = TypeVar("T")
+_LARGEST_INTEGER = 2**63 - 1  # what other readers of the file can hold
 _CURE = "Export the model again with this version of edgecnn, or install the version that wrote it."
 
 
@@ -34,10 +36,11 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str, cure: str =
         cure: what to do where the schema version is another one.
 
     Raises:
-        ManifestError: not JSON, another schema version, a missing or unknown key, a value of the wrong type.
+        ManifestError: not JSON, another schema version, a missing, unknown or repeated key, a value of the wrong type,
+            a number that is infinite or over 64 bits, a text that UTF-8 cannot hold.
     """
     try:
-        tree = json.loads(text, parse_constant=_refuse_constant)
+        tree = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{what}: expected JSON, received {text[:40]!r} ({error})") from error
     if not isinstance(tree, dict):
@@ -50,6 +53,15 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str, cure: str =
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the object; where a key stands twice, some readers would take the first value and some the last."""
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {max(keys, key=keys.count)!r:.60} stands twice")
+    return tree
 
 
 def _record(cls: type[T], value: Any, where: str) -> T:
@@ -78,7 +90,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is Mapping:
         if not isinstance(value, dict):
             raise _mismatch(where, "an object", value)
-        return {key: _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {
+            _scalar(str, key, f"a key of {where}"): _value(arguments[1], item, f"{where}.{key}")
+            for key, item in value.items()
+        }
     if is_dataclass(hint):
         return _record(hint, value, where)  # type: ignore[arg-type]
     return _scalar(hint, value, where)
@@ -99,12 +114,26 @@ def _union(members: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if type(value) is int and hint in (int, float):
+        if abs(value) > _LARGEST_INTEGER:
+            raise _mismatch(where, "a number of 64 bits", value)
+        return hint(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise _mismatch(where, {str: "a text", int: "an integer", float: "a number"}.get(hint, hint.__name__), value)
+    if isinstance(value, float) and not math.isfinite(value):  # 1e999
+        raise _mismatch(where, "a finite number", value)
+    if isinstance(value, str) and not _is_unicode(value):
+        raise _mismatch(where, "a text in Unicode", value)
     return value
 
 
+def _is_unicode(text: str) -> bool:
+    r"""Whether UTF-8 can hold it; half a surrogate pair ("\ud800" in JSON) it cannot."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _mismatch(where: str, expected: str, value: Any) -> ManifestError:
-    return ManifestError(f"{where}: expected {expected}, received {str(value)[:60]!r}")
+    return ManifestError(f"{where:.200}: expected {expected}, received {str(value)[:60]!r}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ModelFileError, VerificationError
 from edgecnn_runtime.evidence import Evidence
-from edgecnn_runtime.golden import Answer, Digest, GoldenSample, Tolerance, digest
+from edgecnn_runtime.golden import ALIKE, ELSEWHERE, Answer, Digest, GoldenSample, Tolerance, digest
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
@@ -45,7 +45,7 @@ class Difference:
     def excess(self) -> float:
         """The difference as a multiple of what is allowed; infinite with NaN."""
         difference = abs(self.received - self.expected)
-        if self.allowed == 0 or math.isnan(difference):
+        if not self.allowed > 0 or math.isnan(difference):
             return 0.0 if difference == 0 else math.inf
         return difference / self.allowed
 
@@ -123,6 +123,8 @@ class Verification:
 def verify(predictor: Predictor) -> Verification:
     """Answers every golden sample of a file on this machine, and compares.
 
+    How far an answer may be off stands in the file, but is never more than `golden.ALIKE` or `golden.ELSEWHERE` allow.
+
     Args:
         predictor: as `Predictor.load` gives it.
 
@@ -140,12 +142,16 @@ def verify(predictor: Predictor) -> Verification:
             "nothing is proven here. Export the model with --golden-samples 1 or more."
         )
     alike = _computes_alike(predictor, claims)
+    limit = ALIKE if alike else ELSEWHERE[claims.precision]
     return Verification(
         predictor.provider,
         cpu_family(),
         claims.cpu_family,
         predictor.evidence is None,
-        tuple(_check(predictor, sample, sample.alike if alike else sample.elsewhere) for sample in claims.golden),
+        tuple(
+            _check(predictor, sample, (sample.alike if alike else sample.elsewhere).capped(limit))
+            for sample in claims.golden
+        ),
     )
 
 
@@ -270,7 +276,10 @@ def _form(answer: Answer, class_ids: Sequence[int]) -> str:
     """Returns what must be the same exactly, in words: sizes, shapes, names."""
     shapes = ", ".join(f"{part.name} {part.shape}" for part in (answer.pixels, *answer.outputs))
     labels = {score.class_id: score.label for score in answer.scores}
-    names = ", ".join(f"{class_id}: {labels.get(class_id)!r}" for class_id in class_ids)
+    names = ", ".join(
+        f"{class_id}: {labels[class_id]!r}" if class_id in labels else f"{class_id}: no such class"
+        for class_id in class_ids
+    )
     return f"an image of {answer.image_size} (height, width), {shapes}, classes {{{names}}}"
 
 

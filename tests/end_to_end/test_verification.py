@@ -1,12 +1,16 @@
 """Faults 3 and 9: `edgecnn verify` on a trained file, whole, damaged, and on another processor."""
 
+import dataclasses
 import json
 
 import numpy as np
 import onnx
 import pytest
 
-from edgecnn_runtime.container import read_model_file
+from edgecnn_runtime import Predictor
+from edgecnn_runtime.container import METADATA_SHA256_KEY, append_metadata, read_model_file
+from edgecnn_runtime.evidence import Quantization
+from edgecnn_runtime.golden import Tolerance
 
 
 def altered_weights(change):
@@ -108,7 +112,15 @@ def test_verify_refuses_a_file_without_samples(edgecnn, one_line, model_file, re
 
 
 def test_run_says_in_one_line_that_an_int8_file_was_checked_elsewhere(edgecnn, model_file, restamp, digits, tmp_path):
-    path = restamp(model_file, tmp_path / "other.onnx", precision="int8", cpu_family="elsewhere")
+    def hold_a_byte(graph):
+        """Adds what an int8 file has, where nothing uses it."""
+        for name, value in (("byte", np.int8(0)), ("step", np.float32(1))):
+            graph.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+        graph.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["byte", "step"], ["unused"]))
+
+    recipe = Quantization("QDQ", "uint8", "int8", True, False, None, 1, (), ())
+    changes = {"precision": "int8", "quantization": recipe, "cpu_family": "elsewhere"}
+    path = restamp(model_file, tmp_path / "other.onnx", graph=hold_a_byte, **changes)
     done = edgecnn("run", path, digits, "--device", "cpu", "--format", "json")
     assert done.returncode == 0
     assert len(json.loads(done.stdout)) == 10
@@ -124,3 +136,59 @@ def test_inspect_counts_the_samples_and_names_the_family(edgecnn, model_file, re
     assert 0 < tree["golden"]["size_bytes"] <= 65536
     other = restamp(model_file, tmp_path / "other.onnx", cpu_family="elsewhere")
     assert "another family: prove the file here with edgecnn verify" in edgecnn("inspect", other).stdout
+
+
+@pytest.fixture
+def unproven(tmp_path, model_file):
+    """A copy whose last layer is zero, with the manifest and nothing else."""
+    file = read_model_file(model_file)
+    graph = onnx.load_from_string(file.payload.read())
+    altered_weights(lambda values: values.fill(0))(graph)
+    entries = {"edgecnn.manifest": file.metadata["edgecnn.manifest"]}
+    data = append_metadata(graph.SerializeToString(), entries)
+    path = tmp_path / "unproven.onnx"
+    path.write_bytes(data[: data.rindex(METADATA_SHA256_KEY.encode()) - 2 - 2])  # its entry stands last
+    read_model_file(path)
+    return path
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "inspect", "bench"])
+def test_a_file_without_proof_is_refused(edgecnn, one_line, unproven, digits, command):
+    done = edgecnn(command, unproven, *([digits] if command == "run" else []))
+    assert (done.returncode, done.stdout) == (6, "")
+    one_line(done.stderr, str(unproven), "nothing is proven", "--allow-modified")
+
+
+def test_a_file_without_proof_runs_where_that_is_allowed_and_it_is_said(edgecnn, unproven, digits):
+    done = edgecnn("run", unproven, digits, "--allow-modified", "--device", "cpu", "--format", "json")
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 10)
+    (line,) = done.stderr.splitlines()
+    assert str(unproven) in line
+    assert "without evidence" in line
+    shown = edgecnn("inspect", unproven, "--allow-modified")
+    assert "evidence    none: the file was altered, or never proven" in shown.stdout
+
+
+def test_verify_fails_zero_weights_whatever_the_file_allows(edgecnn, one_line, model_file, restamp, tmp_path):
+    allowed = Tolerance(1e300, 1e300, 1e300)
+    samples = tuple(
+        dataclasses.replace(sample, alike=allowed, elsewhere=allowed)
+        for sample in Predictor.load(model_file, device="cpu").evidence.golden
+    )
+    zero = altered_weights(lambda values: values.fill(0))
+    path = restamp(model_file, tmp_path / "zero.onnx", graph=zero, golden=samples)
+    done = edgecnn("verify", path)
+    assert done.returncode == 4
+    one_line(done.stderr, str(path), "4 of 4 samples failed")
+
+
+def test_no_line_for_people_is_over_2000_characters(edgecnn, one_line, digits):
+    for arguments in (
+        ["run", "x" * 100_000, digits],
+        ["y" * 100_000],
+        ["run", "m.onnx", digits, "--device", "z" * 99_999],
+    ):
+        done = edgecnn(*arguments)
+        assert done.returncode in (2, 6)
+        one_line(done.stderr)
+        assert max(map(len, done.stderr.splitlines())) <= 2000

@@ -23,6 +23,7 @@ from edgecnn_runtime.evidence import (
     MetricParity,
     Parity,
     Provenance,
+    Quantization,
     Requirements,
     TensorParity,
     payload_sha256,
@@ -35,6 +36,11 @@ from edgecnn_runtime.verification import answer
 
 CLASSES = 3
 ALIKE, ELSEWHERE = Tolerance(2.0, 1e-4, 1e-4), Tolerance(2.0, 0.01, 0.01)
+RECIPES = {
+    "float32": None,
+    "float16": Quantization("float16", "float16", "float16", False, False, None, 1, (), ()),
+    "int8": Quantization("QDQ", "uint8", "int8", True, False, None, 1, (), ()),
+}
 
 
 def _make_graph(
@@ -50,8 +56,12 @@ def _make_graph(
     input_type: int = TensorProto.UINT8,
     operator: str = "GlobalAveragePool",
     bias: Sequence[float] | None = None,
+    precision: str = "float32",
 ) -> bytes:
-    """A classifier whose logits are linear in each channel's mean: small, and different for different pixels."""
+    """A classifier whose logits are linear in each channel's mean: small, and different for different pixels.
+
+    With another precision it adds zeros that are held in fewer bits to the biases.
+    """
     weights = np.linspace(-0.02, 0.02, channels * classes, dtype=np.float32).reshape(channels, classes)
     biases = np.asarray(bias if bias is not None else np.linspace(1, -1, classes), dtype=np.float32)
     nodes = [
@@ -61,12 +71,22 @@ def _make_graph(
         helper.make_node("Flatten", ["pooled"], ["features"]),
         helper.make_node("Gemm", ["features", "weights", "biases"], [output_name]),
     ]
+    initializers = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(biases, "biases")]
+    if precision != "float32":
+        narrow = np.zeros(classes, np.int8 if precision == "int8" else np.float16)
+        widen = helper.make_node("Cast", ["narrow"], ["wide"], to=TensorProto.FLOAT)
+        if precision == "int8":
+            widen = helper.make_node("DequantizeLinear", ["narrow", "scale"], ["wide"])
+            initializers.append(numpy_helper.from_array(np.float32(1), "scale"))
+        initializers.append(numpy_helper.from_array(narrow, "narrow"))
+        nodes[-1].input[2] = "sum"
+        nodes[-1:-1] = [widen, helper.make_node("Add", ["biases", "wide"], ["sum"])]
     graph = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info(input_name, input_type, [batch, *size, channels])],
         [helper.make_tensor_value_info(output_name, TensorProto.FLOAT, [batch, classes])],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(biases, "biases")],
+        initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
     return model.SerializeToString()
@@ -127,7 +147,8 @@ def _stamp(
     payload: bytes, manifest: Manifest | str | None, extra: Mapping[str, str] | None = None, **evidence: object
 ) -> bytes:
     """The bytes of a stamped file; a manifest given as text is written as it is; with changed fields of Evidence."""
-    changed = dataclasses.replace(_make_evidence(payload), **evidence)
+    recipe = {"quantization": RECIPES[str(evidence["precision"])]} if "precision" in evidence else {}
+    changed = dataclasses.replace(_make_evidence(payload), **{**recipe, **evidence})
     entries = {EVIDENCE_KEY: changed.to_json(), **(extra or {})}
     if manifest is not None:
         entries[MANIFEST_KEY] = manifest if isinstance(manifest, str) else manifest.to_json()

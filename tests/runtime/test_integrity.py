@@ -30,10 +30,19 @@ def test_read_manifest_names_the_file_that_is_damaged(make_graph, stamp):
         read_manifest(parse_model_file(stamp(make_graph(), "{"), "m.onnx"))
 
 
-def test_read_evidence_is_none_where_there_is_none(make_graph, make_manifest):
+def test_read_evidence_refuses_a_file_without_evidence(make_graph, make_manifest):
     data = append_metadata(make_graph(), {"edgecnn.manifest": make_manifest().to_json()})
-    assert read_evidence(parse_model_file(data, "m")) is None
-    assert read_evidence(parse_model_file(make_graph(), "m")) is None
+    with pytest.raises(
+        ModelFileError, match=r"m: expected .*received a file without 'edgecnn.evidence'.*allow"
+    ) as error:
+        read_evidence(parse_model_file(data, "m"))
+    assert error.value.exit_code == 6
+    assert read_evidence(parse_model_file(data, "m"), allow_modified=True) is None
+
+
+def test_read_evidence_says_first_that_a_file_is_not_from_edgecnn(make_graph):
+    with pytest.raises(ManifestError, match="not exported by edgecnn"):
+        read_evidence(parse_model_file(make_graph(), "m"), allow_modified=True)
 
 
 def test_read_evidence_refuses_another_graph_under_the_same_metadata(make_graph, make_manifest, stamp):
@@ -61,7 +70,7 @@ def test_read_evidence_refuses_evidence_without_the_metadata_hash(make_graph, ma
         {"edgecnn.manifest": make_manifest().to_json(), "edgecnn.evidence": make_evidence(make_graph()).to_json()},
     )
     renamed = data.replace(METADATA_SHA256_KEY.encode(), METADATA_SHA256_KEY[:-1].encode() + b"_")
-    with pytest.raises(ModelFileError, match="expected SHA-256 None"):
+    with pytest.raises(ModelFileError, match=r"without 'edgecnn\.metadata_sha256'"):
         read_evidence(parse_model_file(renamed, "m"))
 
 

@@ -18,7 +18,7 @@ def test_exported_names_are_the_documented_ones():
         *("Predictor", "Manifest", "Evidence", "Session", "Model", "Preprocessor", "Placement"),
         *("Result", "Classification", "Failure", "Score", "Speed"),
         *("EdgeCNNError", "ManifestError", "ImageError", "ImageTypeError", "VerificationError"),
-        *("SessionError", "ProviderError", "ModelFileError", "OutputError"),
+        *("SessionError", "ProviderError", "ResourceError", "ModelFileError", "OutputError"),
     }
 
 

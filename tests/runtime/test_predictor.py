@@ -2,6 +2,7 @@ import io
 import pickle
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,8 +162,92 @@ def test_a_pickled_predictor_refuses_a_file_that_was_altered_since(model_path):
         pickle.loads(data)
 
 
+@pytest.mark.parametrize("allow_modified", [False, True])
+def test_a_pickled_predictor_refuses_another_model_under_its_path(model_path, make_graph, write_model, allow_modified):
+    data = pickle.dumps(Predictor.load(model_path, device="cpu", allow_modified=allow_modified))
+    write_model(model_path, make_graph(bias=[-9, 0, 9]))  # as good a file as the first
+    with pytest.raises(ModelFileError, match=r"model\.onnx: expected the file that .* was loaded from") as caught:
+        pickle.loads(data)
+    assert caught.value.exit_code == 6
+
+
+def test_a_pickled_predictor_refuses_another_manifest_of_the_same_graph(model_path, make_graph, make_manifest, stamp):
+    data = pickle.dumps(Predictor.load(model_path, device="cpu"))
+    model_path.write_bytes(stamp(make_graph(), make_manifest(labels=("two", "one", "zero"))))
+    with pytest.raises(ModelFileError, match="expected the file that"):
+        pickle.loads(data)
+
+
+def test_a_predictor_from_bytes_answers_and_cannot_be_pickled(model_path, predictor):
+    loaded = Predictor.load(model_path.read_bytes(), device="cpu", threads=1)
+    array = np.arange(48, dtype=np.uint8).reshape(8, 6)
+    assert loaded.predict(array).scores.tolist() == predictor.predict(array).scores.tolist()
+    assert loaded.evidence == predictor.evidence
+    with pytest.raises(TypeError, match="from a path"):
+        pickle.dumps(loaded)
+
+
+@pytest.mark.parametrize("data", [b"model.onnx", b"", b"\x00" * 1_000_000, b"\xff" * 5000])
+def test_load_says_in_a_few_words_that_bytes_are_no_model(data):
+    with pytest.raises(ModelFileError, match=r"^the model's bytes: ") as caught:
+        Predictor.load(data, device="cpu")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("path", [None, 3, bytearray(b"a"), ["model.onnx"], io.BytesIO(b"a")])
+def test_load_says_what_it_takes(path):
+    with pytest.raises(TypeError, match="path of a model file or its bytes, received"):
+        Predictor.load(path, device="cpu")
+
+
+# wrong containers
+
+ONE_IMAGE = {
+    "path": "a.jpg",
+    "Path": Path("a.jpg"),
+    "bytes": b"\x89PNG",
+    "bytearray": bytearray(b"\x89PNG"),
+    "array of a picture": np.zeros((8, 6, 3), np.uint8),
+    "gray array": np.zeros((8, 6), np.uint8),
+    "picture": Image.new("L", (6, 8)),
+    "file": io.BytesIO(b"\x89PNG"),
+    "dict": {"a.jpg": 1},
+    "None": None,
+    "number": 3,
+}
+
+
+@pytest.mark.parametrize("images", ONE_IMAGE.values(), ids=ONE_IMAGE)
+def test_predict_batch_asks_for_a_list(predictor, images):
+    with pytest.raises(TypeError, match=r"^images: expected a list of images, received \w+. Give \[image\]") as caught:
+        predictor.predict_batch(images)
+    assert len(str(caught.value)) < 200
+
+
+def test_predict_batch_takes_an_array_of_images(predictor):
+    arrays = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 1), np.uint8)
+    expected = [predictor.predict(array).scores.tolist() for array in arrays]
+    assert [result.scores.tolist() for result in predictor.predict_batch(arrays)] == expected
+    assert [result.scores.tolist() for result in predictor.predict_batch(iter(arrays))] == expected
+
+
+@pytest.mark.parametrize("kind", ["bytearray", "file", "dict", "None", "number"])
+def test_stream_refuses_at_once_what_holds_no_images(predictor, kind):
+    with pytest.raises(TypeError, match=r"^sources: expected a path, an image, or .*file\.read\(\)"):
+        predictor.stream(ONE_IMAGE[kind])
+
+
+def test_stream_refuses_an_open_file_instead_of_its_lines(predictor, tmp_path, photo):
+    photo().save(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("rb") as file, pytest.raises(TypeError, match="received BufferedReader"):
+        predictor.stream(file)
+    with (tmp_path / "a.png").open("rb") as file:
+        (result,) = predictor.stream(file.read())
+    assert result.label == predictor.predict(tmp_path / "a.png").label
+
+
 def test_a_predictor_without_a_file_cannot_be_pickled(predictor):
-    with pytest.raises(TypeError, match=r"only a Predictor that Predictor\.load made can be pickled"):
+    with pytest.raises(TypeError, match=r"only a Predictor that Predictor\.load made from a path can be pickled"):
         pickle.dumps(Predictor(predictor.session, predictor.manifest))
 
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from edgecnn_runtime.errors import ModelFileError, SessionError
+from edgecnn_runtime.errors import ModelFileError, ResourceError, SessionError
 from edgecnn_runtime.session import Session
 
 PIXELS = np.arange(48, dtype=np.uint8).reshape(1, 8, 6, 1)
@@ -236,3 +236,53 @@ def test_onnx_runtime_does_not_print_its_own_fallback_on_stdout(make_graph, monk
     with pytest.raises(ModelFileError, match="CUDA_PATH is set"):
         Session(make_graph(), device="cpu")
     assert capsys.readouterr().out == ""
+
+
+# memory and threads that the system does not give: not the file's fault
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Exception during initialization: std::bad_alloc",
+        "env.cc:327 PosixThread pthread_create failed, error code: 11 error msg: Resource temporarily unavailable",
+        "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 1024",
+        "",
+    ],
+)
+def test_a_full_machine_is_no_refused_model(make_graph, monkeypatch, message):
+    def fail(*_arguments, **_options):
+        raise RuntimeError(message) if message else MemoryError
+
+    session = Session(make_graph(), device="cpu", threads=1)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(ResourceError, match=r"memory or threads ran out.*--threads 1") as caught:
+        Session(make_graph(), device="cpu", threads=1)
+    assert (caught.value.exit_code, isinstance(caught.value, ModelFileError)) == (1, False)
+    monkeypatch.setattr(session, "_session", type("Full", (), {"run": fail}))
+    with pytest.raises(ResourceError, match="memory or threads ran out"):
+        session.run({"image": np.zeros((1, 8, 6, 1), np.uint8)})
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_NPROC", "RLIMIT_AS"])
+def test_a_limit_on_threads_or_memory_is_said_in_one_line(model_path, run_python, limit):
+    code = """
+        import os, resource, sys
+        from edgecnn_runtime import EdgeCNNError, Predictor
+        data, limit = open(sys.argv[1], "rb").read(), getattr(resource, sys.argv[2])
+        if limit == resource.RLIMIT_AS:
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(limit, (used + (40 << 20),) * 2)  # a few stacks of 8 MiB
+        else:
+            if os.geteuid() == 0:
+                os.setuid(65534)  # root has no such limit
+            resource.setrlimit(limit, (3, 3))
+        try:
+            Predictor.load(data, device="cpu", threads=64)
+        except EdgeCNNError as error:
+            print(error.exit_code, "threads=1" in str(error) and len(str(error)) < 500)
+        Predictor.load(data, device="cpu", threads=1)
+        print("loaded")
+    """
+    done = run_python(code, str(model_path), limit)
+    assert (done.returncode, done.stdout.split()) == (0, ["1", "True", "loaded"]), done.stderr

@@ -1,0 +1,279 @@
+"""What a file may say of itself to be believed, and is not: faults 33 and 38."""
+
+import dataclasses
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from edgecnn_runtime import ManifestError, ModelFileError, Predictor, VerificationError
+from edgecnn_runtime.container import METADATA_SHA256_KEY, append_metadata, metadata_sha256, parse_model_file
+from edgecnn_runtime.golden import ALIKE, ELSEWHERE, Tolerance
+from edgecnn_runtime.machine import cpu_family
+
+MANIFEST, EVIDENCE = "edgecnn.manifest", "edgecnn.evidence"
+
+
+@pytest.fixture(scope="module")
+def golden(make_graph, make_manifest, make_golden):
+    return make_golden(make_graph(), make_manifest())
+
+
+@pytest.fixture
+def forge(make_graph, make_manifest, stamp, golden):
+    """Bytes of a file whose evidence or manifest is edited as JSON text, with right hashes."""
+
+    def write(edit=None, *, key=EVIDENCE, payload=None, **evidence):
+        payload = make_graph() if payload is None else payload
+        file = parse_model_file(stamp(payload, make_manifest(), **{"golden": golden, **evidence}), "m")
+        entries = {name: text for name, text in file.metadata.items() if name != METADATA_SHA256_KEY}
+        if edit is not None:
+            entries[key] = edit(entries[key])
+        return append_metadata(payload, entries)
+
+    return write
+
+
+def put(*path, value):
+    """Sets one value of a JSON text; `value` is JSON text itself, so that it may be what no writer writes."""
+
+    def edit(text):
+        tree = json.loads(text)
+        place = tree
+        for step in path[:-1]:
+            place = place[step]
+        assert path[-1] in place if isinstance(place, dict) else True
+        place[path[-1]] = "@value@"
+        return json.dumps(tree).replace('"@value@"', value)
+
+    return edit
+
+
+def entry(key, value):
+    """One entry of `metadata_props`, as protobuf writes it."""
+    model = onnx.ModelProto()
+    model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString()
+
+
+# missing proof
+
+
+@pytest.mark.parametrize("kept", [[MANIFEST], [MANIFEST, METADATA_SHA256_KEY], [MANIFEST, EVIDENCE]])
+@pytest.mark.parametrize("weights", ["kept", "changed"])
+def test_load_refuses_a_file_whose_proof_was_left_out(make_graph, forge, caplog, kept, weights):
+    payload = make_graph(bias=[9, 0, 0] if weights == "changed" else None)
+    whole = parse_model_file(forge(), "m").metadata
+    held = {key: whole[key] for key in kept}
+    if METADATA_SHA256_KEY in held:
+        held[METADATA_SHA256_KEY] = metadata_sha256({MANIFEST: whole[MANIFEST]})
+    data = payload + b"".join(entry(key, value) for key, value in held.items())
+    with pytest.raises(ModelFileError, match=r"nothing is proven.*--allow-modified \(allow_modified=True\)") as caught:
+        Predictor.load(data, device="cpu")
+    assert caught.value.exit_code == 6
+    assert "\n" not in str(caught.value)
+    predictor = Predictor.load(data, device="cpu", allow_modified=True)
+    assert predictor.evidence is None
+    assert sum("without evidence" in record.getMessage() for record in caplog.records) <= 1  # said once a process
+
+
+def test_a_modified_file_is_said_to_be_one_once(forge, tmp_path, caplog):
+    path = tmp_path / "said.onnx"
+    path.write_bytes(forge().replace(b"test_cnn", b"best_cnn"))
+    for _ in range(2):
+        Predictor.load(path, device="cpu", allow_modified=True)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert str(path) in said
+    assert "without evidence" in said
+
+
+# tolerances that the file brings
+
+
+def zeroed(payload):
+    model = onnx.load_from_string(payload)
+    for tensor in model.graph.initializer:
+        tensor.raw_data = bytes(len(tensor.raw_data))
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("family", ["here", "elsewhere"])
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("huge", [1.0, 1e300])
+def test_zero_weights_fail_whatever_the_file_allows(make_graph, forge, golden, family, precision, huge):
+    allowed = Tolerance(huge, huge, huge)
+    samples = tuple(dataclasses.replace(sample, alike=allowed, elsewhere=allowed) for sample in golden)
+    data = forge(
+        payload=zeroed(make_graph(precision=precision)),
+        golden=samples,
+        precision=precision,
+        cpu_family=cpu_family() if family == "here" else family,
+    )
+    with pytest.raises(VerificationError) as caught:
+        Predictor.load(data, device="cpu", verify=True)
+    assert caught.value.exit_code == 4
+    limit = ELSEWHERE[precision]
+    for sample in caught.value.verification.samples:
+        assert sample.worst.allowed <= max(limit.pixels, limit.scores, limit.outputs * 10)
+
+
+def test_a_file_may_be_stricter_than_the_runtime():
+    strict = Tolerance(0.0, 1e-9, 1e-9)
+    assert strict.capped(ALIKE) == strict
+    assert Tolerance(9.0, 1e-9, 9.0).capped(ALIKE) == Tolerance(2.0, 1e-9, 1e-4)
+
+
+@pytest.mark.parametrize("number", [-1.0, -1e-300, float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_tolerance_is_a_number_of_0_or_more(number, place):
+    numbers = [1.0, 1.0, 1.0]
+    numbers[place] = number
+    with pytest.raises(ManifestError, match="tolerances of 0 or more"):
+        Tolerance(*numbers)
+
+
+@pytest.mark.parametrize("claimed", ["int8", "float16"])
+def test_load_refuses_a_precision_that_the_graph_does_not_have(make_graph, forge, claimed):
+    assert Predictor.load(forge(precision=claimed, payload=make_graph(precision=claimed)), device="cpu").evidence
+    with pytest.raises(ModelFileError, match=f"received {claimed}"):
+        Predictor.load(forge(precision=claimed), device="cpu")
+    with pytest.raises(ModelFileError, match=f"received {claimed} with the recipe None"):
+        Predictor.load(forge(precision=claimed, payload=make_graph(precision=claimed), quantization=None), device="cpu")
+    modified = forge(precision=claimed).replace(b"test_cnn", b"best_cnn")
+    with pytest.raises(ModelFileError, match="none that can be read"):
+        Predictor.load(modified, device="cpu", allow_modified=True, verify=True)
+
+
+SAMPLE = ("golden", 0)
+SCORES = (*SAMPLE, "answer", "scores")
+EVIDENCE_ATTACKS = {
+    "no scores": put(*SCORES, value="[]"),
+    "class -1": put(*SCORES, 0, "class_id", value="-1"),
+    "class -1 without a name": put(*SCORES, 0, value='{"class_id":-1,"label":null,"score":0.5}'),
+    "class of 400 digits": put(*SCORES, 0, "class_id", value="9" * 400),
+    "one class twice": put(*SCORES, 1, "class_id", value="2"),
+    "worst first": put(*SCORES, 0, "score", value="0.0"),
+    "score of 5": put(*SCORES, 0, "score", value="5"),
+    "negative tolerance": put(*SAMPLE, "alike", "outputs", value="-1"),
+    "infinite tolerance": put(*SAMPLE, "alike", "outputs", value="1e999"),
+    "NaN tolerance": put(*SAMPLE, "elsewhere", "scores", value="NaN"),
+    "tolerance of 400 digits": put(*SAMPLE, "elsewhere", "pixels", value="9" * 400),
+    "negative largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="-1"),
+    "infinite largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="1e999"),
+    "samples of 70 kB": put(*SAMPLE, "image", value=f'"{"A" * 70_000}"'),
+    "five samples": lambda text: json.dumps({**(tree := json.loads(text)), "golden": tree["golden"] * 3}),
+    "key twice": lambda text: text.replace('"precision"', '"precision":"int8","precision"', 1),
+    "seed of 400 digits": put("provenance", "seed", value="9" * 400),
+    "seed of 5,000 digits": put("provenance", "seed", value="9" * 5000),
+    "half a surrogate pair": put("cpu_family", value='"\\ud800"'),
+    "half a pair in a key": put("provenance", "versions", value='{"\\udcff":"1"}'),
+    "depth of 100,000": put("golden", value="[" * 100_000),
+    "depth of 900": put("golden", value="[" * 900 + "]" * 900),
+}
+
+
+@pytest.mark.parametrize("attack", EVIDENCE_ATTACKS)
+def test_load_refuses_evidence_that_no_export_writes(forge, attack):
+    with pytest.raises(ManifestError) as caught:
+        Predictor.load(forge(EVIDENCE_ATTACKS[attack]), device="cpu", verify=True)
+    assert caught.value.exit_code == 6
+    assert len(str(caught.value)) <= 2000
+
+
+FAILING_SAMPLES = {
+    "class that is not there": put(*SCORES, 0, "class_id", value="99"),
+    "class that is not there, without a name": put(*SCORES, 0, value='{"class_id":99,"label":null,"score":0.99}'),
+    "best score of 0": put(*SCORES, value='[{"class_id":2,"label":"two","score":0.0}]'),
+    "huge largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="1e300"),
+    "smallest number": put(*SAMPLE, "answer", "outputs", 0, "rms", value="5e-324"),
+    "no outputs": put(*SAMPLE, "answer", "outputs", value="[]"),
+    "no image": put(*SAMPLE, "image", value='""'),
+    "not base64": put(*SAMPLE, "image", value='"?"'),
+}
+
+
+@pytest.mark.parametrize("attack", FAILING_SAMPLES)
+def test_verify_fails_samples_that_prove_nothing(forge, attack):
+    with pytest.raises(VerificationError) as caught:
+        Predictor.load(forge(FAILING_SAMPLES[attack]), device="cpu", verify=True)
+    assert [sample.passed for sample in caught.value.verification.samples] == [False, True]
+
+
+# the manifest
+
+
+IMAGE = ("inputs", 0)
+MANIFEST_ATTACKS = {
+    "height of 400 digits": put(*IMAGE, "height", value="9" * 400),
+    "width of 1e999": put("model", "width", value="1e999"),
+    "width of 400 digits": put("model", "width", value="9" * 400),
+    "input of 65,535 x 65,535": lambda text: text.replace('"height":8', '"height":65535').replace(
+        '"width":6', '"width":65535'
+    ),
+    "crop of 5e-324": lambda text: text.replace('"crop_fraction":null', '"crop_fraction":5e-324').replace(
+        '"stretch"', '"center_crop"'
+    ),
+    "two inputs": lambda text: json.dumps(
+        {**(tree := json.loads(text)), "inputs": [*tree["inputs"], {**tree["inputs"][0], "name": "question"}]}
+    ),
+    "two outputs of one name": lambda text: json.dumps({**(tree := json.loads(text)), "outputs": tree["outputs"] * 2}),
+    "key twice": lambda text: text.replace('"task"', '"task":"classification","task"', 1),
+    "labels of a surrogate": put("labels", 0, value='"\\ud800"'),
+    "no classes": lambda text: text.replace('"shape":[3]', '"shape":[0]').replace('["zero","one","two"]', "[]"),
+    "2^62 classes": lambda text: text.replace('"shape":[3]', f'"shape":[{2**62}]').replace(
+        '["zero","one","two"]', "null"
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", MANIFEST_ATTACKS)
+def test_load_refuses_a_manifest_that_no_export_writes(forge, attack):
+    with pytest.raises(ManifestError, match=r"the model's bytes: manifest[:.]") as caught:
+        Predictor.load(forge(MANIFEST_ATTACKS[attack], key=MANIFEST), device="cpu")
+    assert caught.value.exit_code == 6
+    assert len(str(caught.value)) <= 2000
+
+
+# the graph
+
+
+@pytest.mark.parametrize("batch", [0, 2**40, 2**31])
+def test_load_refuses_a_batch_that_nobody_means(make_graph, forge, batch):
+    with pytest.raises(ModelFileError) as caught:
+        Predictor.load(forge(payload=make_graph(batch=batch)), device="cpu")
+    assert caught.value.exit_code == 6
+
+
+def test_load_refuses_a_tensor_name_that_is_not_utf8(make_graph, forge):
+    payload = make_graph(output_name="logitz").replace(b"logitz", b"logit\xff")
+    with pytest.raises(ModelFileError, match=r"not an ONNX|UTF-8|refused"):
+        Predictor.load(forge(payload=payload), device="cpu")
+
+
+def test_load_takes_the_largest_batch_that_is_allowed(make_graph, forge):
+    assert Predictor.load(forge(payload=make_graph(batch=4096)), device="cpu").batch == 4096
+
+
+def test_messages_have_2000_characters_at_most(forge):
+    for name in ("x" * 1_000_000, "\n" * 5000):
+        with pytest.raises(ModelFileError) as caught:
+            Predictor.load(name, device="cpu")
+        assert len(str(caught.value)) <= 2000
+    label = ",".join([f'"{"x" * 1_000_000}"'] * 2)
+    with pytest.raises(ManifestError, match="unique labels") as caught:
+        Predictor.load(forge(put("labels", value=f'[{label},"z"]'), key=MANIFEST), device="cpu")
+    assert len(str(caught.value)) <= 2000
+
+
+def test_a_long_message_keeps_its_beginning_and_its_cure():
+    message = str(ModelFileError("a.onnx: " + "x" * 10**6 + ". Export the model again."))
+    assert message.startswith("a.onnx: x")
+    assert message.endswith("x. Export the model again.")
+    assert len(message) == 2000
+    assert str(ModelFileError("y" * 2000)) == "y" * 2000
+
+
+def test_numbers_of_the_runtime_hold_for_every_precision():
+    assert list(ELSEWHERE) == ["float32", "float16", "int8"]
+    assert all(np.all(np.array(dataclasses.astuple(row)) <= (2.0, 0.05, 0.1)) for row in (ALIKE, *ELSEWHERE.values()))
