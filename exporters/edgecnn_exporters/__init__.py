@@ -23,6 +23,7 @@ from edgecnn_exporters.parity import ParityReport, compare
 from edgecnn_exporters.quantization_config import QuantizationConfig
 from edgecnn_exporters.report import ExportReport, report_path
 from edgecnn_exporters.search import Try
+from edgecnn_exporters.source import Source
 
 __all__ = [
     "Accuracy",
@@ -35,6 +36,7 @@ __all__ = [
     "ParityReport",
     "QuantizationConfig",
     "QuantizationError",
+    "Source",
     "Try",
     "UnsupportedOpError",
     "WeightsError",
