@@ -1,6 +1,10 @@
-"""A Keras model behind the runtime's `Model` protocol, so that evaluation and parity never ask which one they hold."""
+"""A Keras model behind the runtime's `Model` protocol, so that evaluation and parity never ask which one they hold.
 
-from collections.abc import Mapping
+It says besides what its outputs mean, without the runtime's decoding: the source's own answer, which an export is
+proven against.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -8,8 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from edgecnn.models.head import check_head, read_head
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
+
+# what makes scores of raw outputs, by the decoder's kind
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "softmax": keras.ops.softmax,
+    "distance": lambda distances: keras.ops.softmax(-distances),
+    "sigmoid": keras.ops.sigmoid,
+    "probabilities": lambda scores: scores,
+}
 
 
 class KerasModel:
@@ -20,7 +33,8 @@ class KerasModel:
         manifest: names inputs and outputs.
 
     Raises:
-        ManifestError: the model's inputs or outputs are not those of the manifest.
+        ManifestError: the model's inputs or outputs are not those of the manifest, or what it ends in contradicts the
+            manifest's decoder; the message says what to write there.
     """
 
     def __init__(self, model: keras.Model, manifest: Manifest) -> None:
@@ -34,6 +48,10 @@ class KerasModel:
         # one trace for all batch sizes: TensorFlow warns of one a size
         signature = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
         self._call = tf.function(call, input_signature=signature)
+        self._decoder = manifest.decoder
+        number = self._outputs.index(manifest.decoder.output)
+        self._head = read_head(self._call.get_concrete_function(), number)
+        check_head(self._head, manifest.decoder, manifest.outputs[number].shape)
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
         """Returns the raw outputs by name.
@@ -43,6 +61,22 @@ class KerasModel:
         """
         outputs = self._call(*(tf.constant(feeds[name]) for name in self._inputs))
         return {name: tensor.numpy() for name, tensor in zip(self._outputs, outputs, strict=True)}
+
+    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """Returns the class scores that the model itself gives: by its own softmax or sigmoid, or else by Keras'.
+
+        Args:
+            outputs: as `run` returns them, N rows.
+
+        Returns:
+            (N, classes) float32; one unit gives two classes.
+        """
+        own = tf.cast(outputs[self._decoder.output], tf.float32)
+        if self._head not in ("softmax", "sigmoid"):
+            own = _ACTIVATIONS[self._decoder.kind](own)
+        if own.shape[-1] == 1:
+            own = keras.ops.concatenate([1 - own, own], axis=-1)
+        return np.asarray(own, np.float32)
 
 
 def check_manifest(model: keras.Model, manifest: Manifest) -> None:

@@ -55,7 +55,7 @@ def build_model(
 
     Raises:
         UnknownModelError: no such row.
-        UsageError: a size below the model's least one, fewer than 1 class, a width that is not above 0, or another
+        UsageError: a size below the model's least one, fewer than 2 classes, a width that is not above 0, or another
             width than 1 for a model that has one size.
     """
     import keras  # takes seconds: only when a model is really built
@@ -151,8 +151,10 @@ def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, 
             f"{spec.name}: expected an image size of at least {spec.smallest_size},{spec.smallest_size}, received "
             f"{image_size[0]},{image_size[1]}: its convolutions and pools leave no whole cell of a smaller one."
         )
-    if num_classes < 1:
-        raise UsageError(f"{spec.name}: expected at least 1 class, received {num_classes}")
+    if num_classes < 2:
+        raise UsageError(
+            f"{spec.name}: expected at least 2 classes, received {num_classes}: one has always the score 1"
+        )
     if not 0 < width < float("inf"):
         raise UsageError(f"{spec.name}: expected a width multiplier above 0, received {width}")
     if width != 1 and not spec.scalable:

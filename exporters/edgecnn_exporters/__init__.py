@@ -23,6 +23,7 @@ from edgecnn_exporters.parity import ParityReport, compare
 from edgecnn_exporters.quantization_config import QuantizationConfig
 from edgecnn_exporters.report import ExportReport
 from edgecnn_exporters.search import Try
+from edgecnn_exporters.source import Source
 from edgecnn_runtime.report_file import report_path
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ParityReport",
     "QuantizationConfig",
     "QuantizationError",
+    "Source",
     "Try",
     "UnsupportedOpError",
     "WeightsError",

@@ -23,6 +23,7 @@ from edgecnn_exporters.proof import Proof
 from edgecnn_exporters.quantization_config import QuantizationConfig
 from edgecnn_exporters.quantized import Quantized, quantize_file
 from edgecnn_exporters.report import ExportReport, rounded, rounded_gate, versions
+from edgecnn_exporters.source import Source
 from edgecnn_runtime.errors import EdgeCNNError, ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
@@ -31,7 +32,6 @@ from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.report_file import is_report_of, read_report, report_path
-from edgecnn_runtime.session import Model
 from edgecnn_runtime.verification import verify
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def export(
     manifest: Manifest,
     path: str | os.PathLike[str],
     *,
-    reference: Model,
+    reference: Source,
     evaluation: Iterable[tuple[Pixels, ClassIds]] | None = None,
     evaluation_fingerprint: str | None = None,
     metric: Callable[[], Metric] = Accuracy,
@@ -71,7 +71,8 @@ def export(
         model: from the manifest's inputs to its raw outputs, built.
         manifest: what travels in the file.
         path: of the file; an earlier file is replaced, or intact if anything fails. The folder must exist.
-        reference: answers as `model` does; the file is compared with it.
+        reference: answers as `model` does, and says by itself which class scores it means; the file is compared with
+            both.
         evaluation: batches of images (N, H, W, C) uint8, ready for the network, with their class ids (N,); None
             compares on synthetic images, without a metric. With `quantization` it is read several times.
         evaluation_fingerprint: of the data that `evaluation` is from.
@@ -95,7 +96,8 @@ def export(
         UnsupportedOpError: a layer or operator has no counterpart in ONNX.
         ExportError: the model cannot be converted, or the file cannot be written; the message names it. Or what has
             the report's name is no report of this file.
-        ManifestError: the graph is not what the manifest says.
+        ManifestError: the graph is not what the manifest says, or the outputs are not what its decoder reads: scores
+             already, for example; the message says what to write.
         ValueError: batch, opset or golden_samples is out of range, or int8 is asked for without labelled images to
             judge it on.
     """
@@ -255,15 +257,16 @@ def _quantize(
 
     Raises:
         BudgetError: none keeps its budgets.
+        ParityError: none answers like the reference.
     """
-    gates = quantized_gates(config.max_drop)
+    gates = quantized_gates(config.precision, config.max_drop)
 
     def judge(candidate: Candidate) -> ParityReport:
         return proof.compare(candidate.load(), gates)
 
     quantized = quantize_file(float32, config, folder, judge=judge, stages=stages)
     if not quantized.tries[-1].fits:
-        raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).budget_error(config)
+        raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).misfit_error(config)
     return quantized
 
 

@@ -1,16 +1,23 @@
 """What stands between a file and its name: from the numbers of a comparison to verdicts, by precision."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.evidence import Gate, MetricParity
+from edgecnn_runtime.evidence import Gate, MetricParity, Precision
 
 TENSOR_BUDGET = 1e-4  # of an output's own maximum, float32
 HALF_TENSOR_BUDGET = 1e-2  # likewise, float16 where there are no labels
+SCORE_BUDGET = 1e-3  # of an image's best score, float32
+# The root mean square of the differences, as a part of the source's own spread over the images. Measured, ADR 0018:
+# int8 up to 0.19 and float16 up to 0.007; an output that does not depend on the image is off by 1, half a one by 0.7.
+SPREAD_BUDGETS: Mapping[str, float] = {"int8": 0.5, "float16": 0.05}
+# The part of the images of which the source is sure (twice the score of its second class) that get another class, over
+# what the metric may lose. Measured: none.
+DISAGREEMENT_BUDGET = 0.1
 METRIC_BUDGET = 1e-3  # absolute, float32; never less than what one image weighs
 _Z = 1.645  # one-sided 95 %
 
@@ -23,7 +30,11 @@ class Compared:
         images: how many were compared.
         non_finite: on how many of them an output was NaN or infinite.
         max_relative: the largest difference of an output, as a part of its own maximum.
+        spread_error: the root mean square of an output's differences, as a part of the source's spread over the images.
+        score_difference: the largest difference of a class score, as a part of the source's best score of that image.
         disagreements: on how many images the best classes differ though the source's margin exceeds the tolerance.
+        decided: on how many images the source is sure of its best class.
+        decided_disagreement: the part of those on which the file's best class is another.
         metric: of both; None without labels.
         drops: (N,) what each image takes from the metric, source minus file; None where the metric is no mean.
     """
@@ -31,7 +42,11 @@ class Compared:
     images: int
     non_finite: int
     max_relative: float
+    spread_error: float
+    score_difference: float
     disagreements: int
+    decided: int
+    decided_disagreement: float
     metric: MetricParity | None
     drops: npt.NDArray[np.float64] | None
 
@@ -44,6 +59,7 @@ def float32_gates(numbers: Compared) -> tuple[Gate, ...]:
     gates = [
         _at_most("parity.non_finite_images", 0, numbers.non_finite),
         _at_most("parity.tensors", TENSOR_BUDGET, numbers.max_relative),
+        _at_most("parity.scores", SCORE_BUDGET, numbers.score_difference),
         _at_most("parity.decided_disagreements", 0, numbers.disagreements),
     ]
     if numbers.metric is not None:
@@ -53,20 +69,31 @@ def float32_gates(numbers: Compared) -> tuple[Gate, ...]:
     return tuple(gates)
 
 
-def quantized_gates(max_drop: float) -> Gates:
-    """Returns what judges a file of fewer bits: by the drop of the metric, or without labels by the outputs.
+def quantized_gates(precision: Precision, max_drop: float) -> Gates:
+    """Returns what judges a file of fewer bits: outputs and best classes always, and the drop of the metric.
 
     Args:
+        precision: of the file, a key of `SPREAD_BUDGETS`.
         max_drop: the most that the metric may lose against the source, absolute.
     """
 
     def judge(numbers: Compared) -> tuple[Gate, ...]:
-        finite = _at_most("parity.non_finite_images", 0, numbers.non_finite)
+        budget = _disagreement_budget(numbers, max_drop)
+        answers = (
+            _at_most("parity.non_finite_images", 0, numbers.non_finite),
+            _at_most("parity.outputs", SPREAD_BUDGETS[precision], numbers.spread_error),
+            _at_most("parity.decided_disagreement", budget, numbers.decided_disagreement),
+        )
         if numbers.metric is None:
-            return finite, _at_most("parity.tensors", HALF_TENSOR_BUDGET, numbers.max_relative)
-        return finite, _drop_gate(numbers.metric, numbers.drops, max_drop)
+            return *answers, _at_most("parity.tensors", HALF_TENSOR_BUDGET, numbers.max_relative)
+        return *answers, _drop_gate(numbers.metric, numbers.drops, max_drop)
 
     return judge
+
+
+def _disagreement_budget(numbers: Compared, max_drop: float) -> float:
+    """Returns the budget, which never forbids a single image nor what the metric may lose."""
+    return min(1.0, max(DISAGREEMENT_BUDGET + max(max_drop, 0.0), 1 / max(numbers.decided, 1)))
 
 
 def upper_bound(drops: npt.NDArray[np.float64]) -> float:

@@ -83,8 +83,17 @@ class Outcome:
             self.parity,
         )
 
-    def budget_error(self, config: QuantizationConfig) -> BudgetError:
-        """Returns the error for tries of which none keeps its budgets, once their report is written."""
+    def misfit_error(self, config: QuantizationConfig) -> ParityError | BudgetError:
+        """Returns the error for tries of which none fits, once their report is written.
+
+        Where the last one keeps the budget of the metric and yet answers otherwise than the model, as on data whose
+        labels are at chance, it is the comparison that failed and no budget.
+        """
+        if not self.tries[-1].accurate and self.parity.gates[-1].passed:
+            return self.parity_error()
+        return self._budget_error(config)
+
+    def _budget_error(self, config: QuantizationConfig) -> BudgetError:
         last, best = self.tries[-1], min(self.tries, key=lambda one: one.drop)
         if not last.accurate:
             missed = f"--max-drop {config.max_drop:g} is not met, the closest of {len(self.tries)}: {best.describe()}"

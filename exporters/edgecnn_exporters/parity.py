@@ -14,11 +14,12 @@ from edgecnn_exporters.differences import DecodedDifference, OutputDifference
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.gates import TENSOR_BUDGET, Compared, Gates, float32_gates
 from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
-from edgecnn_runtime.decoding import class_logits, decode
+from edgecnn_exporters.source import Reading, Source
+from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.evidence import Gate, MetricParity, Parity
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.results import Result
+from edgecnn_runtime.results import Classification, Result
 from edgecnn_runtime.session import Model
 
 _LISTED = 10  # image numbers in a report
@@ -74,7 +75,7 @@ def describe(gate: Gate) -> str:
 
 
 def compare(
-    reference: Model,
+    reference: Source,
     candidate: Model,
     manifest: Manifest,
     batches: Iterable[Batch],
@@ -87,8 +88,9 @@ def compare(
     """Returns how far the candidate's answers are from the reference's.
 
     - Level 1: the largest difference on each output, relative to that output's own maximum.
-    - Level 2: the best class must be the same wherever the reference's margin between its first and second class
-      exceeds the tolerance of level 1.
+    - Level 2: the class scores that the runtime decodes from the candidate's outputs, against those that the reference
+      gives by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and
+      the best class the same wherever the reference's margin between its first and second class exceeds that.
     - Level 3: the metric, where every batch has labels.
     - An output that is NaN or infinite, of either model, fails.
 
@@ -106,8 +108,9 @@ def compare(
 
     Raises:
         ExportError: there are no images, or the two models' outputs differ in shape.
+        ManifestError: the reference's numbers are not what the decoder reads.
     """
-    comparison = _Comparison(manifest, metric, gates)
+    comparison = _Comparison(reference, manifest, metric, gates)
     name = manifest.image_input.name
     for images, class_ids in batches:
         if not len(images):
@@ -135,8 +138,9 @@ def _run(model: Model, name: str, images: Pixels, batch: int | None) -> _Outputs
 class _Comparison:
     """Adds up the three levels."""
 
-    def __init__(self, manifest: Manifest, metric: Callable[[], Metric], gates: Gates) -> None:
-        self._manifest, self._judge = manifest, gates
+    def __init__(self, source: Source, manifest: Manifest, metric: Callable[[], Metric], gates: Gates) -> None:
+        self._source, self._manifest, self._judge = source, manifest, gates
+        self._reading = Reading(manifest)
         self._metrics: tuple[Metric, Metric] | None = (metric(), metric())
         self._outputs = [OutputDifference(output.name) for output in manifest.outputs]
         self.decoded = DecodedDifference()
@@ -154,16 +158,18 @@ class _Comparison:
         for output in self._outputs:
             output.update(expected[output.output], received[output.output], numbers[finite])
         placements = [Placement(images.shape[1:3], (1.0, 1.0), (0.0, 0.0))] * int(finite.sum())
-        results = (decode(self._manifest, expected, placements), decode(self._manifest, received, placements))
-        logits = class_logits(self._manifest, expected)
-        self.decoded.update(results[0], results[1], logits, numbers[finite])
-        self._update_metrics(results, None if class_ids is None else class_ids[finite])
+        self._reading.update(expected[self._manifest.decoder.output])
+        scores = self._own_scores(expected, len(placements))
+        own = [Classification(row, self._manifest.labels, images.shape[1:3]) for row in scores]
+        decoded = decode(self._manifest, received, placements)
+        self.decoded.update(scores, np.reshape([result.scores for result in decoded], scores.shape), numbers[finite])
+        self._update_metrics((own, decoded), None if class_ids is None else class_ids[finite])
 
     def report(self, images_from: str) -> ParityReport:
         """Returns what the batches came to, and the verdicts."""
+        self._reading.check()
         worst = max(self._outputs, key=lambda output: output.max_relative)
-        decoder = next(o for o in self._outputs if o.output == self._manifest.decoder.output)
-        beyond = self.decoded.beyond(TENSOR_BUDGET * decoder.max_reference)
+        beyond = self.decoded.beyond(TENSOR_BUDGET * self.decoded.largest_log)
         metric = self._metric()
         tensors = tuple(output.parity() for output in self._outputs)
         return ParityReport(
@@ -173,7 +179,11 @@ class _Comparison:
                     images=self.decoded.images,
                     non_finite=len(self._non_finite),
                     max_relative=worst.max_relative,
+                    spread_error=max(output.spread_error for output in self._outputs),
+                    score_difference=self.decoded.max_relative_difference,
                     disagreements=len(beyond),
+                    decided=self.decoded.decided,
+                    decided_disagreement=self.decoded.decided_disagreement,
                     metric=metric,
                     drops=self._drops(),
                 )
@@ -183,6 +193,13 @@ class _Comparison:
             non_finite=tuple(self._non_finite[:_LISTED]),
             disagreements=beyond[:_LISTED],
         )
+
+    def _own_scores(self, outputs: _Outputs, images: int) -> npt.NDArray[np.float32]:
+        """Returns the scores that the reference gives by itself, (N, classes)."""
+        scores, shape = self._source.scores(outputs), (images, self._manifest.num_classes)
+        if scores.shape != shape:
+            raise ExportError(f"parity: expected scores of shape {shape} from the source, received {scores.shape}")
+        return scores
 
     def _update_metrics(self, results: Sequence[Sequence[Result]], class_ids: ClassIds | None) -> None:
         if class_ids is None or self._metrics is None:

@@ -6,9 +6,10 @@ from edgecnn_exporters.gates import Gates
 from edgecnn_exporters.metric import ClassIds, Metric
 from edgecnn_exporters.parity import Batch, ParityReport, Pixels, compare
 from edgecnn_exporters.remembered import Remembered
+from edgecnn_exporters.source import Source
 from edgecnn_exporters.synthetic import synthetic_images
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.session import Model, Session
+from edgecnn_runtime.session import Session
 
 SYNTHETIC = "synthetic"
 UNIDENTIFIED = "unidentified"
@@ -27,7 +28,7 @@ class Proof:
 
     def __init__(
         self,
-        reference: Model,
+        reference: Source,
         manifest: Manifest,
         evaluation: Iterable[tuple[Pixels, ClassIds]] | None,
         fingerprint: str | None,
@@ -42,6 +43,7 @@ class Proof:
 
         Raises:
             ExportError: there are no images, or outputs differ in shape.
+            ManifestError: the manifest's decoder does not read the source's outputs for what they are.
         """
         self._reference.restart()
         return compare(

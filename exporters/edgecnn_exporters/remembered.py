@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.session import Model
+from edgecnn_exporters.source import Source
 
 _MOST_BYTES = 2**26
 
@@ -17,7 +18,7 @@ class Remembered:
         model: is asked what is not remembered.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Source) -> None:
         self._model = model
         self._answers: list[dict[str, npt.NDArray[Any]]] = []
         self._next, self._bytes = 0, 0
@@ -37,3 +38,7 @@ class Remembered:
             self._answers.append(outputs)
             self._bytes += size
         return outputs
+
+    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """Returns the class scores (N, classes) that the model itself gives for its raw outputs."""
+        return self._model.scores(outputs)

@@ -97,7 +97,37 @@ class DistanceDecoder:
     kind: Literal["distance"] = "distance"
 
 
-Decoder = SoftmaxDecoder | DistanceDecoder
+@dataclass(frozen=True, slots=True)
+class SigmoidDecoder:
+    """Class scores are the sigmoid of the raw outputs, each for itself, so that several classes may be true at once.
+
+    One unit tells two classes apart: with p its sigmoid, class 0 has the score 1 - p and class 1 the score p.
+
+    Attributes:
+        output: the name of the graph output that holds the logits, shape (N, units).
+        kind: always "sigmoid".
+    """
+
+    output: str = "logits"
+    kind: Literal["sigmoid"] = "sigmoid"
+
+
+@dataclass(frozen=True, slots=True)
+class ProbabilitiesDecoder:
+    """The outputs are class scores already and are taken as they are: the graph itself ends in softmax or sigmoid.
+
+    One unit tells two classes apart: with p its output, class 0 has the score 1 - p and class 1 the score p.
+
+    Attributes:
+        output: the name of the graph output that holds the scores, shape (N, units), each 0 to 1.
+        kind: always "probabilities".
+    """
+
+    output: str = "probabilities"
+    kind: Literal["probabilities"] = "probabilities"
+
+
+Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +151,8 @@ class Manifest:
         task: what kind of result the model gives.
         model: catalogue name and width.
         inputs: in the graph's order.
-        labels: one name a class, unique; None for a model that never saw data.
+        labels: one name a class, unique; None for a model that never saw data. How many classes there are, the decoder
+            says: two where one unit goes through a sigmoid.
         decoder: how raw outputs become results.
         outputs: in the graph's order.
 
@@ -147,9 +178,14 @@ class Manifest:
         return self.inputs[0]
 
     @property
-    def num_classes(self) -> int:
-        """How many classes the decoder's output scores."""
+    def num_units(self) -> int:
+        """How many numbers an image the decoder reads."""
         return cast(int, self.output(self.decoder.output).shape[-1])
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the decoder scores: one a unit, but two where there is one unit."""
+        return max(self.num_units, 2)
 
     def output(self, name: str) -> OutputSpec:
         """Returns the declared output of that name.
@@ -219,16 +255,27 @@ def _check_outputs(outputs: Sequence[OutputSpec]) -> None:
 
 
 def _check_labels(manifest: Manifest) -> None:
-    shape = manifest.output(manifest.decoder.output).shape
+    decoder = manifest.decoder
+    where, shape = f"manifest: output {decoder.output!r}", manifest.output(decoder.output).shape
     if not shape or shape[-1] is None:
-        name = manifest.decoder.output
-        raise ManifestError(f"manifest: expected output {name!r} to fix the number of its classes, received {shape}")
-    labels = manifest.labels
+        raise ManifestError(
+            f"manifest: expected output {decoder.output!r} to fix the number of its classes, received {shape}"
+        )
+    if shape[-1] == 1 and isinstance(decoder, SoftmaxDecoder | DistanceDecoder):
+        raise ManifestError(
+            f"{where}: expected 2 units or more for decoder {decoder.kind!r}, received 1, whose softmax is 1.0 for "
+            'every image. Write "kind": "sigmoid" for one raw output that tells two classes apart, "probabilities" '
+            "where the model ends in a sigmoid."
+        )
+    labels, count = manifest.labels, manifest.num_classes
     if labels is None:
         return
-    if len(labels) != shape[-1]:
+    if len(labels) != count:
+        meaning = "" if shape[-1] == count else f", whose one unit tells two classes apart by decoder {decoder.kind!r}"
         raise ManifestError(
-            f"manifest: expected {shape[-1]} labels for output {manifest.decoder.output!r}, received {len(labels)}"
+            f"manifest: expected {count} labels for output {decoder.output!r}{meaning}, received {len(labels)}. "
+            "Write one label a class, in the order of the classes"
+            + (": the one that a low score means, then the one that a high score means." if meaning else ".")
         )
     if len(set(labels)) != len(labels):
         repeated = sorted({label for label in labels if labels.count(label) > 1})

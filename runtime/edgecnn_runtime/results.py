@@ -20,7 +20,7 @@ class Score:
     Attributes:
         label: the class's name; None for a model that never saw data.
         class_id: its index in the model's output.
-        score: probability, 0 to 1.
+        score: 0 to 1.
     """
 
     label: str | None
@@ -45,10 +45,11 @@ class Speed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classification:
-    """The class probabilities of one image.
+    """The class scores of one image.
 
     Attributes:
-        scores: (classes,) float32 probabilities, sum 1.
+        scores: (classes,) float32, each 0 to 1: probabilities whose sum is 1; or, where several classes are scored each
+            for itself, how likely each is whatever the others are.
         labels: one name a class, or None for a model that never saw data.
         shape: (height, width) of the displayed image, in pixels.
         source: the path or name of the image; None for an image out of memory.
@@ -77,7 +78,7 @@ class Classification:
 
     @property
     def score(self) -> float:
-        """The best class's probability."""
+        """The best class's score."""
         return float(self.scores.max())
 
     def top(self, k: int) -> list[Score]:
@@ -112,7 +113,7 @@ class Classification:
         }
 
     def draw(self, image: ImageSource, *, top_k: int = 1) -> Image.Image:
-        """Returns an RGB copy of the image with the best classes and their probabilities written on it.
+        """Returns an RGB copy of the image with the best classes and their scores written on it.
 
         A small image is enlarged by a whole factor, so that the text is readable.
 

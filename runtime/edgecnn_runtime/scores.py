@@ -1,4 +1,4 @@
-"""Scores: the softmax of logits, and the best classes."""
+"""Scores: the softmax or sigmoid of logits, and the best classes."""
 
 from typing import Any
 
@@ -28,6 +28,39 @@ def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     np.exp(exponentials, out=exponentials)
     exponentials /= np.add.reduce(exponentials, axis=1, keepdims=True)
     return exponentials
+
+
+def sigmoid(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Returns 1 / (1 + exp(-logit)) for each number; exp is taken of none above 0, so that nothing overflows.
+
+    Args:
+        logits: any shape, float32 or float16, finite.
+
+    Returns:
+        The same shape, float32, 0 to 1; small ones are as exact, relative to themselves, as large ones.
+
+    Example:
+        >>> sigmoid(np.array([0.0, 1000.0, -1000.0])).tolist()
+        [0.5, 1.0, 0.0]
+    """
+    scores = logits.astype(np.float32)  # a copy, which the steps below overwrite
+    small = np.exp(-np.abs(scores))
+    np.minimum(scores, 0, out=scores)
+    np.exp(scores, out=scores)
+    scores /= small + np.float32(1)
+    return scores
+
+
+def two_classes(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Returns the scores of both classes that one unit tells apart.
+
+    Args:
+        scores: (N, 1) float32, of the second class.
+
+    Returns:
+        (N, 2) float32, each row sums to 1.
+    """
+    return np.concatenate([np.float32(1) - scores, scores], axis=1)
 
 
 def top_k(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.intp]:

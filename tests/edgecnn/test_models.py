@@ -195,7 +195,7 @@ def test_get_spec_lists_near_names_when_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"num_classes": 0}, "at least 1 class"), ({"width": 0.0}, "above 0"), ({"width": float("nan")}, "above 0")],
+    [({"num_classes": 0}, "at least 2 classes"), ({"width": 0.0}, "above 0"), ({"width": float("nan")}, "above 0")],
 )
 def test_build_model_refuses_impossible_options(options: dict[str, float], message: str) -> None:
     with pytest.raises(UsageError, match=message):

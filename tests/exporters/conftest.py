@@ -61,6 +61,9 @@ class KerasReference:
     def run(self, feeds):
         return {"logits": self.call(tf.constant(feeds["image"])).numpy()}
 
+    def scores(self, outputs):
+        return tf.nn.softmax(outputs["logits"]).numpy()
+
 
 def draw(count, *, size=SIZE, channels=1, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, *size, channels), dtype=np.uint8)
@@ -149,15 +152,18 @@ def draw_tiny(count, *, size=TINY_SIZE, seed=1, batch_size=16):
 
 
 class OneByOne:
-    """A file of batch 1 behind the runtime's protocol, for batches of any size."""
+    """A file of a fixed batch or of any behind the source's protocol, for batches that it divides."""
 
     def __init__(self, candidate):
         self.session = candidate.load()
 
     def run(self, feeds):
-        return {
-            "logits": np.concatenate([self.session.run({"image": x[np.newaxis]})["logits"] for x in feeds["image"]])
-        }
+        images, step = feeds["image"], self.session.batch or len(feeds["image"])
+        parts = [images[first : first + step] for first in range(0, len(images), step)]
+        return {"logits": np.concatenate([self.session.run({"image": part})["logits"] for part in parts])}
+
+    def scores(self, outputs):
+        return tf.nn.softmax(outputs["logits"]).numpy()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 
 from edgecnn_exporters.differences import DecodedDifference, OutputDifference
-from edgecnn_runtime.decoding import softmax
-from edgecnn_runtime.results import Classification
 
 
-def results(logits):
-    return [Classification(row, None, (1, 1)) for row in softmax(np.float32(logits))]
+def scores(logits):
+    exponentials = np.exp(logits)
+    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def test_output_difference_is_relative_to_the_largest_reference_of_all_batches():
@@ -39,21 +38,54 @@ def test_output_difference_of_an_output_that_is_zero_everywhere_is_finite():
     assert 1e30 < difference.max_relative < np.inf
 
 
+def test_spread_error_equals_the_formula_however_the_images_are_batched():
+    random = np.random.default_rng(0)
+    reference = random.normal(5, 1, (40, 3)) * [1, 2, 3]
+    candidate = reference + random.normal(0, 0.1, reference.shape)
+    difference = OutputDifference("logits")
+    for first, last in ((0, 1), (1, 14), (14, 40)):
+        difference.update(reference[first:last], candidate[first:last], np.arange(first, last))
+    expected = np.linalg.norm(candidate - reference) / np.linalg.norm(reference - reference.mean(axis=0))
+    assert difference.spread_error == pytest.approx(expected, rel=1e-9)
+
+
+def test_spread_error_of_answers_that_hardly_differ_is_a_part_of_their_size():
+    difference = OutputDifference("logits")
+    difference.update(np.full((4, 2), 100.0), np.full((4, 2), 101.0), np.arange(4))
+    assert difference.spread_error == pytest.approx(0.1)
+
+
 def test_decoded_difference_counts_agreement_and_keeps_the_margin_of_the_others():
-    reference, candidate = [[1, 3, 2], [5, 4.5, 0]], [[1, 3, 2], [4.5, 5, 0]]
+    reference, candidate = scores([[1, 3, 2], [5, 4.5, 0]]), scores([[1, 3, 2], [4.5, 5, 0]])
     difference = DecodedDifference(images=2)
-    difference.update(results(reference), results(candidate), np.float32(reference), np.array([4, 5]))
+    difference.update(reference, candidate, np.array([4, 5]))
     assert difference.agreeing == 1
     assert difference.disagreements == [(5, pytest.approx(0.5))]
     assert difference.parity().top1_agreement == 0.5
+    assert (difference.decided, difference.decided_disagreement) == (1, 0)  # the margin of the other is below log 2
+
+
+def test_decoded_difference_counts_disagreement_where_the_reference_is_sure():
+    reference, candidate = scores([[3, 0, 0]] * 4), scores([[3, 0, 0]] * 3 + [[0, 0, 3]])
+    difference = DecodedDifference(images=4)
+    difference.update(reference, candidate, np.arange(4))
+    assert (difference.decided, difference.decided_disagreement) == (4, 0.25)
 
 
 def test_decoded_difference_takes_the_largest_score_difference():
     difference = DecodedDifference(images=1)
-    difference.update(results([[0, 0]]), results([[0, np.log(3)]]), np.float32([[0, 0]]), np.array([0]))
+    difference.update(scores([[0, 0]]), scores([[0, np.log(3)]]), np.array([0]))
     assert difference.max_score_difference == pytest.approx(0.25, abs=1e-6)
+    assert difference.max_relative_difference == pytest.approx(0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize(("tolerance", "beyond"), [(0.4, (5,)), (0.6, ())])
 def test_decoded_difference_forgives_what_the_tolerance_leaves_undecided(tolerance, beyond):
     assert DecodedDifference(disagreements=[(5, 0.5)]).beyond(tolerance) == beyond
+
+
+def test_decoded_difference_takes_scores_that_are_all_0_and_an_empty_batch():
+    difference = DecodedDifference(images=1)
+    difference.update(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32), np.array([0]))
+    difference.update(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.arange(0))
+    assert (difference.agreeing, difference.max_relative_difference) == (1, 0)

@@ -2,15 +2,19 @@ import json
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from edgecnn_exporters import (
     BudgetError,
     CalibrationError,
     ExportError,
+    ParityError,
     QuantizationConfig,
     QuantizationError,
+    workshop,
 )
+from edgecnn_exporters.layers import mark
 from edgecnn_runtime import Predictor
 
 
@@ -64,6 +68,8 @@ def test_export_writes_an_int8_file_with_both_accuracies_and_the_verdicts(quanti
     assert evidence.parity.metric.source == 1.0
     assert [gate.name for gate in evidence.gates] == [
         "parity.non_finite_images",
+        "parity.outputs",
+        "parity.decided_disagreement",
         "parity.accuracy_drop",
         "golden.outputs",
         "speedup",
@@ -125,9 +131,34 @@ def test_export_writes_float16_without_labels(quantize):
     assert report.evidence.parity.metric is None
     assert [gate.name for gate in report.evidence.gates] == [
         "parity.non_finite_images",
+        "parity.outputs",
+        "parity.decided_disagreement",
         "parity.tensors",
         "golden.outputs",
     ]
+
+
+def test_export_refuses_int8_of_zero_outputs_without_golden_samples_and_with_labels_at_chance(
+    quantize, make_pixels, monkeypatch, earlier, files_in
+):
+    quantize_int8 = workshop.quantize_int8
+
+    def zeroed(*arguments, **options):
+        model = quantize_int8(*arguments, **options)
+        (last,) = (node for node in model.graph.node if "logits" in node.output)
+        last.output[0] = "lost"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0), "nothing"))
+        model.graph.node.append(onnx.helper.make_node("Mul", ["lost", "nothing"], ["logits"], mark("logits", 99)))
+        return model
+
+    monkeypatch.setattr(workshop, "quantize_int8", zeroed)
+    at_chance = [(make_pixels(60, seed=3), np.arange(60) % 3)]
+    with pytest.raises(ParityError, match=r"does not answer like the model: parity\.outputs") as caught:
+        quantize(evaluation=at_chance, golden_samples=0, options={"max_drop": 0.5})
+    assert caught.value.exit_code == 4
+    assert caught.value.report.gates[-1].passed  # the accuracy alone would have let it pass
+    assert earlier.read_bytes() == b"earlier"
+    assert files_in(earlier.parent) == ["model.onnx", "model.report.json"]
 
 
 def test_export_refuses_a_model_that_keras_quantized(quantize, make_model, earlier, files_in):

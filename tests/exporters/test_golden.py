@@ -189,6 +189,8 @@ def test_export_refuses_a_file_that_answers_golden_pictures_otherwise(
         def __init__(self):
             self.model, self.calls = make_reference(model), 0
 
+            self.scores = self.model.scores
+
         def run(self, feeds):
             self.calls += 1
             return self.model.run(feeds) if self.calls == 1 else Shifted(self.model, 0.1).run(feeds)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,9 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.gates import TENSOR_BUDGET
+from edgecnn_exporters.gates import TENSOR_BUDGET, quantized_gates
 from edgecnn_exporters.parity import compare
-from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.manifest import (
+    DistanceDecoder,
+    ImageInput,
+    Manifest,
+    ModelInfo,
+    OutputSpec,
+    ProbabilitiesDecoder,
+    SoftmaxDecoder,
+)
 
 MANIFEST = Manifest(
     "classification",
@@ -30,6 +40,10 @@ class Answering:
         self.batches.append(len(feeds["image"]))
         pixels = feeds["image"].reshape(len(feeds["image"]), -1)[:, :3]
         return {"logits": np.asarray(self.change(pixels / 255.0 + np.arange(3)), self.dtype)}
+
+    def scores(self, outputs):
+        exponentials = np.exp(outputs["logits"])
+        return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def images(count, seed=0):
@@ -179,3 +193,86 @@ def test_compare_reads_batches_one_at_a_time():
 
     candidate = Answering()
     assert compare(Answering(), candidate, MANIFEST, stream(), images_from="x").parity.decoded.images == 5
+
+
+class Says(Answering):
+    """Gives other scores than its logits mean."""
+
+    def scores(self, outputs):
+        return super().scores(outputs)[:, ::-1]
+
+
+def test_compare_takes_the_scores_that_the_source_gives_and_not_those_that_the_runtime_decodes():
+    report = verdict(Answering(), (images(8), np.full(8, 2)), reference=Says())
+    assert failed(report) == ["parity.scores", "parity.decided_disagreements", "parity.accuracy"]
+    assert report.parity.tensors[0].max_abs == 0
+    assert (report.parity.metric.source, report.parity.metric.file) == (0.0, 1.0)
+
+
+def test_compare_refuses_scores_of_another_number_of_classes():
+    class Few(Answering):
+        def scores(self, outputs):
+            return super().scores(outputs)[:, :2]
+
+    with pytest.raises(ExportError, match=r"expected scores of shape \(8, 3\) from the source, received \(8, 2\)"):
+        verdict(Answering(), reference=Few())
+
+
+# What a file of fewer bits must not be, whatever the metric may lose. The logits spread by 0.3 about their means.
+
+BROKEN = {
+    "zero": lambda logits: logits * 0,
+    "constant": lambda logits: np.broadcast_to(logits.mean(axis=0), logits.shape),
+    "permuted": lambda logits: np.roll(logits, 1, axis=1),
+    "half dead": lambda logits: np.where([True, True, False], logits.mean(axis=0), logits),
+    "negated": lambda logits: -logits,
+}
+
+
+@pytest.mark.parametrize("precision", ["int8", "float16"])
+@pytest.mark.parametrize("fault", BROKEN)
+def test_compare_refuses_broken_outputs_where_the_labels_are_at_chance(precision, fault):
+    pixels = images(60)
+    labels = np.random.default_rng(5).integers(0, 3, 60)
+    report = verdict(Answering(BROKEN[fault]), (pixels, labels), gates=quantized_gates(precision, 1.0))
+    assert "parity.outputs" in failed(report)
+
+
+@pytest.mark.parametrize(("part", "passed"), [(0.2, True), (0.6, False)])
+def test_compare_lets_pass_what_int8_rounds_away(part, passed):
+    def change(logits):
+        return logits + np.random.default_rng(1).normal(0, part * 0.29, logits.shape)
+
+    report = verdict(
+        Answering(change), (images(200), None), gates=lambda numbers: quantized_gates("int8", 0.01)(numbers)[:-1]
+    )
+    assert report.passed is passed
+
+
+# Numbers that the decoder does not read for what they are.
+
+
+@pytest.mark.parametrize(
+    ("decoder", "change", "message"),
+    [
+        (
+            SoftmaxDecoder(),
+            lambda x: x / x.sum(axis=1, keepdims=True),
+            r'sum to 1 on all 8 images.*Write "probabilities"',
+        ),
+        (ProbabilitiesDecoder("logits"), lambda x: x, r'expected scores from 0 to 1, received .*Write "softmax"'),
+        (DistanceDecoder("logits"), lambda x: x - 1.5, r'expected distances of 0 or more, received .*Write "softmax"'),
+    ],
+)
+def test_compare_refuses_numbers_that_the_decoder_does_not_read(decoder, change, message):
+    manifest, model = dataclasses.replace(MANIFEST, decoder=decoder), Answering(change)
+    with pytest.raises(ManifestError, match=message):
+        compare(model, model, manifest, [(images(8), None)], images_from="synthetic")
+
+
+def test_compare_lets_one_row_sum_to_1_by_chance():
+    def change(logits):
+        logits[0] = [0.2, 0.3, 0.5]
+        return logits
+
+    assert verdict(Answering(change), reference=Answering(change)).passed

@@ -28,7 +28,7 @@ def quantize(tiny, tmp_path):
         folder = tmp_path / str(next(counter))
         folder.mkdir()
         float32 = tiny.write(folder, spread=spread, batch=batch)
-        reference = tiny.reference(float32) if batch == 1 else float32.load()
+        reference = tiny.reference(float32)
         test = tiny.draw(200, seed=2, batch_size=batch or 16)
         labelled = [(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
         proof = Proof(reference, float32.manifest, labelled, "f" * 64, Accuracy)
@@ -39,7 +39,7 @@ def quantize(tiny, tmp_path):
             float32,
             config,
             folder,
-            judge=lambda candidate: proof.compare(candidate.load(), quantized_gates(max_drop)),
+            judge=lambda candidate: proof.compare(candidate.load(), quantized_gates(precision, max_drop)),
             stages=lambda _: contextlib.nullcontext(),
         )
         return float32, quantized, config

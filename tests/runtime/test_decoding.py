@@ -5,7 +5,7 @@ import pytest
 
 from edgecnn_runtime.decoding import decode, softmax, top_k
 from edgecnn_runtime.errors import OutputError, SessionError
-from edgecnn_runtime.manifest import DistanceDecoder, Manifest, OutputSpec
+from edgecnn_runtime.manifest import DistanceDecoder, Manifest, OutputSpec, ProbabilitiesDecoder, SigmoidDecoder
 from edgecnn_runtime.preprocessing import Placement
 
 PLACEMENTS = [Placement((10, 20), (1.0, 1.0), (0.0, 0.0)), Placement((30, 40), (1.0, 1.0), (0.0, 0.0))]
@@ -64,3 +64,39 @@ def test_decode_gives_the_nearest_prototype_the_highest_score(make_manifest):
     assert result.class_id == 1
     assert result.scores == pytest.approx(np.exp(-distances[0]) / np.exp(-distances[0]).sum())
     assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def decoded(make_manifest, decoder, rows, labels):
+    """The scores of rows of numbers, (N, classes), as lists."""
+    values = np.array(rows, dtype=np.float32)
+    outputs = (OutputSpec(decoder.output, (values.shape[1],)),)
+    manifest = make_manifest(decoder=decoder, outputs=outputs, labels=labels)
+    return decode(manifest, {decoder.output: values}, PLACEMENTS[: len(rows)])
+
+
+@pytest.mark.parametrize(
+    ("decoder", "rows"), [(SigmoidDecoder(), [[np.log(4)], [-np.log(3)]]), (ProbabilitiesDecoder(), [[0.8], [0.25]])]
+)
+def test_decode_reads_two_classes_from_one_unit(make_manifest, decoder, rows):
+    results = decoded(make_manifest, decoder, rows, ("no", "yes"))
+    np.testing.assert_allclose([result.scores for result in results], [[0.2, 0.8], [0.75, 0.25]], rtol=1e-6)
+    assert [result.label for result in results] == ["yes", "no"]
+    assert results[0].to_dict()["predictions"] == [
+        {"name": "yes", "class": 1, "confidence": pytest.approx(0.8)},
+        {"name": "no", "class": 0, "confidence": pytest.approx(0.2)},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "rows"),
+    [(SigmoidDecoder(), [[np.log(4), np.log(9), -np.log(9)]]), (ProbabilitiesDecoder(), [[0.8, 0.9, 0.1]])],
+)
+def test_decode_scores_several_units_each_for_itself(make_manifest, decoder, rows):
+    (result,) = decoded(make_manifest, decoder, rows, ("a", "b", "c"))
+    np.testing.assert_allclose(result.scores, [0.8, 0.9, 0.1], rtol=1e-6)
+    assert [best.label for best in result.top(2)] == ["b", "a"]
+
+
+def test_decode_takes_probabilities_as_they_are_but_for_rounding(make_manifest):
+    (result,) = decoded(make_manifest, ProbabilitiesDecoder(), [[1.0000001, -1e-7, 0.25]], ("a", "b", "c"))
+    assert result.scores.tolist() == [1, 0, 0.25]

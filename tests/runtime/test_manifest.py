@@ -6,11 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.manifest import (
+    DistanceDecoder,
+    ImageInput,
+    Manifest,
+    ModelInfo,
+    OutputSpec,
+    ProbabilitiesDecoder,
+    SigmoidDecoder,
+    SoftmaxDecoder,
+)
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 SIDES = st.integers(1, 65535)
 MEGAPIXELS = 50_000_000
+DECODERS = [SoftmaxDecoder, DistanceDecoder, SigmoidDecoder, ProbabilitiesDecoder]
 
 
 @st.composite
@@ -33,15 +43,18 @@ def image_inputs(draw):
 
 @st.composite
 def manifests(draw):
-    labels = draw(st.none() | st.lists(NAMES, min_size=1, max_size=9, unique=True))
-    classes = draw(st.integers(1, 99)) if labels is None else len(labels)
+    labels = draw(st.none() | st.lists(NAMES, min_size=2, max_size=9, unique=True))
+    decoder = draw(st.sampled_from(DECODERS))("scores")
+    units = draw(st.integers(2, 99)) if labels is None else len(labels)
+    if units == 2 and decoder.kind in ("sigmoid", "probabilities"):
+        units = draw(st.integers(1, 2))
     return Manifest(
         task="classification",
         model=ModelInfo(draw(NAMES), draw(st.floats(0.1, 4.0))),
         inputs=(draw(image_inputs()),),
         labels=None if labels is None else tuple(labels),
-        decoder=SoftmaxDecoder("logits"),
-        outputs=(OutputSpec("logits", (classes,)),),
+        decoder=decoder,
+        outputs=(OutputSpec("scores", (units,)),),
     )
 
 
@@ -130,6 +143,9 @@ def test_unknown_keys_are_refused_everywhere(make_manifest, where):
         (["labels"], ["a", "b", "a"], r"expected unique labels, received \['a'\] more than once"),
         (["labels", 0], 7, "expected a text, received '7'"),
         (["decoder", "output"], "boxes", r"the decoder reads output 'boxes', but the outputs are \['logits'\]"),
+        (["decoder", "kind"], "softmin", r"one of \['distance', 'probabilities', 'sigmoid', 'softmax'\]"),
+        (["outputs", 0, "shape"], [1], "expected 2 units or more for decoder 'softmax', received 1.*\"sigmoid\""),
+        (["outputs", 0, "shape"], [0], "expected sizes from 1 to 16777216, received"),
         (["outputs", 0, "shape"], [], r"to fix the number of its classes, received \(\)"),
         (["outputs", 0, "shape"], [None], "to fix the number of its classes"),
         (["model", "width"], "wide", "expected a number, received 'wide'"),
@@ -168,6 +184,23 @@ def test_a_value_out_of_range_is_refused_when_it_is_made():
 def test_a_manifest_cannot_be_edited(make_manifest):
     with pytest.raises(dataclasses.FrozenInstanceError):
         make_manifest().labels = ("other",)
+
+
+@pytest.mark.parametrize("decoder", [SigmoidDecoder("logits"), ProbabilitiesDecoder("logits")])
+def test_one_unit_tells_two_classes_apart(make_manifest, decoder):
+    one = {"decoder": decoder, "outputs": (OutputSpec("logits", (1,)),)}
+    manifest = make_manifest(labels=("no", "yes"), **one)
+    assert (manifest.num_units, manifest.num_classes) == (1, 2)
+    for labels in (("yes",), ("no", "yes", "maybe")):
+        with pytest.raises(ManifestError, match=rf"expected 2 labels .* one unit .* received {len(labels)}\. Write"):
+            make_manifest(labels=labels, **one)
+
+
+@pytest.mark.parametrize("decoder", [decoder("logits") for decoder in DECODERS])
+def test_several_units_are_a_class_each(make_manifest, decoder):
+    assert make_manifest(decoder=decoder).num_classes == 3
+    with pytest.raises(ManifestError, match=r"expected 3 labels .*, received 2\. Write one label a class"):
+        make_manifest(decoder=decoder, labels=("a", "b"))
 
 
 def test_output_and_its_shortcuts(make_manifest):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgecnn_runtime.scores import softmax, top_k
+from edgecnn_runtime.scores import sigmoid, softmax, top_k
 
 LOGITS = hnp.arrays(
     np.float32,
@@ -54,6 +54,22 @@ def test_softmax_leaves_the_logits_as_they_are():
     logits = np.array([[1, 2]], dtype=np.float32)
     softmax(logits)
     assert logits.tolist() == [[1, 2]]
+
+
+@given(LOGITS)
+def test_sigmoid_equals_the_formula_in_more_digits_without_warning(logits):
+    with warnings.catch_warnings(), np.errstate(over="raise", invalid="raise", divide="raise"):
+        warnings.simplefilter("error")
+        scores = sigmoid(logits)
+    assert scores.dtype == np.float32
+    wide = np.clip(logits.astype(np.float64), -700, 700)
+    np.testing.assert_allclose(scores, 1 / (1 + np.exp(-wide)), rtol=1e-6, atol=1e-37)
+
+
+def test_sigmoid_computes_float16_logits_in_float32_and_leaves_them_as_they_are():
+    logits = np.array([[-60000, 0, 10, 60000]], dtype=np.float16)
+    assert sigmoid(logits)[0] == pytest.approx([0, 0.5, 0.9999546, 1], abs=1e-7)
+    assert logits.tolist() == [[-60000, 0, 10, 60000]]
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, [2]), (2, [2, 0]), (3, [2, 0, 1]), (9, [2, 0, 1])])

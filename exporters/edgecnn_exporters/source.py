@@ -1,0 +1,76 @@
+"""The source of a file: what it must be able to say, and whether the manifest reads its numbers for what they are."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.manifest import Decoder, Manifest
+from edgecnn_runtime.session import Model
+
+_SUM = 1e-4  # how far from 1 the sum of probabilities may be
+_BEYOND = 1e-3  # how far beyond 0 or 1 a score may be, and a distance below 0, as a part of the largest
+
+
+class Source(Model, Protocol):
+    """A model that says, without the runtime's decoding, which scores its outputs mean."""
+
+    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """Returns the class scores (N, classes), each 0 to 1, of N rows of raw outputs, as `run` returns them."""
+        ...
+
+
+class Reading:
+    """Looks at the numbers that the decoder reads, over all images.
+
+    That finds what cannot be seen in a model's layers: one's own layer that takes a softmax by hand, say.
+
+    Args:
+        manifest: names the decoder and its output.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._decoder: Decoder = manifest.decoder
+        self._images, self._distributions = 0, 0
+        self._least, self._most = np.inf, -np.inf
+
+    def update(self, values: npt.NDArray[Any]) -> None:
+        """Adds a batch (N, units), finite.
+
+        Raises:
+            ManifestError: the decoder takes probabilities or distances, and these are none.
+        """
+        if not values.size:
+            return
+        self._images += len(values)
+        sums = values.sum(axis=-1, dtype=np.float64)
+        self._distributions += int(((values.min(axis=-1) >= 0) & (np.abs(sums - 1) <= _SUM)).sum())
+        self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
+        kind, numbers = self._decoder.kind, f"received numbers from {self._least:.4g} to {self._most:.4g}"
+        if kind == "probabilities" and (self._least < -_BEYOND or self._most > 1 + _BEYOND):
+            raise self._contradiction(
+                f"expected scores from 0 to 1, {numbers}", '"softmax" where one class is right, "sigmoid" else'
+            )
+        if kind == "distance" and self._least < -_BEYOND * max(self._most, 1.0):
+            raise self._contradiction(f"expected distances of 0 or more, {numbers}", '"softmax"')
+
+    def check(self) -> None:
+        """Judges what can only be judged when all images were seen.
+
+        Raises:
+            ManifestError: every row is a distribution already, and the decoder takes a softmax of it.
+        """
+        if self._decoder.kind == "softmax" and self._images and self._distributions == self._images:
+            raise self._contradiction(
+                f"expected raw outputs, received rows that are 0 or more and sum to 1 on all {self._images} images, "
+                "which a softmax was taken of already",
+                '"probabilities"',
+            )
+
+    def _contradiction(self, what: str, kind: str) -> ManifestError:
+        return ManifestError(
+            f"manifest: output {self._decoder.output!r} does not fit decoder {self._decoder.kind!r}: {what}. Write "
+            f'{kind} as the decoder\'s "kind" into manifest.json.'
+        )
