@@ -96,7 +96,8 @@ class Predictor:
             evidence = read_evidence(file, allow_modified=allow_modified)
             manifest = read_manifest(file)
             try:
-                session = Session(file.payload, device=device, threads=threads, spinning=spinning)
+                tf32 = evidence is not None and evidence.precision == "float16"
+                session = Session(file.payload, device=device, threads=threads, spinning=spinning, tf32=tf32)
                 predictor = cls(session, manifest, evidence)
             except (ModelFileError, ManifestError) as error:
                 raise type(error)(f"{file.name}: {error}") from error
