@@ -179,6 +179,19 @@ def openvino_table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown((*header, "same top-1 as CPU", "largest difference, relative", "nodes on it", "n"), body)
 
 
+def cuda_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns how many times faster than the CPU on float32 each file is on each provider, and how it answers."""
+    body = (
+        (f"`{row['model']}`", row["batch"], row["file"], row["provider"].removesuffix("ExecutionProvider"),
+         f"{row['latency_ms']['median']:.3f}", f"{row['ratio']['median']:.2f}",
+         f"{row['ratio']['p10']:.2f} to {row['ratio']['p90']:.2f}", f"{row['agreement']:.3f}",
+         f"{row['max_relative']:.1e}", f"{row['size_bytes'] / 1e6:.2f}", row["ratio"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "batch", "file", "provider", "ms", "times faster than CPU, float32", "10 to 90 %")
+    return markdown((*header, "same top-1 as CPU, float32", "difference from CPU, relative", "MB", "n"), body)
+
+
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:
     """Returns seconds, memory and difference of each way."""
     body = (
