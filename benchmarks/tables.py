@@ -1,7 +1,7 @@
-"""Writes the tables of README.md, and its picture, from benchmarks/results/*.json and the catalogue.
+"""Writes the tables of the pages in `PAGES`, and a picture, from benchmarks/results/*.json and the catalogue.
 
 `uv run python benchmarks/tables.py` rewrites the blocks between their markers and docs/peers.svg; with `--check` it
-changes nothing and exits with 1 where README.md differs or the picture shows other texts.
+changes nothing and exits with 1 where a page differs or the picture shows other texts.
 """
 
 import json
@@ -17,24 +17,25 @@ from edgecnn.models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PAGES = ("README.md", "docs/cuda.md")
 PICTURE = "docs/peers.svg"
 
 
 def main() -> int:
-    """Rewrites or checks README.md and its picture."""
-    path, picture = ROOT / "README.md", ROOT / PICTURE
-    text = path.read_text(encoding="utf-8")
-    fresh = with_tables(text)
-    drawn = peers_picture(rows_of(results_of("peers")))
+    """Rewrites or checks the pages and the picture."""
+    pages = {ROOT / page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+    fresh = {path: with_tables(text) for path, text in pages.items()}
+    picture, drawn = ROOT / PICTURE, peers_picture(rows_of(results_of("peers")))
     if "--check" in sys.argv[1:]:
-        return int(fresh != text or shown(drawn) != shown(picture.read_text(encoding="utf-8")))
-    path.write_text(fresh, encoding="utf-8")
+        return int(fresh != pages or shown(drawn) != shown(picture.read_text(encoding="utf-8")))
+    for path, text in fresh.items():
+        path.write_text(text, encoding="utf-8")
     picture.write_text(drawn, encoding="utf-8")
     return 0
 
 
 def with_tables(text: str) -> str:
-    """Returns the README's text with every table made anew."""
+    """Returns a page's text with every table made anew."""
     tables = {
         "models": models_table(),
         "accuracy": accuracy_block(),
@@ -42,6 +43,7 @@ def with_tables(text: str) -> str:
         "peers": peers_block(),
         "openvino": openvino_block(),
         "benchmarks": benchmark_tables(),
+        "cuda": cuda_block(),
     }
     for name, table in tables.items():
         block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
@@ -177,6 +179,29 @@ def openvino_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "threads", "provider", "file", "times faster than CPU, fp32", "10 to 90 %", "ms", "accuracy")
     return markdown((*header, "same top-1 as CPU", "largest difference, relative", "nodes on it", "n"), body)
+
+
+def cuda_block() -> str:
+    """Returns each file's speed and answers on CUDA and on the CPU, under the command, the card and the CPU."""
+    result = json.loads((RESULTS / "cuda.json").read_text(encoding="utf-8"))
+    machine, rows = result["machine"], result["rows"]
+    return (
+        f"`{result['command']}`, {rows[0]['card']}, beside {machine['usable_cpus']} CPUs ({machine['cpu']}), "
+        f"onnxruntime-gpu {machine['versions']['onnxruntime-gpu']}:\n\n{cuda_table(rows)}"
+    )
+
+
+def cuda_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns how many times faster than the CPU on float32 each file is on each provider, and how it answers."""
+    body = (
+        (f"`{row['model']}`", row["batch"], row["file"], row["provider"].removesuffix("ExecutionProvider"),
+         f"{row['latency_ms']['median']:.3f}", f"{row['ratio']['median']:.2f}",
+         f"{row['ratio']['p10']:.2f} to {row['ratio']['p90']:.2f}", f"{row['agreement']:.3f}",
+         f"{row['max_relative']:.1e}", f"{row['size_bytes'] / 1e6:.2f}", row["ratio"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("model", "batch", "file", "provider", "ms", "times faster than CPU, float32", "10 to 90 %")
+    return markdown((*header, "same top-1 as CPU, float32", "difference from CPU, relative", "MB", "n"), body)
 
 
 def conversion_table(rows: Sequence[dict[str, Any]]) -> str:

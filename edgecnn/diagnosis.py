@@ -1,4 +1,4 @@
-"""Which execution providers really work here, found out by running a one-operator graph on each."""
+"""Which execution providers really work here, found out by running one convolution on each."""
 
 import os
 from dataclasses import dataclass
@@ -9,10 +9,12 @@ import numpy as np
 from edgecnn_runtime import Session
 from edgecnn_runtime.errors import SessionError
 
-# An ONNX model (IR 8, opset 17): y = Relu(x), both float32 of shape (1,).
-_RELU = (
-    b'\x08\x08:3\n\x0c\n\x01x\x12\x01y"\x04Relu\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
-    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x11"
+# An ONNX model (IR 8, opset 17): y = Conv(x, w), float32, x and w of shape (1, 1, 2, 2): a convolution needs cuDNN.
+_CONVOLUTION = (
+    b'\x08\x08:k\n\x0f\n\x01x\n\x01w\x12\x01y"\x04Conv\x12\x01gZ\x1b\n\x01x\x12\x16\n\x14\x08\x01\x12\x10'
+    b"\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x02\n\x02\x08\x02Z\x1b\n\x01w\x12\x16\n\x14\x08\x01\x12\x10"
+    b"\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x02\n\x02\x08\x02b\x1b\n\x01y\x12\x16\n\x14\x08\x01\x12\x10"
+    b"\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x01\n\x02\x08\x01B\x04\n\x00\x10\x11"
 )
 
 
@@ -32,7 +34,7 @@ class DeviceCheck:
 
 
 def check_devices() -> tuple[DeviceCheck, ...]:
-    """Runs a small graph on each device."""
+    """Runs one convolution on each device."""
     return _check_device("cpu"), _check_device("cuda")
 
 
@@ -43,10 +45,11 @@ def telemetry_is_off() -> bool:
 
 def _check_device(device: Literal["cpu", "cuda"]) -> DeviceCheck:
     try:
-        session = Session(_RELU, device=device, threads=1)
-        answer = session.run({"x": np.array([2.0], np.float32)})["y"]
+        session = Session(_CONVOLUTION, device=device, threads=1)
+        ones = np.ones((1, 1, 2, 2), np.float32)
+        answer = session.run({"x": ones, "w": ones})["y"].ravel()
     except SessionError as error:
         return DeviceCheck(device, None, str(error))
-    if answer.tolist() != [2.0]:
-        return DeviceCheck(device, session.provider, f"expected relu(2) = 2, received {answer.tolist()}")
+    if answer.tolist() != [4.0]:
+        return DeviceCheck(device, session.provider, f"expected a sum of four ones, 4, received {answer.tolist()}")
     return DeviceCheck(device, session.provider, None)

@@ -49,7 +49,10 @@ def measure_speedup(
         feeds: of one run of either.
         device: where both run.
     """
-    sessions = [Session(payload, device=device, threads=THREADS) for payload in (float32, file)]
+    sessions = [
+        Session(float32, device=device, threads=THREADS),
+        Session(file, device=device, threads=THREADS, tf32=device == "cuda"),  # float16, and as Predictor.load does
+    ]
     for _ in range(_WARMUP):
         for session in sessions:
             session.run(feeds)

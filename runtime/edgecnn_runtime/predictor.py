@@ -142,7 +142,7 @@ class Predictor:
     def _join(cls, file: ModelFile, evidence: Evidence | None, options: "_Options") -> "Predictor":
         manifest = read_manifest(file)
         try:
-            return cls(options.session(file), manifest, evidence)
+            return cls(options.session(file, evidence), manifest, evidence)
         except (ModelFileError, ManifestError, ResourceError) as error:
             raise type(error)(f"{file.name}: {error}") from error
 
@@ -255,7 +255,7 @@ class Predictor:
         with loading_again():
             if self.session.lost and self._origin is not None and self._origin.path is not None:
                 with contextlib.closing((file := self._origin.read()).payload):
-                    self.session = self._origin.options.session(file)
+                    self.session = self._origin.options.session(file, self.evidence)
                 release_free_memory()
                 _LOGGER.info("%s: loaded again in the forked process %d", file.name, os.getpid())
 
@@ -352,8 +352,9 @@ class _Options(NamedTuple):
     allow_modified: bool
     verify: bool
 
-    def session(self, file: ModelFile) -> Session:
-        return Session(file.payload, device=self.device, threads=self.threads, spinning=self.spinning)
+    def session(self, file: ModelFile, evidence: Evidence | None) -> Session:
+        tf32 = evidence is not None and evidence.precision == "float16"
+        return Session(file.payload, device=self.device, threads=self.threads, spinning=self.spinning, tf32=tf32)
 
 
 class _Origin(NamedTuple):

@@ -33,6 +33,8 @@ def cuda_problem() -> str | None:
         "the NVIDIA driver (libcuda)": ("libcuda.so.1", "nvcuda.dll"),
         f"CUDA {major} (libcudart)": (f"libcudart.so.{major}", f"cudart64_{major}.dll"),
         f"CUDA {major} (libcublasLt)": (f"libcublasLt.so.{major}", f"cublasLt64_{major}.dll"),
+        f"CUDA {major} (libcublas)": (f"libcublas.so.{major}", f"cublas64_{major}.dll"),
+        f"CUDA {major} (libcurand)": ("libcurand.so.10", "curand64_10.dll"),
         "cuDNN 9 (libcudnn)": ("libcudnn.so.9", "cudnn64_9.dll"),
     }
     missing = [name for name, libraries in needed.items() if not _loads(*libraries)]

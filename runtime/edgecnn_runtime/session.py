@@ -42,6 +42,9 @@ _EXHAUSTED = re.compile(
     re.IGNORECASE,
 )
 _MEMORY_FILE = re.compile(r"/proc/(self|\d+)/fd[^\s\"']*")  # means nothing to whoever reads the message
+_CUDA_FAILURE = re.compile(
+    r"\b(?:CUDA|CUDNN|CUBLAS|CURAND) failure [^;\n]*[^;\s]"
+)  # what follows is for ONNX Runtime's makers
 _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
 
 
@@ -82,7 +85,13 @@ class Session:
     """
 
     def __init__(
-        self, payload: bytes | Payload, *, device: Device = "auto", threads: int | None = None, spinning: bool = False
+        self,
+        payload: bytes | Payload,
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        spinning: bool = False,
+        tf32: bool = False,
     ) -> None:
         """Loads a graph.
 
@@ -91,6 +100,8 @@ class Session:
             device: "cpu"; "cuda", which never falls back; "auto", which is CUDA where it works and else the CPU.
             threads: 1 or more; None is one for each CPU that this process may use.
             spinning: whether waiting threads burn CPU time: faster back to back, wasteful at a few calls a second.
+            tf32: whether CUDA may multiply float32 with 10 of its 23 bits behind the point. ONNX Runtime keeps float16
+                from its fastest kernels without it, and float16 has no more bits to lose.
 
         Raises:
             ModelFileError: ONNX Runtime refuses the graph, for one because it needs a newer opset or IR version.
@@ -106,7 +117,7 @@ class Session:
         self.lost = False
         _check_threads(self.threads - 1)
         start = perf_counter()
-        self._session = _open(payload, device, _options(self.threads, spinning))
+        self._session = _open(payload, device, _options(self.threads, spinning), tf32)
         self.creation_ms = (perf_counter() - start) * 1000
         self.provider: str = self._session.get_providers()[0]
         if self.threads > 1 or self.provider != CPU:
@@ -190,7 +201,7 @@ def _options(threads: int, spinning: bool) -> Any:
     return options
 
 
-def _open(payload: bytes | Payload, device: Device, options: Any) -> Any:
+def _open(payload: bytes | Payload, device: Device, options: Any, tf32: bool) -> Any:
     """Returns an ONNX Runtime session that really runs where it was asked to."""
     problem = None if device == "cpu" else cuda_problem()
     if device == "cpu" or (device == "auto" and problem):
@@ -201,18 +212,19 @@ def _open(payload: bytes | Payload, device: Device, options: Any) -> Any:
         return _create(payload, options, [CPU])
     if problem:
         raise ProviderError(f"device cuda: {problem}. Or ask for device cpu.")
-    return _open_cuda(payload, device, options)
+    return _open_cuda(payload, device, options, tf32)
 
 
-def _open_cuda(payload: bytes | Payload, device: Device, options: Any) -> Any:
+def _open_cuda(payload: bytes | Payload, device: Device, options: Any, tf32: bool) -> Any:
+    onnxruntime.set_default_logger_severity(_FATAL)  # cuDNN tells of each plan that it rejects before it takes another
     try:
-        session = _create(payload, options, [CUDA, CPU])
+        session = _create(payload, options, [(CUDA, {"use_tf32": str(int(tf32))}), CPU])
         received = str(session.get_providers())
         if received.startswith(f"['{CUDA}'"):
             say_once(logging.INFO, f"device {device}: running on {CUDA}.")
             return session
     except (SessionError, ValueError) as error:
-        received = _first_line(error)
+        received = _first_line(error.__cause__ or error)
     session = _create(payload, options, [CPU])  # a model that is refused is refused here, whatever the device
     if device == "cuda":
         raise ProviderError(
@@ -223,7 +235,7 @@ def _open_cuda(payload: bytes | Payload, device: Device, options: Any) -> Any:
     return session
 
 
-def _create(payload: bytes | Payload, options: Any, providers: list[str]) -> Any:
+def _create(payload: bytes | Payload, options: Any, providers: list[str | tuple[str, dict[str, str]]]) -> Any:
     """Creates the session; no fallback inside ONNX Runtime (it prints on stdout), no options out of the model."""
     source = payload.source if isinstance(payload, Payload) else payload
     try:
@@ -259,8 +271,10 @@ def _refusal(error: Exception) -> str:
     return f"the model is refused by {runtime}: {_first_line(error)}"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = _MEMORY_FILE.sub("the file", str(error).strip())
+    if failure := _CUDA_FAILURE.search(text):
+        return failure.group()
     return text.splitlines()[0] if text else type(error).__name__
 
 

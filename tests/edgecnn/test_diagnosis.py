@@ -20,7 +20,9 @@ def test_check_devices_says_why_cuda_cannot_be_used(monkeypatch):
 
 
 def test_check_devices_tries_a_valid_model():
-    onnx.checker.check_model(onnx.load_from_string(diagnosis._RELU), full_check=True)
+    model = onnx.load_from_string(diagnosis._CONVOLUTION)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Conv"]  # without one a broken cuDNN goes unnoticed
 
 
 def test_telemetry_is_off_says_what_the_import_left(monkeypatch):

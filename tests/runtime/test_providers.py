@@ -32,7 +32,8 @@ def test_cuda_problem_names_the_driver_that_is_missing(monkeypatch):
 def test_cuda_problem_names_the_libraries_that_are_missing(monkeypatch):
     monkeypatch.setattr(providers, "_loads", lambda linux, _: linux in ("libcuda.so.1", "libcudart.so.13"))
     problem = cuda_problem()
-    assert "libcublasLt" in problem
+    for library in ("(libcublasLt)", "(libcublas)", "(libcurand)"):
+        assert library in problem
     assert "cuDNN 9" in problem
     assert "libcudart" not in problem
 

@@ -5,7 +5,7 @@ import logging
 import onnxruntime
 import pytest
 
-from edgecnn_runtime import providers, session
+from edgecnn_runtime import Predictor, providers, session
 from edgecnn_runtime.errors import ModelFileError, ProviderError
 from edgecnn_runtime.session import Session
 
@@ -24,8 +24,11 @@ class FailingCuda(SilentFallback):
     """One that raises where CUDA is asked for."""
 
     def __init__(self, payload, options, *, providers, **_):
-        if "CUDAExecutionProvider" in providers:
-            raise onnxruntime.capi.onnxruntime_pybind11_state.Fail("CUDA failure 100: no CUDA-capable device")
+        if providers != ["CPUExecutionProvider"]:
+            raise RuntimeError(
+                "/src/cuda_call.cc:154 void onnxruntime::CudaCall(...) [with THRW = true]\n/src/cuda_call.cc:146 CUDA "
+                "failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=vm ; file=/src/cuda.cc ; line=282"
+            )
         super().__init__(payload, options)
 
 
@@ -60,6 +63,14 @@ def test_device_auto_says_once_that_it_runs_on_the_cpu(make_graph, monkeypatch, 
 
 
 @pytest.mark.usefixtures("gpu_wheel")
+def test_device_cuda_says_what_cuda_says_and_not_that_the_model_is_refused(make_graph, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", FailingCuda)
+    with pytest.raises(ProviderError) as caught:
+        Session(make_graph(), device="cuda")
+    assert "received CUDA failure 100: no CUDA-capable device is detected from ONNX Runtime" in str(caught.value)
+
+
+@pytest.mark.usefixtures("gpu_wheel")
 def test_device_cuda_still_says_that_a_model_is_damaged(make_graph, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", FailingCuda)
     with pytest.raises(ModelFileError):
@@ -75,6 +86,24 @@ def test_device_cuda_is_what_ran_where_it_works(make_graph, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", WorkingCuda)
     assert Session(make_graph(), device="cuda").provider == "CUDAExecutionProvider"
     assert Session(make_graph(), device="auto").provider == "CUDAExecutionProvider"
+
+
+@pytest.mark.usefixtures("gpu_wheel")
+@pytest.mark.parametrize(("precision", "use_tf32"), [("float32", "0"), ("float16", "1"), ("int8", "0")])
+def test_cuda_is_told_to_multiply_float32_as_float32_but_in_float16_files(
+    make_graph, make_manifest, stamp, tmp_path, monkeypatch, precision, use_tf32
+):
+    asked = []
+
+    class Recording(SilentFallback):
+        def __init__(self, payload, options, *, providers, **_):
+            asked.append(providers)
+            super().__init__(payload, options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Recording)
+    (tmp_path / "model.onnx").write_bytes(stamp(make_graph(), make_manifest(), precision=precision))
+    Predictor.load(tmp_path / "model.onnx", device="auto")
+    assert asked[0] == [("CUDAExecutionProvider", {"use_tf32": use_tf32}), "CPUExecutionProvider"]
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this machine has CUDA")
