@@ -57,9 +57,11 @@ def run(
         total = failed = 0
         with answer_writer(format, results, top_k) as writer:
             for answer in predictor.stream(images, batch_size=batch):
-                if pictures is not None:
-                    answer = pictures.saved(answer, stdin if answer.source == "-" else str(answer.source))
-                writer.write(answer)
+                try:
+                    if pictures is not None:
+                        answer = pictures.saved(answer, stdin if answer.source == "-" else str(answer.source))
+                finally:  # where the disk is full, the answer is finished all the same
+                    writer.write(answer)
                 total, failed = total + 1, failed + isinstance(answer, Failure)
     if left_out:
         say(f"edgecnn: left out {describe(left_out)}")
