@@ -101,7 +101,7 @@ def test_cuda_is_told_to_multiply_float32_as_float32_but_in_float16_files(
             super().__init__(payload, options)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Recording)
-    (tmp_path / "model.onnx").write_bytes(stamp(make_graph(), make_manifest(), precision=precision))
+    (tmp_path / "model.onnx").write_bytes(stamp(make_graph(precision=precision), make_manifest(), precision=precision))
     Predictor.load(tmp_path / "model.onnx", device="auto")
     assert asked[0] == [("CUDAExecutionProvider", {"use_tf32": use_tf32}), "CPUExecutionProvider"]
 
