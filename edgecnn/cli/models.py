@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgecnn.cli.options import Format, ImageSize, Width
+from edgecnn.cli.options import Format, ImageSize, Width, complete_model_name
 from edgecnn.cli.streams import Results, stdout_for_results
 from edgecnn.cli.tables import format_bytes, format_table
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -13,7 +13,10 @@ from edgecnn.models import CATALOG, ModelSpec, build_model, get_spec
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Reckon this model, layer by layer.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Reckon this model, layer by layer.", autocompletion=complete_model_name),
+    ] = None,
     image_size: ImageSize = None,
     classes: Annotated[int | None, typer.Option(min=1, metavar="N", help="Classes. [default: the published]")] = None,
     width: Width = None,
