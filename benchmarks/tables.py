@@ -1,7 +1,7 @@
-"""Writes the tables of the pages in `PAGES`, and a picture, from benchmarks/results/*.json and the catalogue.
+"""Writes the tables of the pages, and the peers' picture, from benchmarks/results/*.json and the catalogue.
 
-`uv run python benchmarks/tables.py` rewrites the blocks between their markers and docs/peers.svg; with `--check` it
-changes nothing and exits with 1 where a page differs or the picture shows other texts.
+`uv run python benchmarks/tables.py` rewrites the blocks between their markers, wherever they stand in `PAGES`, and
+docs/peers.svg; with `--check` it changes nothing and exits with 1 where a page or the picture's texts differ.
 """
 
 import json
@@ -17,26 +17,27 @@ from edgecnn.models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/cuda.md")
+PAGES = ("README.md", "benchmarks/README.md", "docs/cuda.md", "docs/models.md")
 PICTURE = "docs/peers.svg"
 
 
 def main() -> int:
     """Rewrites or checks the pages and the picture."""
-    pages = {ROOT / page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
-    fresh = {path: with_tables(text) for path, text in pages.items()}
+    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
+    fresh = {page: with_tables(text) for page, text in texts.items()}
     picture, drawn = ROOT / PICTURE, peers_picture(rows_of(results_of("peers")))
     if "--check" in sys.argv[1:]:
-        return int(fresh != pages or shown(drawn) != shown(picture.read_text(encoding="utf-8")))
-    for path, text in fresh.items():
-        path.write_text(text, encoding="utf-8")
+        return int(fresh != texts or shown(drawn) != shown(picture.read_text(encoding="utf-8")))
+    for page, text in fresh.items():
+        (ROOT / page).write_text(text, encoding="utf-8")
     picture.write_text(drawn, encoding="utf-8")
     return 0
 
 
 def with_tables(text: str) -> str:
-    """Returns a page's text with every table made anew."""
+    """Returns a page's text with every table that it holds made anew."""
     tables = {
+        "figures": figures(),
         "models": models_table(),
         "accuracy": accuracy_block(),
         "int8": int8_block(),
@@ -49,6 +50,31 @@ def with_tables(text: str) -> str:
         block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
         text = re.sub(rf"<!-- {name}: begin -->.*?<!-- {name}: end -->", lambda _, b=block: b, text, flags=re.DOTALL)
     return text
+
+
+def figures() -> str:
+    """Returns a few numbers out of the tables, for those who read no table."""
+    trained = next(row for row in _in_order("accuracy") if row["model"] == "mnist_convnet")
+    peers = [row for row in rows_of(results_of("peers")) if (row["model"], row["threads"]) == ("resnet34", 1)]
+    size = {row["way"]: row["size_bytes"] for row in peers if row["size_bytes"]}
+    times = {row["way"]: f"{row['ratio']['median']:.2f}" for row in peers}
+    overhead = next(row for row in _rows("latency") if row["source"] == "array 28x28")["overhead"]["median"]
+    process = {row["what"].removeprefix("`edgecnn run`, "): row["here"] for row in _rows("footprint")}
+    convert = {row["way"]: row for row in _rows("conversion") if row["model"] == "ResNet50"}
+    seconds = {way: f"{row['seconds']:.1f} s and {row['peak_mb'] / 1e3:.1f} GB" for way, row in convert.items()}
+    lines = (
+        f"`{trained['model']}` on {trained['images']:,} MNIST images: the file {trained['file']:.4f}, Keras "
+        f"{trained['keras']:.4f}; raw outputs differ by {trained['max_relative']:.1e} of the largest.",
+        f"int8 of `resnet34` at 224x224, one thread: {times['edgecnn int8']} times as fast as plain float32 "
+        f"({times['edgecnn int8 for AMX']} with `--tune-for amx`), {size['edgecnn int8'] / 1e6:.0f} MB instead of "
+        f"{size['edgecnn fp32'] / 1e6:.0f}. Beside it, LiteRT's int8 {times['LiteRT int8']}, OpenVINO's "
+        f"{times['OpenVINO int8']}.",
+        f"`Predictor.predict` of a 28x28 array takes {overhead * 1000:.0f} µs more than ONNX Runtime alone.",
+        f"A fresh process answers with `mnist_convnet` after {process['process start to answer']:.2f} s, and needs "
+        f"{process['peak memory, largest']:.0f} MB.",
+        f"ResNet-50 from Keras to ONNX: {seconds['edgecnn convert']}; plain tf2onnx: {seconds['plain tf2onnx']}.",
+    )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def models_table() -> str:
@@ -71,7 +97,7 @@ def benchmark_tables() -> str:
     }
     parts = []
     for name, maker in makers.items():
-        result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        result = _result(name)
         machine, versions = result["machine"], result["machine"]["versions"]
         parts.append(
             f"`{result['command']}`, {machine['usable_cpus']} CPUs ({machine['cpu']}), onnxruntime "
@@ -117,6 +143,17 @@ def int8_table(rows: Sequence[dict[str, Any]]) -> str:
     return markdown((*header, "part of float32", "export, s", "peak MB"), body)
 
 
+def _result(benchmark: str) -> dict[str, Any]:
+    """Returns the result of a benchmark that writes one file."""
+    result: dict[str, Any] = json.loads((RESULTS / f"{benchmark}.json").read_text(encoding="utf-8"))
+    return result
+
+
+def _rows(benchmark: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = _result(benchmark)["rows"]
+    return rows
+
+
 def _in_order(benchmark: str) -> list[dict[str, Any]]:
     """Returns the rows of a benchmark whose rows have a file each."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in (RESULTS / benchmark).glob("*.json")]
@@ -126,7 +163,7 @@ def _in_order(benchmark: str) -> list[dict[str, Any]]:
 def peers_block() -> str:
     """Returns each way's speed and quality, of the models that have a result, under the command that makes them."""
     results = results_of("peers")
-    picture = f"![each way's speed beside plain fp32, a panel a model]({PICTURE})"
+    picture = f"![each way's speed beside plain fp32, a panel a model](../{PICTURE})"
     return f"{made_by(results)}:\n\n{picture}\n\n{peers_table(rows_of(results))}"
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+from PIL import Image, ImageOps
+
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.benchmarking import BenchConfig, FileBench, bench
-from edgecnn.data import Samples, load_dataset
+from edgecnn.data import load_dataset
 from edgecnn.errors import RunFolderError, UsageError
 from edgecnn.evaluation import Evaluation, evaluate
 from edgecnn.export_config import ExportConfig
@@ -21,9 +23,15 @@ from edgecnn.training import Progress, RunFolder, TrainConfig, train
 from edgecnn.training.run_folder import UNFINISHED, read_record
 from edgecnn_exporters import ExportReport, report_path
 from edgecnn_runtime import Classification, Predictor
+from edgecnn_runtime.drawing import draw_lines
+from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.whole_files import LOCK_NAME
 
-_SHOWN = 5  # digits whose answers are listed
+_SHOWN = 9  # digits in the picture
+_A_ROW = 3  # of them
+_FRAME = 8  # pixels round each
+_HEAD_PART = 4  # the text stands above the digit, in this part of its height
+_RIGHT, _WRONG = "#1a7f37", "#cf222e"
 _CONFIG = TrainConfig(model="mnist_convnet", data="digits", epochs=20, batch_size=64, learning_rate=0.002, seed=1)
 _QUANTIZE = QuantizeConfig("int8", min_speedup=0.0)  # a demonstration must not fail because the machine is busy
 
@@ -44,6 +52,26 @@ class FileDemo:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A test digit, what the int8 file answered, and what it is.
+
+    Attributes:
+        image: the digit, as `Predictor.predict` takes it.
+        answer: of the int8 file.
+        truth: the right label.
+    """
+
+    image: ImageSource
+    answer: Classification
+    truth: str
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the best class is the true one."""
+        return self.answer.label == self.truth
+
+
+@dataclass(frozen=True, slots=True)
 class Demo:
     """What the demonstration made and measured.
 
@@ -51,15 +79,15 @@ class Demo:
         keras: the Keras model's score on the test digits.
         float32: the file of the model's own precision.
         int8: the quantized file.
-        answers: of a few test digits by the int8 file, with the right label of each.
-        picture: an annotated digit.
+        shown: the nine test digits of the picture.
+        picture: those digits with their answers.
         seconds: the whole way took.
     """
 
     keras: Evaluation
     float32: FileDemo
     int8: FileDemo
-    answers: tuple[tuple[Classification, str], ...]
+    shown: tuple[Shown, ...]
     picture: Path
     seconds: float
 
@@ -94,13 +122,15 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
     predictors = [Predictor.load(path, device="cpu") for path in paths]
     evaluations = [evaluate(one.session, one.manifest, test, batch_size=1) for one in predictors]
     on_stage("running the int8 file")
-    answers = tuple(_answer(predictors[1], test, index) for index in range(_SHOWN))
+    shown = choose_shown(
+        [Shown(image, predictors[1].predict(image), test.labels[class_id]) for image, class_id in test]
+    )
     with replacing(picture) as temporary:
-        answers[0][0].draw(test[0][0], top_k=3).save(temporary, format="PNG")
+        draw_shown(shown).save(temporary, format="PNG")
     on_stage("measuring both files in turn")
     measured = bench([str(path) for path in paths], BenchConfig(device="cpu", threads=1, runs=200)).files
     float32, int8 = (FileDemo(*parts) for parts in zip(reports, evaluations, measured, strict=True))
-    return Demo(keras, float32, int8, answers, picture, perf_counter() - start)
+    return Demo(keras, float32, int8, shown, picture, perf_counter() - start)
 
 
 def _check_folder(run_dir: Path, files: Sequence[Path]) -> None:
@@ -119,6 +149,32 @@ def _check_folder(run_dir: Path, files: Sequence[Path]) -> None:
         )
 
 
-def _answer(predictor: Predictor, samples: Samples, index: int) -> tuple[Classification, str]:
-    source, class_id = samples[index]
-    return predictor.predict(source), samples.labels[class_id]
+def choose_shown(answered: Sequence[Shown]) -> tuple[Shown, ...]:
+    """Returns nine digits, or as many as there are: right ones of as many classes as may be, and last a wrong one.
+
+    Args:
+        answered: all test digits, in their order; where none was answered wrongly, all that are returned are right.
+    """
+    wrong = [one for one in answered if not one.is_right][:1]
+    right = [one for one in answered if one.is_right]
+    firsts = list({one.truth: one for one in reversed(right)}.values())[::-1]  # the first of each class
+    others = [one for one in right if all(one is not first for first in firsts)]
+    return (*(firsts + others)[: _SHOWN - len(wrong)], *wrong)
+
+
+def draw_shown(shown: Sequence[Shown]) -> Image.Image:
+    """Returns one picture of the digits, three a row, each with its answer; a right one has a green frame."""
+    tiles = [_tile(one) for one in shown]
+    width, height = tiles[0].size
+    sheet = Image.new("RGB", (width * _A_ROW, height * -(-len(tiles) // _A_ROW)), "white")
+    for index, tile in enumerate(tiles):
+        sheet.paste(tile, (index % _A_ROW * width, index // _A_ROW * height))
+    return sheet
+
+
+def _tile(one: Shown) -> Image.Image:
+    image = open_image(one.image)
+    with_head = ImageOps.expand(image, (0, image.height // _HEAD_PART, 0, 0))  # room for the text
+    verdict = f"right: a {one.truth}" if one.is_right else f"wrong: it is a {one.truth}"
+    tile = draw_lines(with_head, [f"answer {one.answer.label}, {one.answer.score:.1%}", verdict])
+    return ImageOps.expand(tile, _FRAME, _RIGHT if one.is_right else _WRONG)

@@ -1,6 +1,7 @@
 """`edgecnn bench`: how fast model files are on this machine."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import typer
 from edgecnn.cli.bench_text import format_bench, format_scenario
 from edgecnn.cli.options import Device, Format, Threads
 from edgecnn.cli.streams import Results, say, stdout_for_results
+from edgecnn.cli.tables import Table
 
 
 def bench(
@@ -90,7 +92,9 @@ def _tell(stage: str) -> None:
     say(f"edgecnn: {stage}")
 
 
-def _give(results: Results, tree: dict[str, Any], text: str, format: str, report: Path | None) -> None:
+def _give(
+    results: Results, tree: dict[str, Any], blocks: Sequence[str | Table], format: str, report: Path | None
+) -> None:
     if report is not None:
         from edgecnn.atomic import write_text  # loads the runtime, which --help must not
 
@@ -98,4 +102,4 @@ def _give(results: Results, tree: dict[str, Any], text: str, format: str, report
     if format == "json":
         results.json(tree)
     else:
-        results.line(text)
+        results.report(blocks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgecnn.cli.tables import format_bytes, format_table
+from edgecnn.cli.tables import Table, format_bytes
 
 if TYPE_CHECKING:
     from edgecnn.benchmarking import BenchReport, Comparison, Conditions, FileBench, ScenarioBench, ScenarioReport
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 _NOT_KNOWN = "not known"
 
 
-def format_bench(report: BenchReport) -> str:
+def format_bench(report: BenchReport) -> list[str | Table]:
     """Returns a report for people: one column a file, milliseconds."""
     columns = [_column(file, report.files[0]) for file in report.files]
-    lines = [_table("milliseconds", [file.file for file in report.files], columns), ""]
+    blocks: list[str | Table] = [_table("milliseconds", [file.file for file in report.files], columns), ""]
     if report.comparison is not None:
-        lines += [*_format_comparison(report.comparison), ""]
-    return "\n".join([*lines, *_format_method(report)])
+        blocks += [*_format_comparison(report.comparison), ""]
+    return [*blocks, *_format_method(report)]
 
 
-def format_scenario(report: ScenarioReport) -> str:
+def format_scenario(report: ScenarioReport) -> list[str | Table]:
     """Returns LoadGen's numbers for people: one column a file."""
     columns = [_scenario_column(file) for file in report.files]
     table = _table(report.config.scenario, [file.file for file in report.files], columns)
-    return "\n".join([table, "", *_format_method(report)])
+    return [table, "", *_format_method(report)]
 
 
-def _table(corner: str, files: Sequence[str], columns: Sequence[dict[str, str]]) -> str:
-    return format_table([corner, *files], [[row, *(column[row] for column in columns)] for row in columns[0]])
+def _table(corner: str, files: Sequence[str], columns: Sequence[dict[str, str]]) -> Table:
+    return Table([corner, *files], [[row, *(column[row] for column in columns)] for row in columns[0]])
 
 
 def _column(file: FileBench, first: FileBench) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _scenario_column(file: ScenarioBench) -> dict[str, str]:
     }
 
 
-def _format_comparison(comparison: Comparison) -> list[str]:
+def _format_comparison(comparison: Comparison) -> list[str | Table]:
     verdicts = {None: "", False: "within the limit", True: "REGRESSED"}
     rows = [
         [
@@ -104,12 +104,14 @@ def _format_comparison(comparison: Comparison) -> list[str]:
         ]
         for change in comparison.changes
     ]
-    lines = [format_table([f"inference p50 against {comparison.report}", "then", "now", "now / then", ""], rows)]
+    blocks: list[str | Table] = [
+        Table([f"inference p50 against {comparison.report}", "then", "now", "now / then", ""], rows)
+    ]
     if comparison.earlier_signs:
-        lines.append(f"Then: {', '.join(comparison.earlier_signs)}.")
+        blocks.append(f"Then: {', '.join(comparison.earlier_signs)}.")
     if comparison.other_versions:
-        lines.append(f"Other versions now: {', '.join(comparison.other_versions)}.")
-    return lines
+        blocks.append(f"Other versions now: {', '.join(comparison.other_versions)}.")
+    return blocks
 
 
 def _format_method(report: BenchReport | ScenarioReport) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecnn.cli.streams import say, stdout_for_results
-from edgecnn.cli.tables import format_bytes, format_table
+from edgecnn.cli.tables import Table, format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -29,34 +29,34 @@ def demo(
 
         with training_progress() as progress:
             demo = run_demo(output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))
-        results.line(_format_demo(demo, output))
+        results.report(_format_demo(demo, output))
 
 
-def _format_demo(demo: Demo, output: Path) -> str:
+def _format_demo(demo: Demo, output: Path) -> list[str | Table]:
     files = (demo.float32, demo.int8)
+    wrong = [one for one in demo.shown if not one.is_right]
+    right = len(demo.shown) - len(wrong)
+    mistakes = "".join(f", a {one.truth} taken for {one.answer.label} ({one.answer.score:.1%})" for one in wrong)
     rows = [
-        ["test accuracy of the Keras model", f"{demo.keras.accuracy:.4f} on {demo.keras.images} digits", ""],
-        ["test accuracy of the file", *(f"{file.evaluation.accuracy:.4f}" for file in files)],
+        ["accuracy of the Keras model", f"{demo.keras.accuracy:.4f}", ""],
+        ["accuracy of the file", *(f"{file.evaluation.accuracy:.4f}" for file in files)],
         ["same best class as Keras", *(f"{file.export.evidence.parity.decoded.top1_agreement:.4f}" for file in files)],
         ["size of the file", *(format_bytes(file.export.size_bytes) for file in files)],
-        ["inference, p50 / p90 / p99", *(_format_latency(file.bench.inference_ms) for file in files)],
-        ["ran on", *(f"{file.bench.provider}, {file.bench.threads} thread" for file in files)],
-        *(
-            [f"test digit {index}, a {truth}", "", f"answered {answer.label}, probability {answer.score:.4f}"]
-            for index, (answer, truth) in enumerate(demo.answers)
-        ),
-        ["the whole way", f"{demo.seconds:.0f} s", ""],
+        ["inference p50 / p90 / p99, ms", *(_format_latency(file.bench.inference_ms) for file in files)],
+        ["ran on", *(file.bench.provider for file in files)],
+        ["threads", *(str(file.bench.threads) for file in files)],
     ]
-    made = [output / "run", *(file.export.path for file in files), demo.picture]
-    return "\n".join(
-        [
-            format_table(["mnist_convnet on scikit-learn's digits", "float32", "int8"], rows),
-            "",
-            f"Made: {', '.join(map(str, made))}",
-            f"Next: edgecnn inspect {demo.int8.export.path}",
-        ]
-    )
+    return [
+        f"mnist_convnet, trained on scikit-learn's digits, tested on {demo.keras.images} others",
+        "",
+        Table(["", "float32", "int8"], rows),
+        "",
+        f"{demo.picture}: {len(demo.shown)} test digits as the int8 file answers them, {right} right{mistakes}",
+        f"Made in {demo.seconds:.0f} s, in {output}: run, {', '.join(file.export.path.name for file in files)}, "
+        f"{demo.picture.name}",
+        f"Next: edgecnn inspect {output / demo.int8.export.path.name}",
+    ]
 
 
 def _format_latency(latency: Latency) -> str:
-    return f"{latency.p50:.3f} / {latency.p90:.3f} / {latency.p99:.3f} ms"
+    return f"{latency.p50:.3f} / {latency.p90:.3f} / {latency.p99:.3f}"

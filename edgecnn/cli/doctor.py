@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.cli.options import Format
 from edgecnn.cli.streams import stdout_for_results
-from edgecnn.cli.tables import format_table
+from edgecnn.cli.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,10 @@ def doctor(format: Format = "text") -> None:
         if format == "json":
             results.json({**asdict(machine), "devices": [asdict(check) for check in devices], "telemetry": telemetry})
         else:
-            results.line(_format_diagnosis(machine, devices, telemetry))
+            results.report([_diagnosis_table(machine, devices, telemetry)])
 
 
-def _format_diagnosis(machine: Machine, devices: Sequence[DeviceCheck], telemetry: str) -> str:
+def _diagnosis_table(machine: Machine, devices: Sequence[DeviceCheck], telemetry: str) -> Table:
     facts = [
         ["system", machine.system],
         ["cpu", f"{machine.cpu}, {machine.cpu_family}, {machine.usable_cpus} of {machine.cpus} threads usable"],
@@ -45,4 +45,4 @@ def _format_diagnosis(machine: Machine, devices: Sequence[DeviceCheck], telemetr
         facts.append(
             ["problem", "onnxruntime and onnxruntime-gpu are both installed and clash: uninstall one of them."]
         )
-    return format_table(["what", "here"], facts)
+    return Table(["what", "here"], facts)

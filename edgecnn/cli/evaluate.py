@@ -9,7 +9,7 @@ import typer
 
 from edgecnn.cli.options import DataOption, DeviceName, Format, SkipBad
 from edgecnn.cli.streams import say, stdout_for_results
-from edgecnn.cli.tables import format_table
+from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def evaluate(
         if format == "json":
             results.json(tree)
         else:
-            results.line(_format_evaluation(tree))
+            results.report(_format_evaluation(tree))
 
 
 class _Opened(NamedTuple):
@@ -100,7 +100,7 @@ def _open_file(path: str, device: DeviceName) -> _Opened:
     return _Opened(predictor.session, predictor.manifest, predictor.provider, batch, trained_on)
 
 
-def _format_evaluation(tree: dict[str, Any]) -> str:
+def _format_evaluation(tree: dict[str, Any]) -> list[str | Table]:
     top5 = "" if tree["top5"] is None else f", top-5 {tree['top5']:.4f}"
     part = "" if tree["split"] == "all" else f"{tree['split']} "
     skipped = f", {tree['skipped']} bad ones left out" if tree["skipped"] else ""
@@ -113,11 +113,9 @@ def _format_evaluation(tree: dict[str, Any]) -> str:
         ]
         for entry in tree["per_class"]
     ]
-    return "\n".join(
-        [
-            f"{tree['model']}: accuracy {tree['accuracy']:.4f}{top5} on {tree['images']} {part}images"
-            f"{skipped} [{tree['provider']}]",
-            "",
-            format_table(["class", "precision", "recall", "images"], rows),
-        ]
-    )
+    return [
+        f"{tree['model']}: accuracy {tree['accuracy']:.4f}{top5} on {tree['images']} {part}images"
+        f"{skipped} [{tree['provider']}]",
+        "",
+        Table(["class", "precision", "recall", "images"], rows),
+    ]

@@ -5,15 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from edgecnn.cli.options import Format, ImageSize, Width
+from edgecnn.cli.options import Format, ImageSize, Width, complete_model_name
 from edgecnn.cli.streams import Results, stdout_for_results
-from edgecnn.cli.tables import format_bytes, format_table
+from edgecnn.cli.tables import Table, format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import CATALOG, ModelSpec, build_model, get_spec
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Reckon this model, layer by layer.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Reckon this model, layer by layer.", autocompletion=complete_model_name),
+    ] = None,
     image_size: ImageSize = None,
     classes: Annotated[int | None, typer.Option(min=1, metavar="N", help="Classes. [default: the published]")] = None,
     width: Width = None,
@@ -41,7 +44,7 @@ def models(
         if format == "json":
             results.json({**row, **reckoning})
         else:
-            results.line(_format_reckoning(row, reckoning))
+            results.report(_format_reckoning(row, reckoning))
 
 
 def _list_catalogue(results: Results, format: str) -> None:
@@ -58,14 +61,14 @@ def _list_catalogue(results: Results, format: str) -> None:
         ]
         for spec in CATALOG.values()
     ]
-    results.line(format_table(["name", "task", "input", "parameters", "paper or book"], rows))
+    results.report([Table(["name", "task", "input", "parameters", "paper or book"], rows)])
 
 
 def _row(spec: ModelSpec) -> dict[str, Any]:
     return {key: value for key, value in asdict(spec).items() if key not in ("builder", "smallest_size")}
 
 
-def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> str:
+def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> list[str | Table]:
     has_backbone = row["backbone"] is not None
     header = ["layer", "type", "output", "parameters", "multiply-adds", "activations"]
     layers = [
@@ -80,20 +83,18 @@ def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> str:
         ]
         for layer in reckoning["layers"]
     ]
-    return "\n".join(
-        [
-            f"{row['name']}: {row['summary']}",
-            f"{row['reference']}",
-            "",
-            format_table(["N", *header] if has_backbone else header, layers),
-            "",
-            f"parameters         {reckoning['parameters']:,} ({reckoning['trainable_parameters']:,} trainable)",
-            f"multiply-adds      {reckoning['multiply_adds']:,} an image",
-            f"activation memory  {format_bytes(reckoning['inference_bytes'])} an image at inference, "
-            f"{format_bytes(reckoning['training_bytes'])} in training",
-            f"backbone           {_format_backbone(reckoning['layers'])}",
-        ]
-    )
+    return [
+        f"{row['name']}: {row['summary']}",
+        f"{row['reference']}",
+        "",
+        Table(["N", *header] if has_backbone else header, layers),
+        "",
+        f"parameters         {reckoning['parameters']:,} ({reckoning['trainable_parameters']:,} trainable)",
+        f"multiply-adds      {reckoning['multiply_adds']:,} an image",
+        f"activation memory  {format_bytes(reckoning['inference_bytes'])} an image at inference, "
+        f"{format_bytes(reckoning['training_bytes'])} in training",
+        f"backbone           {_format_backbone(reckoning['layers'])}",
+    ]
 
 
 def _format_backbone(layers: list[dict[str, Any]]) -> str:

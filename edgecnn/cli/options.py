@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from edgecnn.models import CATALOG
+
 
 def read_image_size(text: str) -> tuple[int, int]:
     """Reads "H,W" in pixels.
@@ -35,6 +37,15 @@ def read_batch(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"expected a number from 1 or 'dynamic', received {text!r}.")
     return int(text)
+
+
+def complete_model_name(incomplete: str) -> list[str]:
+    """Returns the catalogue's names that begin so, for the shell.
+
+    >>> complete_model_name("resnet")
+    ['resnet34', 'resnet50']
+    """
+    return [name for name in CATALOG if name.startswith(incomplete)]
 
 
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]

@@ -4,13 +4,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import typer
 
 from edgecnn.cli.interrupts import INTERRUPTS
+from edgecnn.cli.tables import WIDTH, Table
 
 _LONGEST_LINE = 2000  # characters; what a message quotes may be a million
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python holds the bytes of a file name that are not UTF-8
@@ -29,6 +30,16 @@ class Results:
     def line(self, text: str) -> None:
         """Writes one line; raises as `write` does."""
         self.write(text + "\n")
+
+    def report(self, blocks: Iterable[str | Table]) -> None:
+        """Writes lines and tables, one after the other; a terminal gets rich's tables, of its own width."""
+        terminal = self._stream.isatty()
+        width = _terminal_width(self._stream) if terminal else WIDTH
+        for block in blocks:
+            if isinstance(block, str):
+                self.line(block)
+            else:
+                self.line(block.rich(self._stream, width) if terminal else block.plain())
 
     def write(self, text: str) -> None:
         """Writes the whole text, whatever signal comes.
@@ -109,6 +120,17 @@ def printable(text: str) -> str:
     'two\\nlines \\x1b[31m and café'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escape_bytes(text))
+
+
+def _terminal_width(stream: TextIO) -> int:
+    """Returns how many columns a terminal has, as the user says (COLUMNS) or it says itself; else 80."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+    except OSError:
+        return WIDTH
 
 
 def _no_stdout(reason: str | None) -> Exception:

@@ -6,14 +6,16 @@ from typing import Annotated
 import typer
 
 from edgecnn.cli import training_options as options
-from edgecnn.cli.options import DataOption, ImageSize, Width
+from edgecnn.cli.options import DataOption, ImageSize, Width, complete_model_name
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import get_spec
 
 
 def train(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A model of 'edgecnn models'.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A model of 'edgecnn models'.", autocompletion=complete_model_name)
+    ],
     data: DataOption,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN_DIR", help="Run folder to make.")],
     epochs: options.Epochs = 10,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgecnn.cli.options import AllowModified, Device, Format, ModelArgument, Threads
 from edgecnn.cli.streams import printable, stdout_for_results
-from edgecnn.cli.tables import format_table
+from edgecnn.cli.tables import Table
 
 if TYPE_CHECKING:
     from edgecnn_runtime.verification import SampleCheck, Verification
@@ -35,23 +35,21 @@ def verify(
         if format == "json":
             results.json({"file": model, **verification.to_dict()})
         else:
-            results.line(_format_verification(model, verification))
+            results.report(_format_verification(model, verification))
         if failure is not None:
             raise failure
 
 
-def _format_verification(model: str, verification: Verification) -> str:
+def _format_verification(model: str, verification: Verification) -> list[str | Table]:
     samples = verification.samples
     passed = sum(sample.passed for sample in samples)
     rows = [[sample.name, "passed" if sample.passed else "FAILED", *_format_sample(sample)] for sample in samples]
     proven = "altered since it was proven" if verification.modified else "proven"
-    return "\n".join(
-        [
-            f"{printable(model)}: {passed} of {len(samples)} golden samples passed [{verification.provider}, "
-            f"{verification.cpu_family}; {proven} on {verification.checked_on}]",
-            format_table(["sample", "verdict", "expected", "received", "farthest off", "by", "allowed"], rows),
-        ]
-    )
+    return [
+        f"{printable(model)}: {passed} of {len(samples)} golden samples passed [{verification.provider}, "
+        f"{verification.cpu_family}; {proven} on {verification.checked_on}]",
+        Table(["sample", "verdict", "expected", "received", "farthest off", "by", "allowed"], rows),
+    ]
 
 
 def _format_sample(sample: SampleCheck) -> list[str]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edgecnn_runtime.container import read_model_file
 
@@ -330,7 +331,11 @@ def test_demo_works_twice_and_offline(edgecnn, tmp_path):
             "demo", cwd=tmp_path, env={"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
         )
         assert done.returncode == 0, done.stderr
-        accuracy = next(line for line in done.stdout.splitlines() if line.startswith("test accuracy of the file"))
-        assert min(float(value) for value in accuracy.split()[5:]) >= 0.95
-    assert (tmp_path / "demo" / "annotated.png").read_bytes().startswith(b"\x89PNG")
+        accuracy = next(line for line in done.stdout.splitlines() if line.startswith("accuracy of the file"))
+        assert min(float(value) for value in accuracy.split()[4:]) >= 0.95
+        table = done.stdout.split("\n\n")[1].splitlines()
+        assert max(map(len, table)) <= 80
+    with Image.open(tmp_path / "demo" / "annotated.png") as picture:
+        picture.load()
+        assert (picture.format, picture.width % 3) == ("PNG", 0)
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}

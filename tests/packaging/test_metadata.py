@@ -1,6 +1,8 @@
 """What the three pyproject files must agree on; `uv lock` accepts pins between members that disagree."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -62,3 +64,56 @@ def test_constraints_lie_within_the_published_ranges() -> None:
 
 def test_uv_lock_is_not_committed() -> None:
     assert "uv.lock" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+PACKAGES = {"edgecnn": "edgecnn", "edgecnn-runtime": "edgecnn_runtime", "edgecnn-exporters": "edgecnn_exporters"}
+DISTRIBUTIONS = {  # of imports, where the names differ
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "tensorflow_datasets": "tensorflow-datasets",
+    "mlperf_loadgen": "mlcommons-loadgen",
+    **{package: name for name, package in PACKAGES.items()},
+}
+BUILT_BY_THE_CALLER = {"edgecnn-exporters": {"tensorflow", "keras"}}  # whose model it is handed
+
+
+def imported(name: str) -> set[str]:
+    """The distributions that a distribution's own modules import, at their top or inside a function."""
+    found = set()
+    for path in (ROOT / FILES[name] / PACKAGES[name]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.partition(".")[0])
+    return {DISTRIBUTIONS.get(package, package) for package in found - set(sys.stdlib_module_names)} - {name}
+
+
+def declared(name: str) -> set[str]:
+    """What a distribution requires, with its extras, and what those of ours that it requires bring."""
+    own = {re.split(r"[<>=\[;]", item)[0] for item in requirements(PROJECTS[name])}
+    return own.union(*(declared(sibling) for sibling in own & set(PROJECTS) - {name}))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_imported_is_declared(name: str) -> None:
+    assert imported(name) - declared(name) - BUILT_BY_THE_CALLER.get(name, set()) == set()
+
+
+def test_rich_and_typer_are_required_by_name() -> None:
+    assert {"rich", "typer"} <= {re.split(r"[<>=]", item)[0] for item in PROJECTS["edgecnn"]["dependencies"]}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_classifiers_are_known_and_name_the_pythons_that_are_allowed(name: str) -> None:
+    classifiers = PROJECTS[name]["classifiers"]
+    assert {"Typing :: Typed", "Programming Language :: Python :: 3", "Intended Audience :: Developers"} <= set(
+        classifiers
+    )
+    from packaging.specifiers import SpecifierSet
+
+    allowed = SpecifierSet(PROJECTS[name]["requires-python"])
+    named = [item.rpartition(" ")[2] for item in classifiers if re.search(r":: 3\.\d+$", item)]
+    assert all(allowed.contains(version) for version in named)
+    if name == "edgecnn":
+        assert named == [f"3.{minor}" for minor in range(20) if allowed.contains(f"3.{minor}")]

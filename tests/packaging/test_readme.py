@@ -1,60 +1,49 @@
-"""The README holds what it says: its tables, its Python, its commands."""
+"""The README is a way in: short, the two commands, tables that are generated; tests/packaging/test_docs.py runs it."""
 
 import re
-import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-import numpy as np
-import pytest
-from PIL import Image
+from edgecnn.cli import app
 
 ROOT = Path(__file__).parents[2]
-EDGECNN = str(Path(sys.executable).with_name("edgecnn"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEMO, TESTS = "pip install uv && uv run edgecnn demo", "pip install uv && uv run pytest"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def test_tables_and_picture_are_those_of_the_results() -> None:
+def test_tables_figures_and_picture_are_those_of_the_results():
     command = [sys.executable, "benchmarks/tables.py", "--check"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0, "run: uv run python benchmarks/tables.py"
 
 
-def test_opens_with_the_two_commands() -> None:
-    assert [block.strip() for block in blocks("")[:2]] == [
-        "pip install uv && uv run edgecnn demo",
-        "pip install uv && uv run pytest",
-    ]
+def test_opens_with_the_two_commands_each_alone_on_its_line():
+    blocks = re.findall(r"```\w*[^\n]*\n(.*?)```", README, flags=re.DOTALL)
+    assert [block.strip() for block in blocks[:2]] == [DEMO, TESTS]
+    assert [README.splitlines().count(command) for command in (DEMO, TESTS)] == [1, 1]
 
 
-def test_commands_name_options_that_exist() -> None:
-    commands = [line for block in blocks("") for line in block.splitlines() if line.startswith("uv run edgecnn ")]
-    assert len(commands) >= 5
-    for command in commands:
-        name, *arguments = shlex.split(command)[3:]
-        shown = subprocess.run([EDGECNN, name, "--help"], capture_output=True, text=True, check=True)
-        for option in (argument for argument in arguments if argument.startswith("-")):
-            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", shown.stdout), f"{command}: {option}"
+def test_is_short_and_says_what_is_measured_in_five_lines():
+    assert len(README.splitlines()) < 150
+    figures = README.split("<!-- figures: begin -->")[1].split("<!-- figures: end -->")[0].strip().splitlines()
+    assert len(figures) == 5
+    assert all(re.search(r"\d", line) for line in figures)
+    assert "(benchmarks/README.md)" in README
 
 
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\((?!http)([^)#]+)\)", README)
-    assert targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+def test_shows_a_small_picture():
+    (name,) = re.findall(r'<img src="([^"]+)"', README)
+    picture = (ROOT / name).read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 100_000
 
 
-@pytest.mark.slow
-def test_python_runs(tmp_path: Path) -> None:
-    train = ["train", "mnist_convnet", "--data", "digits", "--epochs", "1", "--width", "0.25", "-o", "run"]
-    for command in (train, ["export", "run", "-o", "mnist.onnx", "--data", "digits"]):
-        subprocess.run([EDGECNN, *command], cwd=tmp_path, check=True)
-    (tmp_path / "frames").mkdir()
-    for path in (tmp_path / "seven.png", tmp_path / "frames" / "1.png"):
-        Image.fromarray(np.zeros((28, 28), np.uint8)).save(path)
-    (code,) = blocks("python")
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert len(ran.stdout.splitlines()) == 2
+def test_lists_every_command():
+    rows = re.findall(r"^\| `edgecnn ([\w-]+)", README, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(command.callback.__name__.replace("_", "-") for command in app.registered_commands)
+
+
+def test_names_the_wheels_of_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert set(re.findall(r"edgecnn(?:_runtime)?-([\d.]+)-py3", README)) == {version}
