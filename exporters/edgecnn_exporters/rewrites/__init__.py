@@ -14,6 +14,7 @@ from onnx import ModelProto
 from edgecnn_exporters.rewrites.amx_weights import tune_for_amx
 from edgecnn_exporters.rewrites.pixel_shuffle import shuffle_transposed_convolutions
 from edgecnn_exporters.rewrites.pixels import pixel_tensors, pixels_into_convolution, skip_pixel_quantization
+from edgecnn_exporters.rewrites.plain_gemm import plain_gemm
 from edgecnn_exporters.rewrites.pool_first import pool_before_leaky_relu
 from edgecnn_exporters.rewrites.response_normalization import (
     pool_response_normalization,
@@ -54,9 +55,10 @@ class _Rewrite:
 _ALWAYS: frozenset[Precision] = frozenset({"float32", "int8"})
 _INT8: frozenset[Precision] = frozenset({"int8"})
 
-# In this order: a pool takes the factors that no layer can; the first convolution is folded once the pixels reach it,
-# and behind a pool there is no activation.
+# In this order: plain products take factors too, and a pool those that no layer can; the first convolution is folded
+# once the pixels reach it, and behind a pool there is no activation.
 _REWRITES = (
+    _Rewrite("plain_gemm", plain_gemm, _INT8),
     _Rewrite("response_normalization", pool_response_normalization, _ALWAYS),
     _Rewrite("upsampling", resize_instead_of_tile, _ALWAYS),
     _Rewrite("scalar_factors", fold_scalar_factors, _ALWAYS),
