@@ -60,6 +60,16 @@ def ort_method(method: Method) -> Any:
     return _ORT_METHODS[method]
 
 
+def empty_tensors(ranges: Path) -> frozenset[str]:
+    """Returns the names of the tensors that were 0 on all images.
+
+    Args:
+        ranges: that `Calibrator.ranges` wrote.
+    """
+    found = load_tensors_data(ranges).items()
+    return frozenset(name for name, tensor in found if not any(np.ravel(limit).any() for limit in tensor.range_value))
+
+
 def check_images(images: Iterable[Pixels]) -> int:
     """Returns how many images there are, once they are found fit to calibrate with.
 

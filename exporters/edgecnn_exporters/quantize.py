@@ -15,12 +15,13 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from edgecnn_exporters.calibration import Method, ort_method
+from edgecnn_exporters.calibration import Method, empty_tensors, ort_method
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import writing
 from edgecnn_exporters.layers import mark
 from edgecnn_exporters.regions import COMPUTE, outside
 from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, skip_pixel_quantization
+from edgecnn_exporters.scales import mend_scales
 
 # No Transpose, Reshape or Squeeze: ONNX Runtime moves the quantization past them by itself.
 INT8_OPERATORS = (
@@ -107,6 +108,7 @@ def quantize_int8(
         ) from error
     finally:
         target.unlink(missing_ok=True)
+    mend_scales(model, float32, empty=empty_tensors(ranges))
     model, _ = skip_pixel_quantization(model)
     _free_outputs(model)
     _pack(model)
