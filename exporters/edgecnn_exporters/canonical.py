@@ -57,7 +57,7 @@ def _order_nodes(graph: GraphProto, output_names: Sequence[str]) -> None:
 
 
 def _walk(graph: GraphProto, output_names: Sequence[str]) -> Iterator[NodeProto]:
-    producers = {tensor: node for node in graph.node for tensor in node.output}
+    producers = {tensor: node for node in graph.node for tensor in node.output if tensor}
     done: set[str] = set()
     stack = [(name, False) for name in reversed(output_names)]
     while stack:
@@ -79,12 +79,12 @@ def _layers(graph: GraphProto) -> list[str]:
     of_tensor: dict[str, str] = {}
     for index, node in enumerate(graph.node):
         found[index] = found[index] or next((of_tensor[name] for name in node.input if of_tensor.get(name)), "")
-        of_tensor |= dict.fromkeys(node.output, found[index])
+        of_tensor |= dict.fromkeys(filter(None, node.output), found[index])
     of_tensor = {}
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
         found[index] = found[index] or next((of_tensor[name] for name in node.output if of_tensor.get(name)), "")
-        of_tensor |= dict.fromkeys(node.input, found[index])
+        of_tensor |= dict.fromkeys(filter(None, node.input), found[index])
     return found
 
 
@@ -122,7 +122,7 @@ def _order_initializers(graph: GraphProto) -> None:
     """Sorts weights by their first use; those that nothing reads are dropped."""
     rank: dict[str, int] = {}
     for node in graph.node:
-        for name in node.input:
+        for name in filter(None, node.input):  # "" stands for an input that is left out
             rank.setdefault(name, len(rank))
     for index in reversed(range(len(graph.initializer))):
         if graph.initializer[index].name not in rank:

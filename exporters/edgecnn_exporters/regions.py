@@ -21,10 +21,10 @@ def outside(graph: GraphProto) -> tuple[str, ...]:
     computed, used = set[str](), set[str]()  # tensors behind a compute layer, and before one
     for node in graph.node:
         if node.op_type in COMPUTE or computed.intersection(node.input):
-            computed.update(node.output)
+            computed.update(filter(None, node.output))
     for node in reversed(graph.node):
         if node.op_type in COMPUTE or used.intersection(node.output):
-            used.update(node.input)
+            used.update(filter(None, node.input))
     return tuple(
         node.name
         for node in graph.node

@@ -96,6 +96,15 @@ def test_export_quantizes_a_file_of_any_batch_size(quantize, batch):
     assert Predictor.load(quantize(batch=batch).path, device="cpu").batch == batch
 
 
+def test_export_quantizes_around_an_operator_with_inputs_left_out(quantize, make_model):
+    """Resize: its second input has the empty name, as a weight that nothing reads had."""
+    layers = [keras.layers.Conv2D(4, 3, padding="same", name="conv"), keras.layers.UpSampling2D(name="up")]
+    model = make_model(*layers, keras.layers.Conv2D(4, 3, name="behind"))
+    report = quantize(model=model, options={"max_drop": 1.0})
+    assert report.evidence.quantization.layers == 3
+    assert "Resize" in report.evidence.requirements.operators
+
+
 def test_export_leaves_the_file_and_its_report_and_nothing_else(quantize, files_in, tmp_path):
     quantize()
     assert files_in(tmp_path) == ["model.onnx", "model.report.json"]

@@ -240,3 +240,30 @@ def test_finish_says_what_onnx_runtime_said_when_it_refuses_the_graph(tmp_path):
     with pytest.raises(ExportError, match="could not load the converted graph"):
         finish_in(tmp_path, Converted(proto))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_canonicalise_takes_no_empty_name_for_a_tensor():
+    """An LSTM whose last outputs are left out does not make the inputs that a Resize leaves out."""
+    weights = {
+        "w": np.zeros((1, 8, 1), np.float32),
+        "r": np.zeros((1, 8, 2), np.float32),
+        "scales": np.array([2, 1, 1, 1], np.float32),
+        "unread": np.zeros(3, np.float32),
+    }
+    nodes = [
+        helper.make_node("LSTM", ["sequence", "w", "r"], ["y", "", ""], "lstm//0", hidden_size=2),
+        helper.make_node("Resize", ["y", "", "scales"], ["resized"], "up//1"),
+        helper.make_node("Resize", ["resized", "", "scales"], ["logits"], "up//2"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("sequence", TensorProto.FLOAT, [5, 1, 1])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [20, 1, 1, 2])],
+        [numpy_helper.from_array(values, name) for name, values in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    canonicalise(model, input_names=["sequence"], output_names=["logits"], batch=None)
+    assert [weight.name for weight in model.graph.initializer] == ["lstm/W", "lstm/R", "up/scales"]
+    assert [node.op_type for node in model.graph.node] == ["LSTM", "Resize", "Resize"]
+    assert list(model.graph.node[0].output)[1:] == ["", ""]

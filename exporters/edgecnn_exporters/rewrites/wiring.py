@@ -73,7 +73,7 @@ def read_wiring(model: ModelProto) -> Wiring:
     graph, tensors = model.graph, _infer(model)
     consumers: dict[str, tuple[NodeProto, ...]] = {}
     for node in graph.node:
-        for name in node.input:
+        for name in filter(None, node.input):  # "" stands for an input that is left out
             consumers[name] = (*consumers.get(name, ()), node)
     return Wiring(
         producers={name: node for node in graph.node for name in node.output if name},
@@ -138,7 +138,7 @@ def _needed(nodes: Sequence[NodeProto], outputs: set[str]) -> list[NodeProto]:
     for node in reversed(nodes):
         if not read.isdisjoint(node.output):
             needed.append(node)
-            read.update(node.input)
+            read.update(filter(None, node.input))
     return needed[::-1]
 
 
