@@ -85,6 +85,7 @@ def check_manifest(model: keras.Model, manifest: Manifest) -> None:
     Raises:
         ManifestError: the model's inputs or outputs are not those of the manifest.
     """
+    model = _with_ends(model)
     names = [tensor.name for tensor in model.inputs]
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     expected = [(image.height, image.width, image.channels) for image in manifest.inputs]
@@ -99,3 +100,21 @@ def check_manifest(model: keras.Model, manifest: Manifest) -> None:
         raise ManifestError(
             f"the Keras model does not fit its manifest: expected outputs {declared}, received {outputs}"
         )
+
+
+def _with_ends(model: keras.Model) -> keras.Model:
+    """Returns the same model as one that names its outputs, which a Sequential one does not.
+
+    Raises:
+        ManifestError: it does not know its inputs, as a Sequential one without an Input or a class of its own.
+    """
+    if hasattr(model, "output_names"):
+        return model
+    try:
+        return keras.Model(model.inputs, model.outputs)
+    except AttributeError as error:  # Keras has none before the first input
+        raise ManifestError(
+            f"the Keras model does not fit its manifest: expected a model that knows its inputs, received a "
+            f"{type(model).__name__} that does not. Wrap it and save that: image = keras.Input((height, width, "
+            'channels), dtype="uint8", name="image"); keras.Model(image, model(image)).'
+        ) from error

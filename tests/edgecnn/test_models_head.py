@@ -239,3 +239,22 @@ def test_a_head_is_read_for_the_output_that_the_decoder_reads():
     both = dataclasses.replace(manifest, outputs=outputs)
     outputs = KerasModel(two, both).run({"image": draw()})
     np.testing.assert_allclose(KerasModel(two, both).scores(outputs), model.predict(draw(), verbose=0), atol=1e-6)
+
+
+def test_a_sequential_model_is_exported_as_it_is(tmp_path):
+    body = [layers.Rescaling(1 / 255, name="normalization"), layers.Flatten(), layers.Dense(3, name="scores")]
+    model = keras.Sequential([keras.Input((*SIZE, 1), dtype="uint8", name="image"), *body])
+    manifest = describe(model, SOFTMAX)
+    report = export(model, manifest, tmp_path / "m.onnx", reference=KerasModel(model, manifest), golden_samples=0)
+    assert report.path.exists()
+
+
+def test_a_model_without_inputs_is_refused_and_the_cure_works():
+    model = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3, name="scores")])
+    image = keras.Input((*SIZE, 1), dtype="uint8", name="image")
+    wrapped = keras.Model(image, layers.Identity(name="scores")(model(image)))
+    manifest = describe(wrapped, SOFTMAX)
+    fresh = keras.Sequential([layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3, name="scores")])
+    with pytest.raises(ManifestError, match=r"knows its inputs, received a Sequential.*keras\.Model\(image"):
+        KerasModel(fresh, manifest)
+    assert KerasModel(wrapped, manifest).run({"image": draw(2)})["scores"].shape == (2, 3)
