@@ -33,6 +33,7 @@ _DTYPES: Mapping[str, str] = {
     **{f"tensor({name})": name for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")},
     **{"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16", "tensor(bool)": "bool"},
 }
+EXPORTED_OPSET = 18  # the newest that edgecnn export writes
 _NEWER_OPSET = re.compile(r"Opset (\d+) is under development.*is till opset (\d+)", re.DOTALL)
 _NEWER_IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
 # Of memory and threads that the system does not give; a good file fails like this on a full machine.
@@ -261,7 +262,8 @@ def _refusal(error: Exception) -> str:
     runtime = f"this runtime (ONNX Runtime {onnxruntime.__version__})"
     if match := _NEWER_OPSET.search(str(error)):
         needed, known = match.groups()
-        return f"the model needs opset {needed}, {runtime} has {known}: re-export with --opset {known} or lower"
+        lower = min(int(known), EXPORTED_OPSET)
+        return f"the model needs opset {needed}, {runtime} has {known}: re-export with --opset {lower} or lower"
     if match := _NEWER_IR.search(str(error)):
         needed, known = match.groups()
         return (
