@@ -29,6 +29,9 @@ from edgecnn_exporters.writer import Converted, Weight
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ARGUMENT = "edgecnn_weight_"
+_SCOPE = "edgecnn.model"  # TensorFlow lets no name at the root begin with "_" or "-"
+_LAYER_NAME = re.compile(r"[A-Za-z0-9_.\\/>-]*")  # what TensorFlow takes for a scope
+_OTHER_FLOATS = frozenset({"float16", "bfloat16", "float64"})
 _LARGEST_FILE = 2**31 - 2**20  # protobuf ends at 2 GiB; a MiB is left for the graph
 
 
@@ -53,20 +56,25 @@ def convert(
         opset: of the default ONNX domain.
 
     Raises:
-        ExportError: the numbers of names and tensors differ, the weights exceed 2 GiB, or TensorFlow or tf2onnx fail.
+        ExportError: the model has no inputs yet or computes in another precision than float32, a layer has a name that
+            TensorFlow refuses, the numbers of names and tensors differ, a name cannot be printed, the weights exceed
+            2 GiB, or TensorFlow or tf2onnx fail.
         WeightsError: a bias or a statistic is NaN or infinite; a kernel is checked when it is read.
     """
+    _check_built(model)
+    _check_layers(model)
     _check_size(model)
     _check_count("inputs", input_names, len(model.inputs))
     _check_count("outputs", output_names, len(model.outputs))
+    _check_names((*input_names, *output_names))
     arguments = _arguments(model)
     function = _function(model, list(arguments.values()), output_names)
     signature = [_image_specs(model, input_names, batch), _weight_specs(arguments)]
     graph: onnx.ModelProto
-    with _quiet() as messages:
+    with _quiet() as messages, _inlined():
         try:
             captured = _captured(function.get_concrete_function(*signature))
-            graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset)
+            graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset, custom_op_handlers=_handlers())
         except Exception as error:
             raise ExportError(
                 f"the conversion failed: {type(error).__name__}: {_summary(error)}{_said(messages)}. Check that the "
@@ -124,12 +132,13 @@ def _function(model: keras.Model, arguments: Sequence[keras.Variable], output_na
 
     def call(images: list[tf.Tensor], weights: list[tf.Tensor]) -> dict[str, tf.Tensor]:
         values = constants | {id(variable): weight for variable, weight in zip(arguments, weights, strict=True)}
-        outputs, _ = model.stateless_call(
-            [tf.convert_to_tensor(values[id(variable)]) for variable in model.trainable_variables],
-            [tf.convert_to_tensor(values[id(variable)]) for variable in model.non_trainable_variables],
-            images[0] if len(images) == 1 else images,
-            training=False,
-        )
+        with tf.name_scope(_SCOPE):
+            outputs, _ = model.stateless_call(
+                [tf.convert_to_tensor(values[id(variable)]) for variable in model.trainable_variables],
+                [tf.convert_to_tensor(values[id(variable)]) for variable in model.non_trainable_variables],
+                images[0] if len(images) == 1 else images,
+                training=False,
+            )
         return dict(zip(output_names, tf.nest.flatten(outputs), strict=True))
 
     return tf.function(call, autograph=False)  # Keras never lets it reach a layer, and it writes a temporary file
@@ -193,6 +202,49 @@ def _values(variable: Any, name: str) -> npt.NDArray[Any]:
     return values
 
 
+def _check_built(model: keras.Model) -> None:
+    if not _has_ends(model):
+        raise ExportError(
+            f"model {model.name!r}: expected one that knows its inputs and outputs, received a "
+            f"{type(model).__name__} that does not. Give a Sequential model a keras.Input first, or call "
+            "model.build((None, height, width, channels)); wrap a model of a class of its own: "
+            'image = keras.Input((height, width, channels), dtype="uint8"); keras.Model(image, model(image)).'
+        )
+
+
+def _has_ends(model: keras.Model) -> bool:
+    try:
+        return bool(model.inputs and model.outputs)
+    except AttributeError:  # Keras has none before the first input
+        return False
+
+
+def _check_layers(model: keras.Model) -> None:
+    """Refuses layers of another precision, or of a name that TensorFlow refuses and Keras would stay in."""
+    for layer in sorted(model.layers, key=lambda layer: not layer.weights):  # the first to be named holds weights
+        if not _LAYER_NAME.fullmatch(layer.name):
+            raise ExportError(
+                f"layer {layer.name!r}: expected a name of letters, digits and _ . - > only, which is what TensorFlow "
+                "takes. Build the model with another name for it, and load the weights with "
+                "new.set_weights(old.get_weights())."
+            )
+        if layer.compute_dtype in _OTHER_FLOATS and not isinstance(layer, keras.Model):
+            raise ExportError(
+                f"layer {layer.name!r}: expected one that computes in float32, received the policy "
+                f"{layer.dtype_policy.name!r}. It need not be trained again: load it in Python, run for layer in "
+                'model.layers: layer.dtype_policy = "float32" (likewise for the layers of models inside it), save it, '
+                "and export what was saved. --quantize fp16 makes a float16 file of that."
+            )
+        if isinstance(layer, keras.Model):
+            _check_layers(layer)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if not name or not name.isprintable():  # surrogates, which no file can hold, are not printable
+            raise ExportError(f"expected names of inputs and outputs in printable characters, received {name!r}")
+
+
 def _check_size(model: keras.Model) -> None:
     size = sum(int(np.prod(v.shape)) * tf.as_dtype(v.dtype).size for v in model.weights)
     if size > _LARGEST_FILE:
@@ -226,6 +278,50 @@ def _quiet() -> Iterator[list[str]]:
     finally:
         logger.removeHandler(collector)
         logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def _inlined() -> Iterator[None]:
+    """Traces functions that are called inside the model as a part of it.
+
+    Keras computes convolutions of several groups in a function that XLA compiles; tf2onnx would be left with the call.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _handlers() -> dict[str, tuple[Any, list[Any]]]:
+    """Returns how to write what tf2onnx lacks in operators that ONNX has."""
+    return {
+        "Erfc": (functools.partial(_write_with_one, "Erf", "Sub", one_first=True), []),
+        "Expm1": (functools.partial(_write_with_one, "Exp", "Sub", one_first=False), []),
+        "Log1p": (_write_log1p, []),
+    }
+
+
+def _write_with_one(
+    operator: str, combine: str, context: Any, node: Any, name: str, _: Any, *, one_first: bool
+) -> None:
+    """Writes 1 - operator(x) or operator(x) - 1 in place of a node of tf2onnx's graph."""
+    one = context.make_const(f"{name}/one", np.array(1, np.float32)).output[0]
+    inner = context.make_node(operator, list(node.input), name=f"{name}/{operator}").output[0]
+    _replace_node(context, node, combine, [one, inner] if one_first else [inner, one])
+
+
+def _write_log1p(context: Any, node: Any, name: str, _: Any) -> None:
+    """Writes log(x + 1) in place of a node of tf2onnx's graph."""
+    one = context.make_const(f"{name}/one", np.array(1, np.float32)).output[0]
+    _replace_node(context, node, "Log", [context.make_node("Add", [node.input[0], one], name=f"{name}/Add").output[0]])
+
+
+def _replace_node(context: Any, node: Any, operator: str, inputs: Sequence[str]) -> None:
+    outputs, shape, dtype = list(node.output), context.get_shape(node.output[0]), context.get_dtype(node.output[0])
+    context.remove_node(node.name)
+    context.make_node(operator, list(inputs), outputs=outputs, name=node.name, shapes=[shape], dtypes=[dtype])
 
 
 def _said(messages: Sequence[str]) -> str:
