@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from edgecnn_exporters.canonical import canonicalise
 from edgecnn_exporters.convert import convert
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
-from edgecnn_exporters.graph import IR_VERSION, finish
+from edgecnn_exporters.graph import IR_VERSION, ONNXRUNTIME_BY_OPSET, finish
 from edgecnn_exporters.writer import Converted
 from edgecnn_runtime.evidence import payload_sha256
-from edgecnn_runtime.session import Session
+from edgecnn_runtime.session import EXPORTED_OPSET, Session
 
 
 def finish_in(folder, converted, *, batch=1):
@@ -267,3 +267,7 @@ def test_canonicalise_takes_no_empty_name_for_a_tensor():
     assert [weight.name for weight in model.graph.initializer] == ["lstm/W", "lstm/R", "up/scales"]
     assert [node.op_type for node in model.graph.node] == ["LSTM", "Resize", "Resize"]
     assert list(model.graph.node[0].output)[1:] == ["", ""]
+
+
+def test_the_runtime_knows_the_newest_opset_that_is_written():
+    assert max(ONNXRUNTIME_BY_OPSET) == EXPORTED_OPSET
