@@ -8,6 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from edgecnn_runtime.container import append_metadata
+from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
+from edgecnn_runtime.evidence import DecodedParity, Evidence, Parity, Provenance, Requirements, payload_sha256
 from edgecnn_runtime.manifest import METADATA_KEY, ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 CLASSES = ("cat", "dog", "owl")
@@ -77,9 +79,23 @@ def disk_with_room_for():
     return limit
 
 
+def proof_of(payload):
+    """Evidence of a float32 graph that was compared on synthetic images."""
+    return Evidence(
+        payload_sha256=payload_sha256(payload),
+        precision="float32",
+        parity=Parity("synthetic", (), DecodedParity(32, 1.0, 0.0), None),
+        gates=(),
+        requirements=Requirements(17, 8, "1.12", ("Cast", "Flatten", "MatMul")),
+        provenance=Provenance("0" * 64, None, None, {}),
+        cpu_family="x86-64-avx512-vnni",
+        golden=(),
+    )
+
+
 @pytest.fixture
 def write_model(tmp_path):
-    """Writes a linear classifier of 4x4 gray pixels, without evidence: `write_model("a.onnx", batch=2)`."""
+    """Writes a linear classifier of 4x4 gray pixels, proven without a metric: `write_model("a.onnx", batch=2)`."""
 
     def write(name="model.onnx", *, batch=1):
         nodes = [
@@ -101,8 +117,9 @@ def write_model(tmp_path):
             decoder=SoftmaxDecoder(),
             outputs=(OutputSpec("logits", (2,)),),
         )
-        path = tmp_path / name
-        path.write_bytes(append_metadata(model.SerializeToString(), {METADATA_KEY: manifest.to_json()}))
+        path, payload = tmp_path / name, model.SerializeToString()
+        entries = {METADATA_KEY: manifest.to_json(), EVIDENCE_KEY: proof_of(payload).to_json()}
+        path.write_bytes(append_metadata(payload, entries))
         return str(path)
 
     return write
