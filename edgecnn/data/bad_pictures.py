@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from edgecnn.errors import DatasetError
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 
-_SHOWN = 20
+_SHOWN = 3  # in the error; the log has them all
+_LISTED = 1000
 _COLUMNS = ("part", "number", "class", "picture", "reason")
+_LOGGER = logging.getLogger(__name__)
 Preprocessed = tuple[npt.NDArray[np.uint8], Placement]
 
 
@@ -64,17 +67,19 @@ def refuse_bad_pictures(bad: Sequence[BadPicture], *, of: int) -> None:
         of: how many pictures were looked at.
 
     Raises:
-        DatasetError: there are some. The first ones are named with their reasons.
+        DatasetError: there are some. The first ones are named with their reasons; the log names each, one a line.
     """
     if not bad:
         return
-    shown = "; ".join(f"{picture.name}: {picture.reason}" for picture in bad[:_SHOWN])
     if len(bad) == 1:
-        raise DatasetError(f"{shown} (1 bad picture of {of}; go on without it with --skip-bad)")
+        raise DatasetError(f"{bad[0].name}: {bad[0].reason} (1 bad picture of {of}; go on without it with --skip-bad)")
+    for picture in bad[:_LISTED]:
+        _LOGGER.warning("%s: %s", picture.name, picture.reason)
+    shown = "; ".join(f"{picture.name}: {picture.reason}" for picture in bad[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     raise DatasetError(
-        f"{len(bad)} of {of} pictures cannot be decoded: {shown}{more}. Mend or remove them, or go on without "
-        "them with --skip-bad."
+        f"{len(bad)} of {of} pictures cannot be decoded, each named above: {shown}{more}. Mend or remove them, or go "
+        "on without them with --skip-bad."
     )
 
 

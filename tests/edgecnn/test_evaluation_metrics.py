@@ -42,7 +42,7 @@ def test_score_answers_averages_top5():
 
 def test_to_dict_is_json_with_the_names_of_the_interface(evaluation):
     tree = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
-    assert list(tree) == ["images", "accuracy", "top5", "per_class", "confusion"]
+    assert list(tree) == ["images", "skipped", "accuracy", "top5", "per_class", "confusion"]
     assert tree["per_class"][2] == {"name": "owl", "class": 2, "precision": None, "recall": 0.0, "support": 1}
     assert tree["top5"] is None
 

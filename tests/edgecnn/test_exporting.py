@@ -263,6 +263,7 @@ def test_export_source_names_all_bad_pictures_or_leaves_them_out(trained, class_
     assert any(message.startswith("left out 3 pictures") and str(bad[2]) in message for message in caplog.messages)
 
 
+@pytest.mark.slow
 def test_export_source_warns_where_source_and_file_are_near_chance(class_folders, tmp_path, caplog):
     train(
         TrainConfig("simple_cnn", str(class_folders), 25, 8, learning_rate=0.01, image_size=(10, 10)), tmp_path / "run"
