@@ -1,4 +1,6 @@
+import os
 import signal
+import sys
 
 from hypothesis import settings
 
@@ -7,6 +9,13 @@ settings.load_profile("edgecnn")
 
 
 def pytest_configure() -> None:
-    """Listens to SIGINT also where a shell started pytest in the background, which has all children ignore it."""
+    """Sets what the tests' processes inherit.
+
+    They keep compiled modules, as an installation does, also where that is turned off: without them each process spends
+    most of its time on compiling TensorFlow anew. They listen to SIGINT, also where a shell started pytest in the
+    background, which has all children ignore it.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,7 +2,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +37,6 @@ def run_edgecnn(
     command = [*wrapper, str(EDGECNN), *map(str, arguments)]
     settings = {"capture_output": True, "text": True, "errors": "surrogateescape", "timeout": 300, **options}
     return subprocess.run(command, env=environment, check=False, **settings)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def bytecode(tmp_path_factory) -> Iterator[None]:
-    """Lets the processes share compiled modules, as in an installation, also where writing them is turned off."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
-        environment.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        yield
 
 
 @pytest.fixture(scope="session")
