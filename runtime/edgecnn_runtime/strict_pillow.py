@@ -1,6 +1,7 @@
 """Pillow as it must be while an image is read, whatever else the process asked of it."""
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from PIL import ImageFile
 from edgecnn_runtime.errors import ImageError
 
 _LOGGER = logging.getLogger("edgecnn_runtime.images")
+_ALWAYS = ("always", None, Warning, re.compile(r"PIL\."), 0)  # as filterwarnings("always", module=...) lays it down
 _THREAD = threading.local()  # its `name`: of the image that the thread reads
 
 
@@ -63,7 +65,7 @@ class _ProcessSettings:
                 self._truncated, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
-                warnings.filterwarnings("always", module=r"PIL\.")
+                warnings.filters = [_ALWAYS, *warnings.filters]  # filterwarnings() makes it anew each time
                 warnings.showwarning = _LogInstead(warnings.showwarning)
             self._inside += 1
 
