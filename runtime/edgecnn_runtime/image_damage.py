@@ -21,6 +21,7 @@ _Reader = Callable[[BinaryIO], Image.Image]
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 _CHUNK = struct.Struct(">I4s")  # of a PNG: the length of its content, its type
 _PIECE = 1 << 16
+_MISSING = "its data end before its last row"
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Chunks without which the pixels are others; text holds a turn at most, in these two.
@@ -34,8 +35,25 @@ _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _TAILS = (b"\xff\x00" * 16, b"\x00" * 16, b"\x55" * 16)
 
 
-def check_rows(data: bytes, reader: _Reader) -> None:
-    """Raises where the file holds fewer rows than it says, though Pillow decoded it.
+def check_png(data: bytes, *, rows: bool) -> None:
+    """Raises where a PNG that Pillow decoded is damaged all the same.
+
+    Args:
+        data: of the file.
+        rows: whether they are counted too, which takes as long as the decompression.
+
+    Raises:
+        OSError: a chunk of pixels does not have its checksum, which Pillow never looks at; or rows are missing.
+    """
+    for kind, begin, end in _png_chunks(data):
+        if kind == b"IDAT" and data[end : end + 4] != zlib.crc32(data[begin - 4 : end]).to_bytes(4, "big"):
+            raise OSError("the checksum of its pixels is wrong")
+    if rows and _png_lacks_rows(data):
+        raise OSError(_MISSING)
+
+
+def check_jpeg(data: bytes, reader: _Reader) -> None:
+    """Raises where a JPEG that Pillow decoded holds fewer rows than it says.
 
     Args:
         data: of the file.
@@ -45,25 +63,7 @@ def check_rows(data: bytes, reader: _Reader) -> None:
         OSError: rows are missing.
     """
     if _lacks_rows(data, reader):
-        raise OSError("its data end before its last row")
-
-
-def check_checksums(data: bytes) -> None:
-    """Raises where the pixels of a PNG do not have their checksum, which Pillow never looks at.
-
-    Args:
-        data: of the file, which Pillow decoded.
-
-    Raises:
-        OSError: a chunk of pixels is damaged, or its checksum is.
-    """
-    at = len(_PNG)
-    while at + _CHUNK.size <= len(data):
-        length, kind = _CHUNK.unpack_from(data, at)
-        end = at + _CHUNK.size + length
-        if kind == b"IDAT" and data[end : end + 4] != zlib.crc32(data[at + 4 : end]).to_bytes(4, "big"):
-            raise OSError("the checksum of its pixels is wrong")
-        at = end + 4
+        raise OSError(_MISSING)
 
 
 def without_damage(data: bytes, reader: _Reader, name: str, error: Exception) -> Image.Image | None:
@@ -133,7 +133,9 @@ def _restarts(scan: bytes) -> int:
 def _needed(data: bytes) -> bytes | None:
     """Returns the file without its metadata; None where it has none, or is of another format."""
     if data.startswith(_PNG):
-        kept = _PNG + b"".join(chunk for kind, body, chunk in _png_chunks(data) if _png_needs(kind, body, chunk))
+        kept = _PNG + b"".join(
+            data[begin - 8 : end + 4] for kind, begin, end in _png_chunks(data) if _png_needs(data, kind, begin, end)
+        )
     elif data.startswith(_JPEG):
         kept, scan = _JPEG, len(data)
         for marker, start, end in _jpeg_segments(data):
@@ -148,25 +150,25 @@ def _needed(data: bytes) -> bytes | None:
     return kept if len(kept) < len(data) else None
 
 
-def _png_needs(kind: bytes, body: bytes, chunk: bytes) -> bool:
+def _png_needs(data: bytes, kind: bytes, begin: int, end: int) -> bool:
     if kind in _PNG_NEEDED:
         return True
-    turns = kind == b"eXIf" or (kind in (b"iTXt", b"tEXt", b"zTXt") and body.startswith(_PNG_TURNS))
-    return turns and chunk[-4:] == struct.pack(">I", zlib.crc32(kind + body))
+    turns = kind == b"eXIf" or (kind in (b"iTXt", b"tEXt", b"zTXt") and data.startswith(_PNG_TURNS, begin, end))
+    return turns and data[end : end + 4] == zlib.crc32(data[begin - 4 : end]).to_bytes(4, "big")
 
 
 def _png_lacks_rows(data: bytes) -> bool:
     """Whether the compressed data of a PNG hold fewer bytes than its rows need."""
-    header, wanted, inflate = b"", 0, zlib.decompressobj()
-    for kind, body, _ in _png_chunks(data):
+    wanted, inflate = 0, zlib.decompressobj()
+    for kind, begin, end in _png_chunks(data):
         if kind == b"IHDR":
-            header = body
-            wanted = _png_bytes(header)
+            wanted = _png_bytes(data[begin:end])
         elif kind == b"IDAT":
+            body = data[begin:end]
             while body and wanted > 0 and not inflate.eof:
-                wanted -= len(inflate.decompress(body, _PIECE))
+                wanted -= len(inflate.decompress(body, min(wanted, _PIECE)))
                 body = inflate.unconsumed_tail
-    return wanted > len(inflate.flush())
+    return wanted > 0 and wanted > len(inflate.flush())
 
 
 def _png_bytes(header: bytes) -> int:
@@ -180,13 +182,13 @@ def _png_bytes(header: bytes) -> int:
     return total
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Yields the type, the content, and the whole of each chunk."""
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yields the type of each chunk, and where its content begins and ends; before it stands 8 bytes, behind it 4."""
     at = len(_PNG)
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length], data[at : at + 12 + length]
-        at += 12 + length
+    while at + _CHUNK.size <= len(data):
+        length, kind = _CHUNK.unpack_from(data, at)
+        yield kind, at + _CHUNK.size, at + _CHUNK.size + length
+        at += _CHUNK.size + length + 4
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -192,16 +192,14 @@ def _plain_frames(image: Image.Image) -> int:
 
 def _check(image: Image.Image, stream: BinaryIO, is_small: bool) -> None:
     """Raises where a file was decoded that lacks rows, or whose pixels do not have their checksum."""
-    is_png = image.format == "PNG"
-    is_suspect = (is_png and is_small) or _looks_cut(image)
-    if is_png or is_suspect:
-        from edgecnn_runtime.image_damage import check_checksums, check_rows  # they make the import longer
+    if image.format == "PNG":
+        from edgecnn_runtime.image_damage import check_png  # it makes the import longer
 
-        content = _content(image, stream)
-        if is_png:
-            check_checksums(content)
-        if is_suspect:
-            check_rows(content, type(image))
+        check_png(_content(image, stream), rows=is_small or _looks_cut(image))
+    elif _looks_cut(image):
+        from edgecnn_runtime.image_damage import check_jpeg  # only on suspicion
+
+        check_jpeg(_content(image, stream), type(image))
 
 
 def _content(image: Image.Image, stream: BinaryIO) -> bytes:
