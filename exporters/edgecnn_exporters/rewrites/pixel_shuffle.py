@@ -4,7 +4,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
-from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
+from edgecnn_exporters.rewrites.wiring import Wiring, attributes, replace_each
 
 _TAG = "pixel_shuffle"
 
@@ -22,14 +22,9 @@ def shuffle_transposed_convolutions(model: ModelProto) -> tuple[ModelProto, bool
     Returns:
         The model, and whether it has changed.
     """
-    wiring = read_wiring(model)
-    nodes: dict[str, list[NodeProto]] = {}
-    weights: Weights = {}
-    for node in model.graph.node:
-        if node.op_type == "ConvTranspose" and _is_covered(node, wiring):
-            nodes[node.output[0]], added = _shuffled(node, wiring)
-            weights |= added
-    return (replace(model, nodes, weights), True) if nodes else (model, False)
+    return replace_each(
+        model, "ConvTranspose", lambda node, wiring: _shuffled(node, wiring) if _is_covered(node, wiring) else None
+    )
 
 
 def _is_covered(node: NodeProto, wiring: Wiring) -> bool:

@@ -8,7 +8,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
 from edgecnn_exporters.rewrites.normalization import Normalization, read_normalization
-from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, reading, replace
+from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, reading, replace, replace_each
 
 _TAG = "pixels"
 _MARKED = 255  # of the channel that marks the border
@@ -45,16 +45,7 @@ def pixels_into_convolution(model: ModelProto) -> tuple[ModelProto, bool]:
     Returns:
         The model, and whether it has changed.
     """
-    wiring = read_wiring(model)
-    nodes: dict[str, list[NodeProto]] = {}
-    weights: Weights = {}
-    for node in model.graph.node:
-        normalization = read_normalization(node, wiring) if node.op_type == "Conv" else None
-        stem = None if normalization is None or not _is_covered(node, wiring) else _stem(node, normalization, wiring)
-        if normalization is not None and stem is not None:
-            nodes[node.output[0]], added = _fed(node, normalization, stem, wiring)
-            weights |= added
-    return (replace(model, nodes, weights), True) if nodes else (model, False)
+    return replace_each(model, "Conv", _on_pixels)
 
 
 def pixel_tensors(model: ModelProto) -> tuple[str, ...]:
@@ -125,6 +116,13 @@ def _stem(node: NodeProto, normalization: Normalization, wiring: Wiring) -> _Ste
         return None
     marked = np.concatenate([on_pixels, -offset[:, None] / _MARKED], axis=1)
     return _Stem(marked.astype(np.float32), shifted, (0, 0, 0, 0), pads)
+
+
+def _on_pixels(node: NodeProto, wiring: Wiring) -> tuple[list[NodeProto], Weights] | None:
+    """Returns what stands in place of a convolution; None where it does not read normalised pixels."""
+    normalization = read_normalization(node, wiring)
+    stem = None if normalization is None or not _is_covered(node, wiring) else _stem(node, normalization, wiring)
+    return None if normalization is None or stem is None else _fed(node, normalization, stem, wiring)
 
 
 def _fed(node: NodeProto, normalization: Normalization, stem: _Stem, wiring: Wiring) -> tuple[list[NodeProto], Weights]:

@@ -4,7 +4,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
-from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
+from edgecnn_exporters.rewrites.wiring import Wiring, attributes, replace_each
 
 _TAG = "plain_gemm"
 
@@ -20,14 +20,7 @@ def plain_gemm(model: ModelProto) -> tuple[ModelProto, bool]:
     Returns:
         The model, and whether it has changed.
     """
-    wiring = read_wiring(model)
-    nodes: dict[str, list[NodeProto]] = {}
-    weights: Weights = {}
-    for node in model.graph.node:
-        if node.op_type == "Gemm" and (made := _plain(node, wiring)) is not None:
-            nodes[node.output[0]], added = made
-            weights |= added
-    return (replace(model, nodes, weights), True) if nodes else (model, False)
+    return replace_each(model, "Gemm", _plain)
 
 
 def _plain(node: NodeProto, wiring: Wiring) -> tuple[list[NodeProto], Weights] | None:

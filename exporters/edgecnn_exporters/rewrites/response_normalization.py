@@ -7,7 +7,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
-from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
+from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace_each
 
 _TAG = "response_normalization"
 # from the quotient's divisor up to the squares: operator, which of its inputs leads on, whether it may be missing
@@ -38,14 +38,7 @@ def pool_response_normalization(model: ModelProto) -> tuple[ModelProto, bool]:
     Returns:
         The model, and whether it has changed.
     """
-    wiring = read_wiring(model)
-    nodes: dict[str, list[NodeProto]] = {}
-    weights: Weights = {}
-    for node in model.graph.node:
-        if node.op_type == "LRN" and _is_covered(node, wiring):
-            nodes[node.output[0]], added = _pooled(node)
-            weights |= added
-    return (replace(model, nodes, weights), True) if nodes else (model, False)
+    return replace_each(model, "LRN", lambda node, wiring: _pooled(node) if _is_covered(node, wiring) else None)
 
 
 def response_normalization_nodes(model: ModelProto) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """How the tensors of a graph hang together, and a copy of a model with some of its nodes replaced."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from edgecnn_exporters.rewrites.chain import Weights
 
 _SMALL = 1024  # elements; shape inference reads the values of weights up to here, which are shapes, axes and pads
 
@@ -101,6 +103,26 @@ def reading(node: NodeProto, sources: Mapping[str, str]) -> NodeProto:
     changed.CopyFrom(node)
     changed.input[:] = [sources.get(name, name) for name in node.input]
     return changed
+
+
+def replace_each(
+    model: ModelProto, operator: str, make: Callable[[NodeProto, Wiring], tuple[list[NodeProto], Weights] | None]
+) -> tuple[ModelProto, bool]:
+    """Returns a model in which others stand for the nodes of one operator, and whether it has changed.
+
+    Args:
+        model: is not changed.
+        operator: of the nodes.
+        make: returns the nodes that stand in place of one, with their weights; None leaves it.
+    """
+    wiring = read_wiring(model)
+    nodes: dict[str, list[NodeProto]] = {}
+    weights: Weights = {}
+    for node in model.graph.node:
+        if node.op_type == operator and (made := make(node, wiring)) is not None:
+            nodes[node.output[0]], added = made
+            weights |= added
+    return (replace(model, nodes, weights), True) if nodes else (model, False)
 
 
 def replace(
