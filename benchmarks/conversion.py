@@ -119,8 +119,8 @@ def convert_plain(model: Any, _: Path) -> bytes:
 
 def convert_edgecnn(model: Any, folder: Path) -> Path:
     """Converts and folds, without verification."""
-    from edgecnn_exporters.convert import convert
-    from edgecnn_exporters.graph import finish
+    from edgecnn_exporters.graph.convert import convert
+    from edgecnn_exporters.graph.publish import finish
 
     names = {"input_names": ["image"], "output_names": ["logits"], "batch": 1}
     finish(convert(model, **names), folder / "graph.onnx", **names)

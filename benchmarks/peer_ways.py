@@ -151,8 +151,8 @@ def _make_plain(case: Case, calibration: Pixels) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    from edgecnn_exporters.convert import convert
-    from edgecnn_exporters.writer import write_model
+    from edgecnn_exporters.graph.convert import convert
+    from edgecnn_exporters.graph.writer import write_model
 
     plain, prepared, quantized = (case.folder / name for name in ("plain fp32.onnx", "prepared", "plain int8.onnx"))
     if not plain.exists():

@@ -18,12 +18,12 @@ from edgecnn_exporters.errors import (
     WeightsError,
 )
 from edgecnn_exporters.export import export
-from edgecnn_exporters.metric import Accuracy, Metric
-from edgecnn_exporters.parity import ParityReport, compare
-from edgecnn_exporters.quantization_config import QuantizationConfig
+from edgecnn_exporters.proof.compare import ParityReport, compare
+from edgecnn_exporters.proof.metric import Accuracy, Metric
+from edgecnn_exporters.proof.source import Source
+from edgecnn_exporters.quantization.config import QuantizationConfig
+from edgecnn_exporters.quantization.search import Try
 from edgecnn_exporters.report import ExportReport
-from edgecnn_exporters.search import Try
-from edgecnn_exporters.source import Source
 from edgecnn_runtime.report_file import report_path
 
 __all__ = [

@@ -6,9 +6,9 @@ from pathlib import Path
 from onnx import ModelProto
 
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.graph import Graph, finish, write_graph
+from edgecnn_exporters.graph.publish import Graph, finish, write_graph
+from edgecnn_exporters.graph.writer import Converted
 from edgecnn_exporters.stamp import trailer
-from edgecnn_exporters.writer import Converted
 from edgecnn_runtime.container import METADATA_SHA256_KEY, read_model_file
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.integrity import read_evidence, read_manifest

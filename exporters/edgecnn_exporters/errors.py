@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from edgecnn_runtime.errors import EdgeCNNError
 
 if TYPE_CHECKING:
-    from edgecnn_exporters.parity import ParityReport
-    from edgecnn_exporters.search import Try
+    from edgecnn_exporters.proof.compare import ParityReport
+    from edgecnn_exporters.quantization.search import Try
 
 
 class ExportError(EdgeCNNError):

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecnn_exporters.candidate import Candidate
-from edgecnn_exporters.convert import convert, hash_weights
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
-from edgecnn_exporters.gates import float32_gates, quantized_gates
-from edgecnn_exporters.golden import make_golden
-from edgecnn_exporters.graph import ONNXRUNTIME_BY_OPSET
-from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
+from edgecnn_exporters.graph.convert import convert, hash_weights
+from edgecnn_exporters.graph.publish import ONNXRUNTIME_BY_OPSET
 from edgecnn_exporters.outcome import Outcome
-from edgecnn_exporters.parity import ParityReport, Pixels
-from edgecnn_exporters.proof import Proof
-from edgecnn_exporters.quantization_config import QuantizationConfig
+from edgecnn_exporters.proof.compare import ParityReport, Pixels
+from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
+from edgecnn_exporters.proof.golden_samples import make_golden
+from edgecnn_exporters.proof.metric import Accuracy, ClassIds, Metric
+from edgecnn_exporters.proof.proof import Proof
+from edgecnn_exporters.proof.source import Source
+from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantized import Quantized, quantize_file
 from edgecnn_exporters.report import ExportReport, rounded, rounded_gate, versions
-from edgecnn_exporters.source import Source
 from edgecnn_runtime.errors import EdgeCNNError, ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample

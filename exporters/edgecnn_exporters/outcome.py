@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn_exporters.errors import BudgetError, ExportError, ParityError
-from edgecnn_exporters.parity import ParityReport
-from edgecnn_exporters.quantization_config import QuantizationConfig
+from edgecnn_exporters.proof.compare import ParityReport
+from edgecnn_exporters.quantization.config import QuantizationConfig
+from edgecnn_exporters.quantization.search import Try
 from edgecnn_exporters.report import report_json
-from edgecnn_exporters.search import Try
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.report_file import hash_file, report_path
 from edgecnn_runtime.whole_files import publish

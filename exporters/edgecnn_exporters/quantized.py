@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecnn_exporters.candidate import Candidate
-from edgecnn_exporters.parity import ParityReport
-from edgecnn_exporters.quantization_config import QuantizationConfig
-from edgecnn_exporters.search import Try, search
-from edgecnn_exporters.workshop import FileWorkshop, Judge, Stages
+from edgecnn_exporters.proof.compare import ParityReport
+from edgecnn_exporters.quantization.config import QuantizationConfig
+from edgecnn_exporters.quantization.search import Try, search
+from edgecnn_exporters.quantization.workshop import FileWorkshop, Judge, Stages
 from edgecnn_runtime.evidence import Gate, Quantization
 
 _LOGGER = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_exporters.source import Source
+from edgecnn_exporters.proof.source import Source
 
 _MOST_BYTES = 2**26
 

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgecnn_exporters.parity import ParityReport
-from edgecnn_exporters.search import Try
+from edgecnn_exporters.proof.compare import ParityReport
+from edgecnn_exporters.quantization.search import Try
 from edgecnn_runtime.evidence import Evidence, Gate, Parity
 from edgecnn_runtime.machine import cpu_family, cpu_name
 from edgecnn_runtime.providers import onnxruntime

@@ -6,7 +6,7 @@ from PIL import Image
 
 from edgecnn.tries import draw_tries
 from edgecnn_exporters import Try
-from edgecnn_exporters.speed import Speedup
+from edgecnn_exporters.quantization.speed import Speedup
 
 SPEEDUP = Speedup(2.5, 5.0, 2.0, 100, 1, 1, "CPUExecutionProvider")
 

@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn_exporters import export
 from edgecnn_exporters.candidate import Candidate
-from edgecnn_exporters.layers import mark
-from edgecnn_exporters.writer import Converted
+from edgecnn_exporters.graph.layer_names import mark
+from edgecnn_exporters.graph.writer import Converted
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 SIZE = (12, 10)

@@ -14,13 +14,13 @@ from edgecnn_exporters import (
     QuantizationError,
     workshop,
 )
-from edgecnn_exporters.layers import mark
+from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_runtime import Predictor
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("edgecnn_exporters.speed._SECONDS", 0.0)
+    monkeypatch.setattr("edgecnn_exporters.quantization.speed._SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from edgecnn_exporters.canonical import canonicalise
-from edgecnn_exporters.graph import finish
+from edgecnn_exporters.graph.canonical import canonicalise
+from edgecnn_exporters.graph.publish import finish
+from edgecnn_exporters.graph.writer import Converted
 from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, rewrite
-from edgecnn_exporters.writer import Converted
 
 POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
 

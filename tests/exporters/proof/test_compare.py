@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.gates import TENSOR_BUDGET, quantized_gates
-from edgecnn_exporters.parity import compare
+from edgecnn_exporters.proof.compare import compare
+from edgecnn_exporters.proof.gates import TENSOR_BUDGET, quantized_gates
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import (
     DistanceDecoder,

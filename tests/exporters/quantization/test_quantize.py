@@ -3,9 +3,9 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from edgecnn_exporters.calibration import Calibrator
 from edgecnn_exporters.errors import QuantizationError
-from edgecnn_exporters.quantize import (
+from edgecnn_exporters.quantization.calibration import Calibrator
+from edgecnn_exporters.quantization.quantize import (
     INT8_OPERATORS,
     float16_layers,
     int8_layers,

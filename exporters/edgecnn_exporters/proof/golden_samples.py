@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edgecnn_exporters.differences import OutputDifference
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.gates import TENSOR_BUDGET
-from edgecnn_exporters.synthetic import synthetic_pictures
+from edgecnn_exporters.proof.differences import OutputDifference
+from edgecnn_exporters.proof.gates import TENSOR_BUDGET
+from edgecnn_exporters.proof.synthetic import synthetic_pictures
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import Gate

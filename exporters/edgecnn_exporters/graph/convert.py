@@ -24,8 +24,8 @@ import tensorflow as tf
 import tf2onnx.convert
 
 from edgecnn_exporters.errors import ExportError, WeightsError
-from edgecnn_exporters.layers import LayerNames, find_layer, mark, unique
-from edgecnn_exporters.writer import Converted, Weight
+from edgecnn_exporters.graph.layer_names import LayerNames, find_layer, mark, unique
+from edgecnn_exporters.graph.writer import Converted, Weight
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _ARGUMENT = "edgecnn_weight_"
@@ -45,8 +45,8 @@ def convert(
 ) -> Converted:
     """Returns the model's inference graph as tf2onnx makes it.
 
-    Its nodes carry their Keras layers (see `edgecnn_exporters.layers`); kernels are under their Keras variable path.
-    Operators that tf2onnx lacks are still in the graph: `edgecnn_exporters.graph` refuses them.
+    Its nodes carry their Keras layers (see `graph.layer_names`); kernels are under their Keras variable path.
+    Operators that tf2onnx lacks are still in the graph: `graph.publish` refuses them.
 
     Args:
         model: a built Keras model.

@@ -10,7 +10,7 @@ import onnx
 import onnx.defs
 from onnx import GraphProto, NodeProto, ValueInfoProto
 
-from edgecnn_exporters.layers import marked_layer, unique
+from edgecnn_exporters.graph.layer_names import marked_layer, unique
 
 _PRODUCER = "edgecnn"
 _BATCH = "batch"
@@ -28,7 +28,7 @@ def canonicalise(
     """Orders and names everything in a model, in place and without copying a weight.
 
     Args:
-        model: its nodes carry their layers (see `edgecnn_exporters.layers`); no subgraphs.
+        model: its nodes carry their layers (see `edgecnn_exporters.graph.layer_names`); no subgraphs.
         input_names: in the order that the graph is to have.
         output_names: in the order that the graph is to have.
         batch: the fixed batch size, or None for the dimension "batch".

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgecnn_exporters.synthetic import COUNT, synthetic_images
+from edgecnn_exporters.proof.synthetic import COUNT, synthetic_images
 from edgecnn_runtime.manifest import ImageInput
 
 

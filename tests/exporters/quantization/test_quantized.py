@@ -7,16 +7,16 @@ import onnx
 import pytest
 
 from edgecnn_exporters.errors import CalibrationError, QuantizationError
-from edgecnn_exporters.gates import quantized_gates
-from edgecnn_exporters.metric import Accuracy
-from edgecnn_exporters.proof import Proof
-from edgecnn_exporters.quantization_config import QuantizationConfig
+from edgecnn_exporters.proof.gates import quantized_gates
+from edgecnn_exporters.proof.metric import Accuracy
+from edgecnn_exporters.proof.proof import Proof
+from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantized import quantize_file
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("edgecnn_exporters.speed._SECONDS", 0.0)
+    monkeypatch.setattr("edgecnn_exporters.quantization.speed._SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_quantize_file_lays_weights_out_for_amx(quantize, tiny, monkeypatch):
 
 @pytest.mark.parametrize(("amx", "warned"), [(True, False), (False, True)])
 def test_quantize_file_says_where_it_cannot_measure_amx(quantize, monkeypatch, caplog, amx, warned):
-    monkeypatch.setattr("edgecnn_exporters.workshop.has_amx", lambda: amx)
+    monkeypatch.setattr("edgecnn_exporters.quantization.workshop.has_amx", lambda: amx)
     _, quantized, _ = quantize(tune_for="amx")
     assert "amx_weights" not in quantized.quantization.rewrites  # too small a network to gain by it
     assert any("no AMX" in record.getMessage() for record in caplog.records) is warned
@@ -159,7 +159,7 @@ def test_quantize_file_makes_float16_without_calibration(quantize):
 
 
 def test_quantize_file_refuses_a_graph_without_layers(quantize, monkeypatch):
-    monkeypatch.setattr("edgecnn_exporters.quantize.INT8_OPERATORS", ("Relu",))
+    monkeypatch.setattr("edgecnn_exporters.quantization.quantize.INT8_OPERATORS", ("Relu",))
     with pytest.raises(QuantizationError, match="received none"):
         quantize()
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn_exporters.gates import (
+from edgecnn_exporters.proof.gates import (
     HALF_TENSOR_BUDGET,
     SCORE_BUDGET,
     SPREAD_BUDGETS,

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecnn_exporters.canonical import canonicalise
-from edgecnn_exporters.convert import convert
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
-from edgecnn_exporters.graph import IR_VERSION, ONNXRUNTIME_BY_OPSET, finish
-from edgecnn_exporters.writer import Converted
+from edgecnn_exporters.graph.canonical import canonicalise
+from edgecnn_exporters.graph.convert import convert
+from edgecnn_exporters.graph.publish import IR_VERSION, ONNXRUNTIME_BY_OPSET, finish
+from edgecnn_exporters.graph.writer import Converted
 from edgecnn_runtime.evidence import payload_sha256
 from edgecnn_runtime.session import EXPORTED_OPSET, Session
 

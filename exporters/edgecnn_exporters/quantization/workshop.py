@@ -12,12 +12,13 @@ import numpy.typing as npt
 import onnx
 from onnx import ModelProto
 
-from edgecnn_exporters.calibration import Calibrator, Method, Pixels, check_images, feeds_of
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.files import writing
-from edgecnn_exporters.parity import ParityReport
-from edgecnn_exporters.quantization_config import QuantizationConfig
-from edgecnn_exporters.quantize import (
+from edgecnn_exporters.proof.compare import ParityReport
+from edgecnn_exporters.proof.synthetic import synthetic_images
+from edgecnn_exporters.quantization.calibration import Calibrator, Method, Pixels, check_images, feeds_of
+from edgecnn_exporters.quantization.config import QuantizationConfig
+from edgecnn_exporters.quantization.quantize import (
     INT8_OPERATORS,
     Layers,
     float16_layers,
@@ -26,11 +27,10 @@ from edgecnn_exporters.quantize import (
     to_float16,
     write_source,
 )
+from edgecnn_exporters.quantization.search import Try
+from edgecnn_exporters.quantization.speed import Speedup, measure_speedup
 from edgecnn_exporters.regions import compute_layers, with_producer
 from edgecnn_exporters.rewrites import rewrite, tune_for_amx
-from edgecnn_exporters.search import Try
-from edgecnn_exporters.speed import Speedup, measure_speedup
-from edgecnn_exporters.synthetic import synthetic_images
 from edgecnn_runtime.evidence import AMX_WEIGHTS, Calibration, Quantization
 from edgecnn_runtime.machine import has_amx
 from edgecnn_runtime.providers import cuda_problem

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from edgecnn_exporters.calibration import Pixels
+from edgecnn_exporters.quantization.calibration import Pixels
 
 Processor = Literal["any", "amx"]
 

@@ -8,13 +8,13 @@ import onnx
 import pytest
 import tensorflow as tf
 
-from edgecnn_exporters.convert import convert, hash_weights
 from edgecnn_exporters.errors import ExportError, WeightsError
-from edgecnn_exporters.layers import marked_layer
-from edgecnn_exporters.writer import write_model
+from edgecnn_exporters.graph.convert import convert, hash_weights
+from edgecnn_exporters.graph.layer_names import marked_layer
+from edgecnn_exporters.graph.writer import write_model
 from edgecnn_runtime.session import Session
 
-CONVERT = importlib.import_module("edgecnn_exporters.convert")
+CONVERT = importlib.import_module("edgecnn_exporters.graph.convert")
 
 
 def run(converted, pixels):

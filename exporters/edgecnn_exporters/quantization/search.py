@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgecnn_exporters.calibration import METHODS, Method
-from edgecnn_exporters.speed import Speedup
+from edgecnn_exporters.quantization.calibration import METHODS, Method
+from edgecnn_exporters.quantization.speed import Speedup
 from edgecnn_runtime.evidence import Precision
 
 

@@ -1,6 +1,6 @@
 """From a float32 graph to one of fewer bits, and what of it really is.
 
-Graphs come in under the names that `edgecnn_exporters.canonical` gives, and go out to be named by it again.
+Graphs come in under the names that `edgecnn_exporters.graph.canonical` gives, and go out to be named by it again.
 """
 
 import contextlib
@@ -15,13 +15,13 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from edgecnn_exporters.calibration import Method, empty_tensors, ort_method
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import writing
-from edgecnn_exporters.layers import mark
+from edgecnn_exporters.graph.layer_names import mark
+from edgecnn_exporters.quantization.calibration import Method, empty_tensors, ort_method
+from edgecnn_exporters.quantization.scales import mend_scales
 from edgecnn_exporters.regions import COMPUTE, outside
 from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, skip_pixel_quantization
-from edgecnn_exporters.scales import mend_scales
 
 # No Transpose, Reshape or Squeeze: ONNX Runtime moves the quantization past them by itself.
 INT8_OPERATORS = (

@@ -1,7 +1,7 @@
 import pytest
 
-from edgecnn_exporters.search import Try, search
-from edgecnn_exporters.speed import Speedup
+from edgecnn_exporters.quantization.search import Try, search
+from edgecnn_exporters.quantization.speed import Speedup
 
 LAYERS = ("a", "b", "c", "d")
 

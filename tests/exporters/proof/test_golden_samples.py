@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from edgecnn_exporters import ExportError, ParityError
-from edgecnn_exporters.golden import ALIKE, LIMITS, make_golden
+from edgecnn_exporters.proof.golden_samples import ALIKE, LIMITS, make_golden
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.errors import ModelFileError
 from edgecnn_runtime.golden import MAX_BYTES

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn_exporters.layers import LayerNames, find_layer, mark, marked_layer, unique
+from edgecnn_exporters.graph.layer_names import LayerNames, find_layer, mark, marked_layer, unique
 
 LEAF = LayerNames()
 layer_name = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=8)

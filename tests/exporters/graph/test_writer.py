@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecnn_exporters.writer import Converted, Weight, write_model
+from edgecnn_exporters.graph.writer import Converted, Weight, write_model
 from edgecnn_runtime.evidence import payload_sha256
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=20)

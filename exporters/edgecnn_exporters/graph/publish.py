@@ -13,11 +13,11 @@ from pathlib import Path
 import onnx
 import onnx.defs
 
-from edgecnn_exporters.canonical import canonicalise
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
-from edgecnn_exporters.layers import marked_layer
+from edgecnn_exporters.graph.canonical import canonicalise
+from edgecnn_exporters.graph.layer_names import marked_layer
+from edgecnn_exporters.graph.writer import Converted, Written, write_model
 from edgecnn_exporters.rewrites import rewrite
-from edgecnn_exporters.writer import Converted, Written, write_model
 from edgecnn_runtime.evidence import Requirements
 from edgecnn_runtime.providers import onnxruntime
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgecnn_exporters.differences import DecodedDifference, OutputDifference
+from edgecnn_exporters.proof.differences import DecodedDifference, OutputDifference
 
 
 def scores(logits):

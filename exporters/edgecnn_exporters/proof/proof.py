@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from edgecnn_exporters.gates import Gates
-from edgecnn_exporters.metric import ClassIds, Metric
-from edgecnn_exporters.parity import Batch, ParityReport, Pixels, compare
+from edgecnn_exporters.proof.compare import Batch, ParityReport, Pixels, compare
+from edgecnn_exporters.proof.gates import Gates
+from edgecnn_exporters.proof.metric import ClassIds, Metric
+from edgecnn_exporters.proof.source import Source
+from edgecnn_exporters.proof.synthetic import synthetic_images
 from edgecnn_exporters.remembered import Remembered
-from edgecnn_exporters.source import Source
-from edgecnn_exporters.synthetic import synthetic_images
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.session import Session
 

@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from edgecnn_exporters.calibration import Calibrator
-from edgecnn_exporters.quantize import INT8_OPERATORS, int8_layers, quantize_int8, write_source
+from edgecnn_exporters.quantization.calibration import Calibrator
+from edgecnn_exporters.quantization.quantize import INT8_OPERATORS, int8_layers, quantize_int8, write_source
 from edgecnn_exporters.rewrites import rewrite
 
 SIZE, CHANNELS, FEATURES = 8, 3, 8
@@ -386,7 +386,7 @@ def test_quantize_int8_keeps_the_bias_behind_a_layer_that_is_dead(quantize, size
 def test_quantize_int8_leaves_scales_alone_that_are_in_proportion(quantize, monkeypatch):
     model = build(*_tails(0.05)["residual"])
     mended = quantize(model).SerializeToString()
-    monkeypatch.setattr("edgecnn_exporters.quantize.mend_scales", lambda *_, **__: None)
+    monkeypatch.setattr("edgecnn_exporters.quantization.quantize.mend_scales", lambda *_, **__: None)
     assert quantize(model).SerializeToString() == mended
 
 

@@ -10,9 +10,9 @@ import pytest
 from onnx import helper, numpy_helper
 from onnxruntime.quantization.calibrate import load_tensors_data
 
-from edgecnn_exporters.calibration import METHODS, Calibrator, check_images, feeds_of
 from edgecnn_exporters.errors import CalibrationError
-from edgecnn_exporters.quantize import INT8_OPERATORS, write_source
+from edgecnn_exporters.quantization.calibration import METHODS, Calibrator, check_images, feeds_of
+from edgecnn_exporters.quantization.quantize import INT8_OPERATORS, write_source
 
 PEAK = """
 import resource, sys
@@ -20,8 +20,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import numpy as np, onnx
 from conftest import draw_tiny, write_tiny
-from edgecnn_exporters.calibration import METHODS, Calibrator
-from edgecnn_exporters.quantize import INT8_OPERATORS, write_source
+from edgecnn_exporters.quantization.calibration import METHODS, Calibrator
+from edgecnn_exporters.quantization.quantize import INT8_OPERATORS, write_source
 folder, count = Path(sys.argv[2]), int(sys.argv[3])
 
 class Images:

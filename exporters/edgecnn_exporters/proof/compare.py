@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_exporters.differences import DecodedDifference, OutputDifference
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.gates import TENSOR_BUDGET, Compared, Gates, float32_gates
-from edgecnn_exporters.metric import Accuracy, ClassIds, Metric
-from edgecnn_exporters.source import Reading, Source
+from edgecnn_exporters.proof.differences import DecodedDifference, OutputDifference
+from edgecnn_exporters.proof.gates import TENSOR_BUDGET, Compared, Gates, float32_gates
+from edgecnn_exporters.proof.metric import Accuracy, ClassIds, Metric
+from edgecnn_exporters.proof.source import Reading, Source
 from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.evidence import Gate, MetricParity, Parity
 from edgecnn_runtime.manifest import Manifest
