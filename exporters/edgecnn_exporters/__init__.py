@@ -18,11 +18,12 @@ from edgecnn_exporters.errors import (
     WeightsError,
 )
 from edgecnn_exporters.export import export
-from edgecnn_exporters.proof.compare import ParityReport, compare
+from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.metric import Accuracy, Metric
+from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.quantization.config import QuantizationConfig
-from edgecnn_exporters.quantization.search import Try
+from edgecnn_exporters.quantization.tries import Try
 from edgecnn_exporters.report import ExportReport
 from edgecnn_runtime.report_file import report_path
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from edgecnn_runtime.errors import EdgeCNNError
 
 if TYPE_CHECKING:
-    from edgecnn_exporters.proof.compare import ParityReport
-    from edgecnn_exporters.quantization.search import Try
+    from edgecnn_exporters.proof.parity_report import ParityReport
+    from edgecnn_exporters.quantization.tries import Try
 
 
 class ExportError(EdgeCNNError):

@@ -14,16 +14,16 @@ from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
 from edgecnn_exporters.graph.publish import ONNXRUNTIME_BY_OPSET
-from edgecnn_exporters.outcome import Outcome
-from edgecnn_exporters.proof.compare import ParityReport, Pixels
+from edgecnn_exporters.proof.compare import Pixels
 from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
 from edgecnn_exporters.proof.metric import Accuracy, ClassIds, Metric
+from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.proof import Proof
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.quantization.config import QuantizationConfig
-from edgecnn_exporters.quantized import Quantized, quantize_file
-from edgecnn_exporters.report import ExportReport, rounded, rounded_gate, versions
+from edgecnn_exporters.quantization.workshop import Quantized, quantize_file
+from edgecnn_exporters.report import ExportReport, Outcome, rounded, rounded_gate, versions
 from edgecnn_runtime.errors import EdgeCNNError, ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample

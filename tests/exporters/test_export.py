@@ -14,7 +14,7 @@ import tensorflow as tf
 from edgecnn_exporters import ExportError, ParityError, UnsupportedOpError, WeightsError
 from edgecnn_exporters import candidate as candidate_module
 from edgecnn_exporters.graph.convert import hash_weights
-from edgecnn_exporters.outcome import Outcome
+from edgecnn_exporters.report import Outcome
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import OutputSpec

@@ -1,18 +1,23 @@
 """What every file of one export is proven with: the source, the images, the metric."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from edgecnn_exporters.proof.compare import Batch, ParityReport, Pixels, compare
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_exporters.proof.compare import Batch, Pixels, compare
 from edgecnn_exporters.proof.gates import Gates
 from edgecnn_exporters.proof.metric import ClassIds, Metric
+from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.proof.synthetic import synthetic_images
-from edgecnn_exporters.remembered import Remembered
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.session import Session
 
 SYNTHETIC = "synthetic"
 UNIDENTIFIED = "unidentified"
+_MOST_BYTES = 2**26  # of answers that are remembered
 
 
 class Proof:
@@ -60,3 +65,36 @@ class Proof:
     def _batches(self) -> Iterable[Batch]:
         synthetic: Iterator[Batch] = ((images, None) for images in synthetic_images(self._manifest.image_input))
         return synthetic if self._evaluation is None else self._evaluation
+
+
+class Remembered:
+    """Answers one sequence of batches any number of times; `restart` stands before each.
+
+    Args:
+        model: is asked what is not remembered.
+    """
+
+    def __init__(self, model: Source) -> None:
+        self._model = model
+        self._answers: list[dict[str, npt.NDArray[Any]]] = []
+        self._next, self._bytes = 0, 0
+
+    def restart(self) -> None:
+        """Begins the sequence again."""
+        self._next = 0
+
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Returns the raw outputs by name for the next batch of the sequence."""
+        number, self._next = self._next, self._next + 1
+        if number < len(self._answers):
+            return self._answers[number]
+        outputs = self._model.run(feeds)
+        size = sum(values.nbytes for values in outputs.values())
+        if number == len(self._answers) and self._bytes + size <= _MOST_BYTES:
+            self._answers.append(outputs)
+            self._bytes += size
+        return outputs
+
+    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+        """Returns the class scores (N, classes) that the model itself gives for its raw outputs."""
+        return self._model.scores(outputs)

@@ -4,6 +4,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from onnx import ModelProto
 
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.files import writing
-from edgecnn_exporters.proof.compare import ParityReport
+from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.synthetic import synthetic_images
 from edgecnn_exporters.quantization.calibration import Calibrator, Method, Pixels, check_images, feeds_of
 from edgecnn_exporters.quantization.config import QuantizationConfig
@@ -27,11 +28,12 @@ from edgecnn_exporters.quantization.quantize import (
     to_float16,
     write_source,
 )
-from edgecnn_exporters.quantization.search import Try
+from edgecnn_exporters.quantization.search import search
 from edgecnn_exporters.quantization.speed import Speedup, measure_speedup
+from edgecnn_exporters.quantization.tries import Try
 from edgecnn_exporters.regions import compute_layers, with_producer
 from edgecnn_exporters.rewrites import rewrite, tune_for_amx
-from edgecnn_runtime.evidence import AMX_WEIGHTS, Calibration, Quantization
+from edgecnn_runtime.evidence import AMX_WEIGHTS, Calibration, Gate, Quantization
 from edgecnn_runtime.machine import has_amx
 from edgecnn_runtime.providers import cuda_problem
 from edgecnn_runtime.session import Session
@@ -220,6 +222,52 @@ class FileWorkshop:
     def _calibration_images(self) -> Iterable[Pixels]:
         assert self._config.images is not None, "checked when the configuration was made"
         return self._config.images
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """The outcome of the tries.
+
+    Attributes:
+        candidate: the last try's file.
+        parity: of that file against the source.
+        quantization: its recipe.
+        tries: all of them.
+    """
+
+    candidate: Candidate
+    parity: ParityReport
+    quantization: Quantization
+    tries: tuple[Try, ...]
+
+    def speed_gates(self, config: QuantizationConfig) -> tuple[Gate, ...]:
+        """Returns the verdict on the file's speed, without its time, or nothing where it was not measured."""
+        last = self.tries[-1]
+        return () if last.fast is None else (Gate("speedup", float(config.min_speedup), None, last.fast),)
+
+
+def quantize_file(
+    float32: Candidate, config: QuantizationConfig, folder: Path, *, judge: Judge, stages: Stages
+) -> Quantized:
+    """Makes files of fewer bits until one keeps the budget of the metric, or nothing is left to try.
+
+    Args:
+        float32: the file to start from.
+        config: what is asked for.
+        folder: for what is made.
+        judge: compares a file with the source.
+        stages: is entered with the name of each stage.
+
+    Raises:
+        CalibrationError: the images are too few or there is nothing on them.
+        QuantizationError: no layer can be of that precision, or the quantizer fails.
+    """
+    workshop = FileWorkshop(float32, config, folder, judge, stages)
+    tries: list[Try] = []
+    for one in search(workshop) if config.precision == "int8" else iter([workshop.attempt_float16()]):
+        _LOGGER.info("try %d: %s", len(tries) + 1, one.describe())
+        tries.append(one)
+    return Quantized(workshop.candidate, workshop.parity, workshop.quantization(tries[-1]), tuple(tries))
 
 
 def _answers(payload: bytes, feeds: Iterable[dict[str, Pixels]]) -> list[dict[str, npt.NDArray[Any]]]:

@@ -194,7 +194,7 @@ def test_calibrator_takes_no_more_memory_for_more_images(tmp_path):
     for count in (200, 2000):
         folder = tmp_path / str(count)
         folder.mkdir()
-        command = [sys.executable, "-c", PEAK, str(Path(__file__).parent), str(folder), str(count)]
+        command = [sys.executable, "-c", PEAK, str(Path(__file__).parents[1]), str(folder), str(count)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         peaks[count] = int(done.stdout.split()[-1])
     assert peaks[2000] <= 1.1 * peaks[200], peaks

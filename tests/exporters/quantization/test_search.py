@@ -1,7 +1,8 @@
 import pytest
 
-from edgecnn_exporters.quantization.search import Try, search
+from edgecnn_exporters.quantization.search import search
 from edgecnn_exporters.quantization.speed import Speedup
+from edgecnn_exporters.quantization.tries import Try
 
 LAYERS = ("a", "b", "c", "d")
 

@@ -9,7 +9,7 @@ import pytest
 
 from edgecnn_exporters import outcome
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.outcome import Outcome
+from edgecnn_exporters.report import Outcome
 from edgecnn_runtime.report_file import hash_file, read_report, report_path
 from edgecnn_runtime.whole_files import publish
 
@@ -18,7 +18,7 @@ KILLS = """
 import hashlib, json, os, pickle, signal, sys
 from pathlib import Path
 from edgecnn_exporters.files import working_folder
-from edgecnn_exporters.outcome import Outcome
+from edgecnn_exporters.report import Outcome
 
 EVENTS = ("open", "os.", "shutil.", "fcntl.")
 parity, evidence = pickle.loads(Path(sys.argv[2]).read_bytes())

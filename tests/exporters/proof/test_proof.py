@@ -1,7 +1,7 @@
 import numpy as np
 
 from edgecnn_exporters import remembered
-from edgecnn_exporters.remembered import Remembered
+from edgecnn_exporters.proof.proof import Remembered
 
 
 class Counting:

@@ -11,7 +11,7 @@ from edgecnn_exporters.proof.gates import quantized_gates
 from edgecnn_exporters.proof.metric import Accuracy
 from edgecnn_exporters.proof.proof import Proof
 from edgecnn_exporters.quantization.config import QuantizationConfig
-from edgecnn_exporters.quantized import quantize_file
+from edgecnn_exporters.quantization.workshop import quantize_file
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn_exporters.stamp import foreign_entries, metadata, trailer
+from edgecnn_exporters.candidate import foreign_entries, metadata, trailer
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 MANIFEST = Manifest(
