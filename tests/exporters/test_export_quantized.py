@@ -12,9 +12,9 @@ from edgecnn_exporters import (
     ParityError,
     QuantizationConfig,
     QuantizationError,
-    workshop,
 )
 from edgecnn_exporters.graph.layer_names import mark
+from edgecnn_exporters.quantization import workshop
 from edgecnn_runtime import Predictor
 
 

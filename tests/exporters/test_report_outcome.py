@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from edgecnn_exporters import outcome
+from edgecnn_exporters import report as report_module
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.report import Outcome
 from edgecnn_runtime.report_file import hash_file, read_report, report_path
@@ -101,7 +101,7 @@ def fail_at(monkeypatch, number, error):
             raise error
         publish(temporary, target)
 
-    monkeypatch.setattr(outcome, "publish", renaming)
+    monkeypatch.setattr(report_module, "publish", renaming)
 
 
 def test_publish_binds_the_report_to_the_file(made, exported, target):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from edgecnn_exporters import remembered
+from edgecnn_exporters.proof import proof
 from edgecnn_exporters.proof.proof import Remembered
 
 
@@ -34,7 +34,7 @@ def test_remembered_goes_on_where_the_first_round_was_cut_short():
 
 
 def test_remembered_asks_again_for_what_there_was_no_room_for(monkeypatch):
-    monkeypatch.setattr(remembered, "_MOST_BYTES", 100)  # two answers of 48 bytes
+    monkeypatch.setattr(proof, "_MOST_BYTES", 100)  # two answers of 48 bytes
     source = Counting()
     model = Remembered(source)
     assert answers(model, [1, 2, 3]) == answers(model, [1, 2, 3]) == [2, 4, 6]
