@@ -56,7 +56,11 @@ class KerasReference:
     """A Keras model behind the runtime's protocol."""
 
     def __init__(self, model):
-        self.call = tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
+        self.model = model
+        self.call = tf.function(self._call, reduce_retracing=True, autograph=False)  # which Keras keeps off layers
+
+    def _call(self, pixels):
+        return self.model(pixels, training=False)
 
     def run(self, feeds):
         return {"logits": self.call(tf.constant(feeds["image"])).numpy()}
