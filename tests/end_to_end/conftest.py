@@ -35,7 +35,7 @@ def run_edgecnn(
     changed = {**os.environ, **(env or {})}
     environment = {name: value for name, value in changed.items() if (env or {}).get(name) != ""}
     command = [*wrapper, str(EDGECNN), *map(str, arguments)]
-    settings = {"capture_output": True, "text": True, "errors": "surrogateescape", "timeout": 300, **options}
+    settings = {"capture_output": True, "text": True, "errors": "surrogateescape", **options}
     return subprocess.run(command, env=environment, check=False, **settings)
 
 
@@ -45,21 +45,25 @@ def edgecnn() -> Command:
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory) -> Path:
+def run_folder(made_once) -> Path:
     """A run folder of a narrow network, trained once for all tests."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    done = run_edgecnn(*TRAIN, "-o", folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+
+    def train(folder: Path) -> None:
+        done = run_edgecnn(*TRAIN, "-o", folder / "run")
+        assert done.returncode == 0, done.stderr
+
+    return made_once("trained", train) / "run"
 
 
 @pytest.fixture(scope="session")
-def model_file(run_folder) -> Path:
+def model_file(made_once, run_folder) -> Path:
     """The model file of `run_folder`."""
-    path = run_folder.parent / "digits.onnx"
-    done = run_edgecnn("export", run_folder, "-o", path, "--data", "digits")
-    assert done.returncode == 0, done.stderr
-    return path
+
+    def export(folder: Path) -> None:
+        done = run_edgecnn("export", run_folder, "-o", folder / "digits.onnx", "--data", "digits")
+        assert done.returncode == 0, done.stderr
+
+    return made_once("exported", export) / "digits.onnx"
 
 
 @pytest.fixture(scope="session")

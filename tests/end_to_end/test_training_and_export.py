@@ -82,23 +82,27 @@ def test_evaluate_prints_the_same_for_the_run_folder_and_the_file(edgecnn, run_f
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.fixture(scope="module")
-def exports(run_folder, model_file, tmp_path_factory):
+@pytest.fixture(scope="session")
+def exports(run_folder, model_file, made_once):
     """Exports the run again, to places that cannot be written, and tampered with: the folder, and what happened."""
-    folder = tmp_path_factory.mktemp("exports")
-    (folder / "directory").mkdir()
-    (folder / "kept").mkdir()
-    (folder / "int8").mkdir()
-    kept = [folder / "kept" / name for name in ("full.onnx", "tampered.onnx")]
-    fewer_bits = [folder / "int8" / name for name in ("fits.onnx", "slow.onnx")]
-    for path in (*kept, fewer_bits[1]):
-        path.write_bytes(model_file.read_bytes())
-    outputs = [folder / model_file.name, folder / "directory", folder / "missing" / "file.onnx", *kept, *fewer_bits]
-    outputs.append(folder / "bare.onnx")
-    command = [sys.executable, "-c", EXPORTS, run_folder, *outputs]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder, {**json.loads(done.stdout.splitlines()[-1]), "stdout": done.stdout}
+
+    def export(folder):
+        for name in ("directory", "kept", "int8"):
+            (folder / name).mkdir()
+        kept = [folder / "kept" / name for name in ("full.onnx", "tampered.onnx")]
+        fewer_bits = [folder / "int8" / name for name in ("fits.onnx", "slow.onnx")]
+        for path in (*kept, fewer_bits[1]):
+            path.write_bytes(model_file.read_bytes())
+        outputs = [folder / model_file.name, folder / "directory", folder / "missing" / "file.onnx", *kept, *fewer_bits]
+        outputs.append(folder / "bare.onnx")
+        command = [sys.executable, "-c", EXPORTS, run_folder, *outputs]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (folder / "stdout.txt").write_text(done.stdout)
+
+    folder = made_once("exports", export)
+    stdout = (folder / "stdout.txt").read_text()
+    return folder, {**json.loads(stdout.splitlines()[-1]), "stdout": stdout}
 
 
 def test_export_gives_the_same_bytes_in_another_process(exports, model_file):
@@ -236,7 +240,7 @@ def interrupted(command, signum, *, after="edgecnn: epoch "):
     process.send_signal(signum)
     lines.append(process.stderr.read())
     process.stderr.close()
-    return process.wait(timeout=60), "".join(lines)
+    return process.wait(), "".join(lines)
 
 
 def train_command(folder):
@@ -256,11 +260,20 @@ def test_train_goes_on_after_sigint(edgecnn, tmp_path):
     assert not (folder / "unfinished").exists()
 
 
+@pytest.fixture(scope="session")
+def whole(edgecnn, made_once):
+    """The folder of a run that nothing interrupted."""
+
+    def train(folder):
+        assert edgecnn(*train_command(folder / "run")[1:]).returncode == 0
+
+    return made_once("whole", train) / "run"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_train_comes_to_the_same_weights_after_any_end(edgecnn, tmp_path, signum, code):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    assert edgecnn(*train_command(whole)[1:]).returncode == 0
+def test_train_comes_to_the_same_weights_after_any_end(edgecnn, tmp_path, whole, signum, code):
+    cut = tmp_path / "cut"
     ended, stderr = interrupted(train_command(cut), signum)
     assert ended == code, stderr
     assert "Traceback" not in stderr

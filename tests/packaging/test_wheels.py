@@ -17,11 +17,16 @@ LIST = (
 )
 
 
-@pytest.fixture(scope="module")
-def slim_python(tmp_path_factory):
+@pytest.fixture(scope="session")
+def slim_python(made_once):
     """The Python of an environment with the wheels `edgecnn` and `edgecnn-runtime[cpu]`, and what they need."""
-    command = [sys.executable, "benchmarks/slim_environment.py", str(tmp_path_factory.mktemp("slim"))]
-    return Path(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip())
+
+    def build(folder):
+        command = [sys.executable, "benchmarks/slim_environment.py", str(folder)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        (folder / "python.txt").write_text(done.stdout.strip())
+
+    return Path((made_once("slim", build) / "python.txt").read_text())
 
 
 def answers(edgecnn, model, image):
