@@ -30,8 +30,8 @@ def test_train_has_the_defaults_of_the_config(npz, run_dir, capfd):
 
 
 def test_train_records_every_option(npz, run_dir, tmp_path):
-    train(npz, run_dir)
-    weights = str(run_dir / "model.keras")
+    weights = str(tmp_path / "weights.keras")
+    build_model("simple_cnn", image_size=(10, 10), num_classes=3, width=0.05).save(weights)
     options = {
         "--augment": "shift,flip",
         "--schedule": "plateau",
@@ -45,9 +45,8 @@ def test_train_records_every_option(npz, run_dir, tmp_path):
         "--seed": "7",
         "--weights": weights,
     }
-    second = tmp_path / "second"
-    assert train(npz, second, "--balance", *(word for option in options.items() for word in option)) == 0
-    recorded = json.loads((second / "config.json").read_text())["config"]
+    assert train(npz, run_dir, "--balance", *(word for option in options.items() for word in option)) == 0
+    recorded = json.loads((run_dir / "config.json").read_text())["config"]
     assert recorded == {
         **{"model": "simple_cnn", "data": str(npz), "epochs": 1, "image_size": [10, 10], "width": 0.05},
         **{"augment": ["shift", "flip"], "schedule": "plateau", "optimizer": "sgd", "validation": 0.25},

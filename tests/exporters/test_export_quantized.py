@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -18,9 +19,11 @@ from edgecnn_exporters.quantization import workshop
 from edgecnn_runtime import Predictor
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr("edgecnn_exporters.quantization.speed._SECONDS", 0.0)
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgecnn_exporters.quantization.speed._SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def labelled(model, make_pixels):
     return [(pixels, np.asarray(model(pixels, training=False)).argmax(axis=1)) for pixels in batches]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def config(make_pixels):
     def make(precision="int8", **options):
         if precision == "int8":
@@ -40,17 +43,28 @@ def config(make_pixels):
     return make
 
 
-@pytest.fixture
-def quantize(model, export_model, labelled, config, tmp_path):
-    """Exports the model with fewer bits."""
+@pytest.fixture(scope="module")
+def quantize_into(model, export_model, labelled, config):
+    """Exports the model with fewer bits into a folder."""
 
-    def make(name="model.onnx", *, precision="int8", options=None, **changes):
+    def make(folder, name="model.onnx", *, precision="int8", options=None, **changes):
         quantization = config(precision, **(options or {}))
         source = changes.pop("model", model)
         settings = {"evaluation": labelled, "evaluation_fingerprint": "f" * 64, **changes}
-        return export_model(source, tmp_path / name, quantization=quantization, **settings)
+        return export_model(source, folder / name, quantization=quantization, **settings)
 
     return make
+
+
+@pytest.fixture
+def quantize(quantize_into, tmp_path):
+    return partial(quantize_into, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def quantized(quantize_into, tmp_path_factory):
+    """The report of an int8 export that passed; its file must not be changed."""
+    return quantize_into(tmp_path_factory.mktemp("quantized"))
 
 
 @pytest.fixture
@@ -60,10 +74,9 @@ def earlier(tmp_path):
     return path
 
 
-def test_export_writes_an_int8_file_with_both_accuracies_and_the_verdicts(quantize):
-    report = quantize()
-    evidence = Predictor.load(report.path, device="cpu").evidence
-    assert evidence == report.evidence
+def test_export_writes_an_int8_file_with_both_accuracies_and_the_verdicts(quantized):
+    evidence = Predictor.load(quantized.path, device="cpu").evidence
+    assert evidence == quantized.evidence
     assert evidence.precision == "int8"
     assert evidence.parity.metric.source == 1.0
     assert [gate.name for gate in evidence.gates] == [
@@ -78,17 +91,16 @@ def test_export_writes_an_int8_file_with_both_accuracies_and_the_verdicts(quanti
     assert evidence.quantization.layers == 2
 
 
-def test_export_reports_every_try_and_its_speed_beside_the_file(quantize):
-    report = quantize()
-    tree = json.loads(report.report_path.read_text())
+def test_export_reports_every_try_and_its_speed_beside_the_file(quantized):
+    tree = json.loads(quantized.report_path.read_text())
     assert tree["passed"] is True
     assert [one["calibration"] for one in tree["tries"]] == ["trimmed"]
     assert tree["tries"][0]["speedup"]["n"] == 30
     assert list(tree["seconds"])[4:] == ["parity", "calibrate (trimmed)", "try 1", "golden", "stamp", "verify"]
 
 
-def test_export_gives_the_same_int8_bytes_again(quantize):
-    assert quantize("a.onnx").path.read_bytes() == quantize("b.onnx").path.read_bytes()
+def test_export_gives_the_same_int8_bytes_again(quantize, quantized):
+    assert quantize("again.onnx").path.read_bytes() == quantized.path.read_bytes()
 
 
 @pytest.mark.parametrize("batch", [None, 4])
@@ -105,9 +117,8 @@ def test_export_quantizes_around_an_operator_with_inputs_left_out(quantize, make
     assert "Resize" in report.evidence.requirements.operators
 
 
-def test_export_leaves_the_file_and_its_report_and_nothing_else(quantize, files_in, tmp_path):
-    quantize()
-    assert files_in(tmp_path) == ["model.onnx", "model.report.json"]
+def test_export_leaves_the_file_and_its_report_and_nothing_else(quantized, files_in):
+    assert files_in(quantized.path.parent) == ["model.onnx", "model.report.json"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +217,7 @@ def test_export_names_the_file_when_the_disk_is_full(quantize, exported, earlier
     assert files_in(earlier.parent) == ["model.onnx"]
 
 
-def test_export_gives_the_same_int8_bytes_after_saving_and_loading(model, tmp_path, quantize):
+def test_export_gives_the_same_int8_bytes_after_saving_and_loading(model, tmp_path, quantize, quantized):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert quantize("a.onnx", model=loaded).path.read_bytes() == quantize("b.onnx").path.read_bytes()
+    assert quantize("loaded.onnx", model=loaded).path.read_bytes() == quantized.path.read_bytes()

@@ -155,7 +155,6 @@ def checkout(tmp_path_factory) -> Path:
 def test_what_is_marked_to_run_runs(checkout):
     """All pages in one go, because they build on the README's first model."""
     environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": sys.prefix, "UV_NO_SYNC": "1"}
-    environment["PYTHONPYCACHEPREFIX"] = str(checkout / ".bytecode")
     done, failed = 0, []
     for page in PAGES:
         for info, text in blocks(page, "sh run", "python run"):

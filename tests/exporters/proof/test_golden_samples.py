@@ -16,11 +16,12 @@ from edgecnn_runtime.golden import MAX_BYTES
 
 
 @pytest.fixture
-def make(make_manifest, make_reference, export_model, tmp_path):
+def make(make_manifest, make_reference, export_model, model, exported, tmp_path):
     """Makes the golden samples of a model's file: `make(model, pictures)`."""
+    exported_model = model
 
     def golden(model, pictures=None, *, reference=None, labels=None, **options):
-        path = export_model(model, tmp_path / "m.onnx").path
+        path = exported.path if model is exported_model else export_model(model, tmp_path / "m.onnx").path
         predictor = Predictor.load(path, device="cpu", threads=1)
         predictor = Predictor(predictor.session, make_manifest(model, labels=labels))
         return make_golden(
@@ -83,9 +84,9 @@ def test_make_golden_draws_the_same_pictures_where_there_are_none(make, model, p
     assert make(model, pictures).samples == make(model, None).samples
 
 
-def test_make_golden_holds_what_the_file_answers(make, model, make_pixels, tmp_path):
+def test_make_golden_holds_what_the_file_answers(make, model, exported, make_pixels):
     samples = make(model, make_pixels(4)).samples
-    predictor = Predictor.load(tmp_path / "m.onnx", device="cpu")
+    predictor = Predictor.load(exported.path, device="cpu")
     for sample in samples:
         result = predictor.predict(sample.image_bytes)
         assert [score.class_id for score in sample.answer.scores] == [score.class_id for score in result.top(5)]
