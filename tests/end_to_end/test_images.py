@@ -239,7 +239,7 @@ def mixed_directory(tmp_path, digits):
 @pytest.mark.parametrize("format", ["json", "jsonl"])
 def test_run_answers_the_images_of_a_mixed_directory_in_order(edgecnn, model_file, mixed_directory, format):
     folder, names = mixed_directory
-    done = edgecnn("run", model_file, folder, "--format", format, text=False, errors=None, timeout=60)
+    done = edgecnn("run", model_file, folder, "--format", format, text=False, errors=None)
     assert done.returncode == 0
     text = done.stdout.decode("utf-8")
     entries = json.loads(text) if format == "json" else [json.loads(line) for line in text.splitlines()]
@@ -249,7 +249,7 @@ def test_run_answers_the_images_of_a_mixed_directory_in_order(edgecnn, model_fil
 
 def test_run_writes_one_line_an_image_in_text_whatever_its_name(edgecnn, model_file, mixed_directory):
     folder, names = mixed_directory
-    done = edgecnn("run", model_file, folder, timeout=60)
+    done = edgecnn("run", model_file, folder)
     assert len(done.stdout.splitlines()) == len(names)
 
 

@@ -55,7 +55,7 @@ def damaged_file(tmp_path):
 @pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "link loop", "empty", "text", "png", "zeros"])
 def test_run_refuses_what_is_no_model_file(edgecnn, one_line, damaged_file, digits, kind):
     path = damaged_file(kind)
-    done = edgecnn("run", path, digits, timeout=30)
+    done = edgecnn("run", path, digits)
     assert done.returncode == 6
     assert done.stdout == ""
     one_line(done.stderr, str(path))

@@ -247,7 +247,6 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
             [sys.executable, "-c", textwrap.dedent(code), *arguments],
             capture_output=True,
             text=True,
-            timeout=300,
             env={**os.environ, **(env or {})},
             check=False,
             **options,
