@@ -41,13 +41,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str, *, temporary_folder: Path | None = None) -> None:
-    """Writes UTF-8 text as one whole.
+    """Writes UTF-8 text as one whole, its line ends as they are.
 
     Raises:
         WriteError: the file cannot be written.
     """
     with replacing(path, temporary_folder=temporary_folder) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def make_folder(path: Path) -> None:

@@ -1,12 +1,12 @@
 """How `edgecnn run` writes answers: each format streams, and a run that is cut short leaves whole entries."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal, Protocol
 
 from edgecnn.cli.streams import Results, printable, say, to_json
+from edgecnn.csv_text import to_csv
 from edgecnn_runtime import Failure, Result
 
 AnswerFormat = Literal["text", "json", "jsonl", "csv"]
@@ -25,19 +25,22 @@ class AnswerWriter(Protocol):
 
 
 @contextmanager
-def answer_writer(format: AnswerFormat, results: Results, top_k: int) -> Iterator[AnswerWriter]:
+def answer_writer(
+    format: AnswerFormat, results: Results, top_k: int, *, on_terminal: bool = False
+) -> Iterator[AnswerWriter]:
     """Gives the writer of a format, and closes it however the block ends.
 
     Args:
         format: one of the four.
         results: where answers go; failed images of the text format go to stderr.
         top_k: how many classes an answer shows, best first.
+        on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
     """
     kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
         "text": TextWriter,
         "json": JsonWriter,
         "jsonl": JsonLinesWriter,
-        "csv": CsvWriter,
+        "csv": partial(CsvWriter, on_terminal=on_terminal),
     }
     writer = kinds[format](results, top_k)
     try:
@@ -102,12 +105,12 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """One row a prediction, or a failed image; RFC 4180 quoting."""
+    """One row a prediction, or a failed image, by RFC 4180: names come back whole, whatever they hold."""
 
     _COLUMNS = ("source", "rank", "name", "class", "confidence", "provider", "error_kind", "error_message")
 
-    def __init__(self, results: Results, top_k: int) -> None:
-        self._results, self._top_k = results, top_k
+    def __init__(self, results: Results, top_k: int, *, on_terminal: bool = False) -> None:
+        self._results, self._top_k, self._on_terminal = results, top_k, on_terminal
         self._row(self._COLUMNS)
 
     def write(self, answer: Result | Failure) -> None:
@@ -122,9 +125,8 @@ class CsvWriter:
         """Has nothing to end."""
 
     def _row(self, cells: tuple[object, ...]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="").writerow(cells)
-        self._results.line(text.getvalue())
+        shown = [printable(cell) if self._on_terminal and isinstance(cell, str) else cell for cell in cells]
+        self._results.write(to_csv([shown]))
 
 
 def _format_object(answer: Result | Failure, top_k: int) -> str:

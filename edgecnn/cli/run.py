@@ -38,6 +38,7 @@ def run(
     JPEG, PNG, WebP, BMP, GIF, TIFF and AVIF are read; of several frames the first is answered. What a directory holds
     besides is counted on stderr; hidden folders and those of systems (.git, @eaDir, ...) are not entered.
     """
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
         from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
         from edgecnn.cli.pictures import PictureFolder
@@ -55,7 +56,7 @@ def run(
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
-        with answer_writer(format, results, top_k) as writer:
+        with answer_writer(format, results, top_k, on_terminal=on_terminal) as writer:
             for answer in predictor.stream(images, batch_size=batch):
                 try:
                     if pictures is not None:

@@ -1,7 +1,5 @@
 """Pictures that cannot be decoded: found all at once, said in one error, or left out and listed in a file."""
 
-import csv
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn.csv_text import from_csv, to_csv
 from edgecnn.data.samples import Samples
 from edgecnn.errors import DatasetError
 from edgecnn_runtime.errors import ImageError
@@ -103,17 +102,14 @@ def good_positions(samples: Samples, bad: Sequence[BadPicture]) -> npt.NDArray[n
 
 def bad_pictures_csv(bad: Sequence[BadPicture]) -> str:
     """Returns a table of them, with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows((one.part, one.index, one.label, one.name, one.reason) for one in bad)
-    return text.getvalue().encode("utf-8", "backslashreplace").decode()  # names of files need not be UTF-8
+    return to_csv([_COLUMNS, *((one.part, one.index, one.label, one.name, one.reason) for one in bad)])
 
 
 def bad_pictures_from_csv(path: Path) -> tuple[BadPicture, ...] | None:
     """Reads what `bad_pictures_csv` wrote; None where the file is missing or another one."""
     try:
-        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        with path.open(encoding="utf-8", newline="") as file:  # a CR in a name stays one
+            header, *rows = from_csv(file.read())
         return tuple(BadPicture(part, int(index), *others) for part, index, *others in rows) if header else None
     except (OSError, ValueError, TypeError):
         return None

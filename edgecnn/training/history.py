@@ -1,10 +1,9 @@
 """The learning curve: one row an epoch, in `history.csv`."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from edgecnn.csv_text import from_csv, to_csv
 from edgecnn.errors import RunFolderError
 
 
@@ -33,12 +32,7 @@ _COLUMNS = tuple(field.name for field in fields(EpochMetrics))
 
 def history_to_csv(history: Sequence[EpochMetrics]) -> str:
     """Returns the rows as CSV with a header; numbers keep all their digits, so that reading gives the same floats."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for row in history:
-        writer.writerow("" if getattr(row, name) is None else repr(getattr(row, name)) for name in _COLUMNS)
-    return text.getvalue()
+    return to_csv([_COLUMNS, *([getattr(row, name) for name in _COLUMNS] for row in history)])
 
 
 def history_from_csv(text: str, *, what: str = "history.csv") -> History:
@@ -55,7 +49,10 @@ def history_from_csv(text: str, *, what: str = "history.csv") -> History:
         >>> history_from_csv(history_to_csv([EpochMetrics(1, 0.5, 0.75)]))
         (EpochMetrics(epoch=1, loss=0.5, accuracy=0.75, val_loss=None, val_accuracy=None),)
     """
-    header, *rows = csv.reader(io.StringIO(text)) if text else [[]]
+    try:
+        header, *rows = from_csv(text) or [[]]
+    except ValueError as error:
+        raise RunFolderError(f"{what}: expected the columns {','.join(_COLUMNS)}, received {error}") from error
     if tuple(header) != _COLUMNS:
         raise RunFolderError(f"{what}: expected the columns {','.join(_COLUMNS)}, received {','.join(header)}")
     try:

@@ -20,7 +20,9 @@ def test_history_round_trips_every_float(rows):
 
 
 def test_history_to_csv_leaves_cells_empty_when_nothing_is_held_out():
-    assert history_to_csv([EpochMetrics(1, 0.5, 0.25)]) == ("epoch,loss,accuracy,val_loss,val_accuracy\n1,0.5,0.25,,\n")
+    assert history_to_csv([EpochMetrics(1, 0.5, 0.25)]) == (
+        "epoch,loss,accuracy,val_loss,val_accuracy\r\n1,0.5,0.25,,\r\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_finish_refuses_a_run_without_a_checkpoint(begun):
 
 def test_history_is_readable_while_training_goes_on(begun):
     run_folder.save_checkpoint(begun, HISTORY[:2], saves("weights 2"))
-    assert (begun / "history.csv").read_text() == history_to_csv(HISTORY[:2])
+    assert (begun / "history.csv").read_bytes().decode() == history_to_csv(HISTORY[:2])
 
 
 # Kills a process at its n-th file operation, for every n, then resumes in the way `train` does.
