@@ -20,6 +20,7 @@ from edgecnn.cli.inspect import inspect
 from edgecnn.cli.interrupts import INTERRUPTS
 from edgecnn.cli.models import models
 from edgecnn.cli.run import run
+from edgecnn.cli.shown import LogLines
 from edgecnn.cli.streams import say
 from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
@@ -103,7 +104,9 @@ def edgecnn(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say on stderr what each stage did.")] = False,
 ) -> None:
     """Train documented CNNs in Keras, export them to one verified ONNX file, and run it anywhere."""
-    logging.basicConfig(format="edgecnn: %(message)s", stream=sys.stderr)
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setFormatter(LogLines())
+    logging.basicConfig(handlers=[stderr])
     for package in ("edgecnn", "edgecnn_exporters", "edgecnn_runtime"):
         logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("edgecnn_runtime.providers").setLevel(logging.INFO)  # device auto says once where it runs

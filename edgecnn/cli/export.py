@@ -9,6 +9,7 @@ import typer
 
 from edgecnn.cli import export_options as options
 from edgecnn.cli.options import ImageSize, SkipBad, Width
+from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -75,10 +76,10 @@ def export(
         from edgecnn.exporting import export_source  # loads Keras and tf2onnx
 
         report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: export: {stage}"))
-        results.line(_format_report(output, report))
+        show(results, _format_report(output, report))
 
 
-def _format_report(output: Path, report: ExportReport) -> str:
+def _format_report(output: Path, report: ExportReport) -> list[str]:
     evidence, parity = report.evidence, report.evidence.parity
     lines = [
         f"{output}: {format_bytes(report.size_bytes)}, graph sha256 {evidence.payload_sha256}",
@@ -92,4 +93,4 @@ def _format_report(output: Path, report: ExportReport) -> str:
         lines.append("no golden samples: edgecnn verify cannot prove the file on a device")
     if report.tries:
         lines.append(f"{report.tries[-1].describe()} ({len(report.tries)} tried, see {report.report_path.name})")
-    return "\n".join(lines)
+    return lines

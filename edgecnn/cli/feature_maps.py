@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 
@@ -38,4 +39,5 @@ def feature_maps(
         maps = feature_maps(*open_trained(source), str(image), layer=layer)
         draw_feature_maps(maps, output, channels=channels)
         height, width, count = maps.activations.shape
-        results.line(f"{output}: {maps.layer}, {min(count, channels)} of {count} channels of {height} x {width}")
+        shown = f"{min(count, channels)} of {count} channels of {height} x {width}"
+        show(results, [f"{output}: {maps.layer}, {shown}"])

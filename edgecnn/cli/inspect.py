@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.cli.options import AllowModified, Format, ModelArgument
+from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import format_bytes
 
@@ -39,7 +40,7 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
         if format == "json":
             results.json(report)
         else:
-            results.line(_format_report(model, report))
+            show(results, _format_report(model, report))
 
 
 def _describe_tensor(tensor: Any) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _describe_golden(evidence: dict[str, Any], family: str) -> dict[str, Any]:
     }
 
 
-def _format_report(model: str, report: dict[str, Any]) -> str:
+def _format_report(model: str, report: dict[str, Any]) -> list[str]:
     manifest, evidence, graph = report["manifest"], report["evidence"], report["graph"]
     labels = manifest["labels"]
     lines = [
@@ -73,8 +74,8 @@ def _format_report(model: str, report: dict[str, Any]) -> str:
         f"needs       opset {graph['opset']}, IR version {graph['ir_version']}",
     ]
     if evidence is None:
-        return "\n".join([*lines, "evidence    none: the file was altered, or never proven"])
-    return "\n".join([*lines, *_format_evidence(evidence), _format_golden(report["golden"])])
+        return [*lines, "evidence    none: the file was altered, or never proven"]
+    return [*lines, *_format_evidence(evidence), _format_golden(report["golden"])]
 
 
 def _format_tensor(tensor: dict[str, Any]) -> str:

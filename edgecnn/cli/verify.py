@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecnn.cli.options import AllowModified, Device, Format, ModelArgument, Threads
-from edgecnn.cli.streams import printable, stdout_for_results
+from edgecnn.cli.shown import show
+from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import Table
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def verify(
         if format == "json":
             results.json({"file": model, **verification.to_dict()})
         else:
-            results.report(_format_verification(model, verification))
+            show(results, _format_verification(model, verification))
         if failure is not None:
             raise failure
 
@@ -46,14 +47,14 @@ def _format_verification(model: str, verification: Verification) -> list[str | T
     rows = [[sample.name, "passed" if sample.passed else "FAILED", *_format_sample(sample)] for sample in samples]
     proven = "altered since it was proven" if verification.modified else "proven"
     return [
-        f"{printable(model)}: {passed} of {len(samples)} golden samples passed [{verification.provider}, "
+        f"{model}: {passed} of {len(samples)} golden samples passed [{verification.provider}, "
         f"{verification.cpu_family}; {proven} on {verification.checked_on}]",
         Table(["sample", "verdict", "expected", "received", "farthest off", "by", "allowed"], rows),
     ]
 
 
 def _format_sample(sample: SampleCheck) -> list[str]:
-    answers = [printable(sample.expected), printable(sample.received)]
+    answers = [sample.expected, sample.received]
     worst = sample.worst
     if worst is None:
         return [*answers, "-", "-", "-"]
