@@ -8,6 +8,7 @@ from edgecnn.atomic import make_folder, replacing
 from edgecnn.errors import UsageError, WriteError
 from edgecnn.outputs import Input, Output, check_outputs
 from edgecnn_runtime import Result
+from edgecnn_runtime.fonts import Typeface
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.results import Failure
 from edgecnn_runtime.sources import iter_sources
@@ -21,18 +22,33 @@ class PictureFolder:
         sources: all that will be answered; the folder must hold none of it, nor lie where a directory is read.
         top_k: how many classes each picture shows.
         model: the file that answers, which is read as well.
+        typeface: draws the letters; its file is read as well.
 
     Raises:
         UsageError: the folder holds or could become an input, or lies in a run folder.
         WriteError: it cannot be made.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[str], top_k: int, *, model: str | None = None) -> None:
-        self._folder, self._top_k = folder, top_k
+    def __init__(
+        self,
+        folder: Path,
+        sources: Sequence[str],
+        top_k: int,
+        *,
+        model: str | None = None,
+        typeface: Typeface | None = None,
+    ) -> None:
+        self._folder, self._top_k, self._typeface = folder, top_k, typeface or Typeface()
         self._names: set[str] = set()
         _check_apart(folder, sources)
-        _check_files(folder, [*sources, *([] if model is None else [model])])
+        read = {"FILE.onnx": model, "--font": self._typeface.path}
+        _check_files(folder, sources, [Input(option, Path(path)) for option, path in read.items() if path is not None])
         make_folder(folder)
+
+    @property
+    def warning(self) -> str | None:
+        """What to tell of letters that could not be drawn so far; None where there are none."""
+        return self._typeface.warning
 
     def saved(self, answer: Result | Failure, image: ImageSource) -> Result | Failure:
         """Returns the answer once its picture is written; a Failure where the file system does not take the name.
@@ -66,7 +82,7 @@ class PictureFolder:
         """
         path = self._folder / self._free_name(Path(result.source or "image").stem)
         with replacing(path) as temporary:
-            result.draw(image, top_k=self._top_k).save(temporary, format="PNG")
+            result.draw(image, top_k=self._top_k, font=self._typeface).save(temporary, format="PNG")
         return path
 
     def _free_name(self, stem: str) -> str:
@@ -80,6 +96,21 @@ class PictureFolder:
         return name
 
 
+def open_typeface(font: Path | None) -> Typeface:
+    """Returns what draws the letters.
+
+    Args:
+        font: a file; None takes Pillow's own font, or one of this system.
+
+    Raises:
+        UsageError: the file is no font that can be drawn with.
+    """
+    try:
+        return Typeface(font)
+    except ValueError as error:
+        raise UsageError(f"--font: {error}. Name another file.") from error
+
+
 def _check_apart(folder: Path, sources: Sequence[str]) -> None:
     """Keeps pictures from replacing an input, and from becoming one while a directory is still being read."""
     target = folder.resolve()
@@ -91,10 +122,10 @@ def _check_apart(folder: Path, sources: Sequence[str]) -> None:
             )
 
 
-def _check_files(folder: Path, sources: Sequence[str]) -> None:
+def _check_files(folder: Path, sources: Sequence[str], read: Sequence[Input]) -> None:
     """Keeps the folder out of run folders, and free of pictures that are an input under another name."""
     lists = [Path(source[1:]) for source in sources if source.startswith("@")]
-    inputs = [Input("SOURCE", path) for path in (*lists, *(path for path, _ in _inputs(sources)))]
+    inputs = [*(Input("SOURCE", path) for path in (*lists, *(path for path, _ in _inputs(sources)))), *read]
     present = folder.iterdir() if folder.is_dir() else ()
     check_outputs([Output("--save", path) for path in (folder / "*.png", *present)], inputs)
 

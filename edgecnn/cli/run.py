@@ -31,6 +31,12 @@ def run(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save annotated pictures here; it must hold no input.")
     ] = None,
+    font: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Font of those pictures: .ttf, .otf or .ttc. [default: one with the letters]"
+        ),
+    ] = None,
     allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.
@@ -38,20 +44,23 @@ def run(
     JPEG, PNG, WebP, BMP, GIF, TIFF and AVIF are read; of several frames the first is answered. What a directory holds
     besides is counted on stderr; hidden folders and those of systems (.git, @eaDir, ...) are not entered.
     """
+    if font is not None and save is None:
+        raise typer.BadParameter("it needs --save DIR, whose pictures it draws on.", param_hint="--font")
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
         from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
-        from edgecnn.cli.pictures import PictureFolder
+        from edgecnn.cli.pictures import PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
         from edgecnn_runtime.sources import describe, iter_sources
 
+        typeface = None if save is None else open_typeface(font)
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
         if batch is not None and predictor.batch is not None and batch > predictor.batch:
             raise typer.BadParameter(
                 f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
                 param_hint="--batch",
             )
-        pictures = None if save is None else PictureFolder(save, sources, top_k, model=model)
+        pictures = None if save is None else PictureFolder(save, sources, top_k, model=model, typeface=typeface)
         stdin = sys.stdin.buffer.read() if "-" in sources else b""
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
@@ -64,6 +73,8 @@ def run(
                 finally:  # where the disk is full, the answer is finished all the same
                     writer.write(answer)
                 total, failed = total + 1, failed + isinstance(answer, Failure)
+    if pictures is not None and pictures.warning:
+        say(f"edgecnn: {pictures.warning}")
     if left_out:
         say(f"edgecnn: left out {describe(left_out)}")
     if failed:

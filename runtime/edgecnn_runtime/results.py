@@ -1,16 +1,22 @@
 """Results: plain values with labels, the provider that ran, the time it took, `to_dict()` and `draw(image)`."""
 
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.scores import top_k
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.fonts import Typeface
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,9 @@ class Classification:
             "predictions": predictions,
         }
 
-    def draw(self, image: ImageSource, *, top_k: int = 1) -> Image.Image:
+    def draw(
+        self, image: ImageSource, *, top_k: int = 1, font: "Typeface | str | os.PathLike[str] | None" = None
+    ) -> Image.Image:
         """Returns an RGB copy of the image with the best classes and their scores written on it.
 
         A small image is enlarged by a whole factor, so that the text is readable.
@@ -120,12 +128,24 @@ class Classification:
         Args:
             image: the image that was classified, as `Predictor.predict` takes it.
             top_k: how many classes to write, one a line.
+            font: a font file (.ttf, .otf, .ttc), by default Pillow's own font or one of this system. Letters that it
+                lacks are drawn as boxes and logged as a warning. A `fonts.Typeface` keeps them instead, and is opened
+                once for many pictures.
 
         Raises:
             ImageError: the image cannot be read.
+            ValueError: the font cannot be read.
+            EdgeCNNError: the font is damaged.
         """
+        from edgecnn_runtime.drawing import draw_lines  # most answers are never drawn
+        from edgecnn_runtime.fonts import Typeface
+
         lines = [f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(top_k)]
-        return draw_lines(open_image(image), lines)
+        typeface = font if isinstance(font, Typeface) else Typeface(font)
+        drawn = draw_lines(open_image(image), lines, typeface=typeface)
+        if typeface is not font and typeface.warning:
+            _LOGGER.warning("%s", typeface.warning)
+        return drawn
 
 
 @dataclass(frozen=True, slots=True)

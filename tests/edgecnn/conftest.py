@@ -97,7 +97,7 @@ def proof_of(payload):
 def write_model(tmp_path):
     """Writes a linear classifier of 4x4 gray pixels, proven without a metric: `write_model("a.onnx", batch=2)`."""
 
-    def write(name="model.onnx", *, batch=1):
+    def write(name="model.onnx", *, batch=1, labels=None):
         nodes = [
             helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
             helper.make_node("Flatten", ["floats"], ["features"]),
@@ -113,7 +113,7 @@ def write_model(tmp_path):
             task="classification",
             model=ModelInfo("test", 1.0),
             inputs=(ImageInput("image", 4, 4, "gray"),),
-            labels=None,
+            labels=labels,
             decoder=SoftmaxDecoder(),
             outputs=(OutputSpec("logits", (2,)),),
         )
