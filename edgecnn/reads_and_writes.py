@@ -8,6 +8,7 @@ import PIL.Image
 from edgecnn.data.load import path_of
 from edgecnn.export_config import ExportConfig
 from edgecnn.outputs import RUN_MANIFEST, Input, Output, check_output_folder, check_outputs, recorded_data
+from edgecnn_runtime.fonts import legible
 from edgecnn_runtime.report_file import is_report_of, report_path
 
 TRIES_COLUMNS = (
@@ -42,7 +43,7 @@ def is_tries_of(sidecar: Path, path: Path) -> bool:
         if sidecar.suffix == ".md":
             with sidecar.open(encoding="utf-8") as file:
                 text = file.read(_HEAD)
-            return text.startswith(f"# {path.name}\n") and f"\n| {' | '.join(TRIES_COLUMNS)} |\n" in text
+            return text.startswith(f"# {legible(path.name)}\n") and f"\n| {' | '.join(TRIES_COLUMNS)} |\n" in text
         with PIL.Image.open(sidecar, formats=["PNG"]) as picture:
             return bool(picture.info.get("Title") == tries_title(path))
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
@@ -51,7 +52,7 @@ def is_tries_of(sidecar: Path, path: Path) -> bool:
 
 def tries_title(path: Path) -> str:
     """Returns the title in the picture's metadata, by which it is known again."""
-    return f"edgecnn export: tries of {path.name}"
+    return f"edgecnn export: tries of {legible(path.name)}"
 
 
 def check_training(data: str, weights: str, run_dir: Path) -> None:

@@ -1,15 +1,17 @@
 """The tries at a file of fewer bits, for people: a table and a picture beside FILE.report.json."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from edgecnn.atomic import replacing, write_text, writing
+from edgecnn.atomic import write_text, writing
+from edgecnn.figures import make_figure, save_figure
 from edgecnn.reads_and_writes import TRIES_COLUMNS, is_tries_of, tries_paths, tries_title
 from edgecnn_exporters import Try
+from edgecnn_runtime.fonts import legible
 
 _AREA = 900  # of the largest file's marker, in square points
 
@@ -40,13 +42,11 @@ def draw_tries(tries: Sequence[Try], path: Path, *, file_sha256: str | None = No
         WriteError: one of them cannot be written.
     """
     table, picture = tries_paths(path)
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure((7, 5), layout="constrained")
     _draw(figure.subplots(), tries)
     told = "no file was made" if file_sha256 is None else f"SHA-256 of the file: {file_sha256}"
     metadata = {"Software": None, "Title": tries_title(path), "Description": told}
-    with replacing(picture) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata=metadata)
+    save_figure(figure, picture, metadata=metadata)
     write_text(table, _table(tries, path.name, picture.name, told))
 
 
@@ -76,7 +76,8 @@ def _table(tries: Sequence[Try], name: str, picture: str, told: str) -> str:
     ]
     kept = tries[-1].float_layers
     layers = f"\nIn float32 in the last one: {', '.join(kept)}.\n" if kept else ""
-    return f"# {name}\n\n" + "\n".join(rows) + f"\n{layers}\n![accuracy against speed-up]({picture})\n\n{told}\n"
+    link = quote(os.fsencode(picture))
+    return f"# {legible(name)}\n\n" + "\n".join(rows) + f"\n{layers}\n![accuracy against speed-up]({link})\n\n{told}\n"
 
 
 def _cells(one: Try) -> list[str]:

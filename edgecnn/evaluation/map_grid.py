@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from edgecnn.atomic import replacing
+from edgecnn.figures import make_figure, plain, save_figure
 
 if TYPE_CHECKING:
     from edgecnn.evaluation.feature_maps import FeatureMaps  # brings TensorFlow, which drawing does without
@@ -45,13 +44,12 @@ def draw_feature_maps(maps: FeatureMaps, path: str | Path, *, channels: int = 64
     drawn = min(count, channels)
     figure, cells = _grid(1 + drawn, aspect=height / width)
     shown = f"{drawn} of {count}" if drawn < count else str(count)
-    title = f"{_plain(maps.layer)}: {shown} channel{'s'[: count > 1]} of {height} x {width}"
+    title = f"{plain(maps.layer)}: {shown} channel{'s'[: count > 1]} of {height} x {width}"
     figure.suptitle(title, y=1 - 0.1 / figure.get_figheight(), va="top")
     _draw_pixels(cells[0], maps.pixels)
     for channel, axes in enumerate(cells[1:]):
         _draw_map(axes, maps.activations[:, :, channel], channel)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    save_figure(figure, path, dpi=120)
 
 
 def _grid(cells: int, *, aspect: float) -> tuple[Figure, list[Axes]]:
@@ -61,8 +59,7 @@ def _grid(cells: int, *, aspect: float) -> tuple[Figure, list[Axes]]:
     columns = min(cells, math.ceil(math.sqrt(cells * step[1] / step[0] * 4 / 3)))
     rows = math.ceil(cells / columns)
     size = (max(columns * step[0] + _GAP, _LEAST_WIDTH), rows * step[1] + _GAP + _HEADER)
-    figure = Figure(figsize=size)
-    FigureCanvasAgg(figure)
+    figure = make_figure(size)
     left = (size[0] - columns * step[0] + _GAP) / 2
     places = [
         (left + column * step[0], size[1] - _HEADER - (row + 1) * step[1] + _GAP)
@@ -89,8 +86,3 @@ def _label(axes: Axes, text: str) -> None:
     axes.set_title(text, fontsize=7, pad=3)
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def _plain(name: str) -> str:
-    """Keeps matplotlib from reading $…$ in a name as mathematics."""
-    return name.replace("$", r"\$")

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from edgecnn.atomic import replacing
 from edgecnn.evaluation.metrics import Evaluation
+from edgecnn.figures import make_figure, plain, save_figure
 
 _MOST_NUMBERED = 30  # classes; above, numbers in the cells are too small to read
+_SHORT_NAME = 8  # letters that have room at the side of a small matrix
+_LETTER = 0.14  # inches that a wide one more takes
 
 
 def draw_confusion_matrix(evaluation: Evaluation, path: str | Path) -> None:
@@ -27,22 +27,22 @@ def draw_confusion_matrix(evaluation: Evaluation, path: str | Path) -> None:
         WriteError: the file cannot be written.
     """
     path, classes = Path(path), len(evaluation.per_class)
-    side = min(max(4.0, 0.5 * classes + 2), 20.0)  # inches
-    figure = Figure(figsize=(side, side), layout="constrained")
-    FigureCanvasAgg(figure)
+    numbered = evaluation.per_class if classes <= _MOST_NUMBERED else ()
+    names = [str(entry.class_id) if entry.name is None else plain(entry.name) for entry in numbered]
+    room = _LETTER * max(0, max(map(len, names), default=0) - _SHORT_NAME)
+    side = min(max(4.0, 0.5 * classes + 2) + room, 20.0)  # inches
+    figure = make_figure((side, side), layout="constrained")
     axis = figure.subplots()
     shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [str(entry.class_id) if entry.name is None else _plain(entry.name) for entry in evaluation.per_class]
-    if classes <= _MOST_NUMBERED:
+    if numbered:
         axis.set_xticks(range(classes), names, rotation=90)
         axis.set_yticks(range(classes), names)
         _write_numbers(axis, evaluation.confusion, shares)
     axis.set_xlabel("answered")
     axis.set_ylabel("true")
     axis.set_title(f"accuracy {evaluation.accuracy:.4f} on {evaluation.images} images")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    save_figure(figure, path)
 
 
 def _write_numbers(axis: Axes, confusion: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> None:
@@ -50,8 +50,3 @@ def _write_numbers(axis: Axes, confusion: npt.NDArray[np.int64], shares: npt.NDA
         if images:
             color = "white" if shares[row, column] > 0.5 else "black"
             axis.text(column, row, str(images), ha="center", va="center", color=color)
-
-
-def _plain(name: str) -> str:
-    """Keeps matplotlib from reading $…$ in a label as mathematics."""
-    return name.replace("$", r"\$")

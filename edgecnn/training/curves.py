@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from edgecnn.atomic import replacing
+from edgecnn.figures import make_figure, save_figure
 from edgecnn.training.history import EpochMetrics
 
 
@@ -23,13 +21,11 @@ def draw_curves(history: Sequence[EpochMetrics], path: Path, *, temporary_folder
     Raises:
         WriteError: the file cannot be written.
     """
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure((9, 3.5), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
         _draw(axis, history, name)
-    with replacing(path, temporary_folder=temporary_folder) as temporary:
-        figure.savefig(temporary, format="png")
+    save_figure(figure, path, temporary_folder=temporary_folder)
 
 
 def _draw(axis: Axes, history: Sequence[EpochMetrics], name: str) -> None:
