@@ -4,7 +4,9 @@ import os
 import string
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from io import BytesIO
+from pathlib import Path
 
 from PIL import ImageFont
 
@@ -21,6 +23,7 @@ _WELL_KNOWN = (  # where systems keep fonts of many letters; the widest one of a
     *("/System/Library/Fonts/Supplemental/Arial Unicode.ttf", "/Library/Fonts/Arial Unicode.ttf"),
     *("C:/Windows/Fonts/arial.ttf", "C:/Windows/Fonts/msgothic.ttc"),
 )
+_BROUGHT = "mpl-data/fonts/ttf/DejaVuSans.ttf"  # by Matplotlib
 _JOINERS = "\u200c\u200d"  # they have no shape of their own, and shape the letters beside them
 _SHAPELESS = " " + _JOINERS + "".join(map(chr, range(0xFE00, 0xFE10)))  # nor have the selectors of emoji's variants
 _NO_LETTER = "\uffff"  # Unicode promises that it never will be one, so every font draws its box
@@ -34,8 +37,8 @@ class Typeface:
     """Draws text, and keeps the letters that were asked of it and that it lacks.
 
     Without a file, Pillow's own font draws what it has the letters of, ASCII for the most part, so that such a picture
-    is the same on every machine; other text takes the first of this system's fonts that has all its letters, out of a
-    short list of well-known places.
+    is the same on every machine; other text takes the first font here that has all its letters, out of a short list of
+    well-known places and what Matplotlib brings where it is installed.
 
     Args:
         path: a TrueType or OpenType font (.ttf, .otf, .ttc: its first), which draws everything then.
@@ -57,7 +60,7 @@ class Typeface:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = path
         self._faces = [_Face(None if path is None else _read(path))]
-        self._unread = [] if path is not None else list(_WELL_KNOWN)
+        self._unread = [] if path is not None else fonts_here()
         self._missing: dict[str, None] = {}
 
     @property
@@ -119,6 +122,13 @@ class _Face:
         if letter not in self._has:
             self._has[letter] = _mask(self._compared, letter) not in (None, self._box)
         return self._has[letter]
+
+
+def fonts_here() -> list[str]:
+    """Returns where fonts of many letters may lie on this machine; nothing is opened or imported."""
+    matplotlib = find_spec("matplotlib")
+    brought = [] if matplotlib is None or matplotlib.origin is None else [Path(matplotlib.origin).parent / _BROUGHT]
+    return [*_WELL_KNOWN, *map(str, brought)]
 
 
 def legible(line: str) -> str:

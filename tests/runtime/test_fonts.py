@@ -20,14 +20,14 @@ PERSIAN = "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627"  # a joiner keeps the two
 
 @pytest.fixture
 def no_system_fonts(monkeypatch):
-    monkeypatch.setattr(fonts, "_WELL_KNOWN", ())
+    monkeypatch.setattr(fonts, "fonts_here", list)
 
 
 @pytest.fixture
 def one_system_font(monkeypatch, tmp_path):
     """A system whose only font is DejaVu Sans, and not at the first place that is looked at."""
     (tmp_path / "text.ttf").write_text("no font")
-    monkeypatch.setattr(fonts, "_WELL_KNOWN", (str(tmp_path / "none.ttf"), str(tmp_path / "text.ttf"), DEJAVU))
+    monkeypatch.setattr(fonts, "fonts_here", lambda: [str(tmp_path / "none.ttf"), str(tmp_path / "text.ttf"), DEJAVU])
 
 
 def drawn(text, typeface):
@@ -83,6 +83,16 @@ def test_without_a_system_font_the_letters_are_named():
     assert typeface.missing == ("Ж", "é")
     assert "received none for Ж, é, which are drawn as boxes" in typeface.warning
     assert "--font" in typeface.warning
+
+
+def test_matplotlibs_font_is_found_and_matplotlib_not_imported(run_python):
+    code = """
+        import sys
+        from edgecnn_runtime import fonts
+        fonts._WELL_KNOWN = ()
+        print(fonts.Typeface().at(20, "Ж").getname()[0], "matplotlib" in sys.modules)
+    """
+    assert run_python(code).stdout == "DejaVu Sans False\n"
 
 
 @pytest.mark.usefixtures("one_system_font")
