@@ -4,6 +4,7 @@ A command names what it reads and what it will write; two functions judge. Files
 links, hard links and names that differ in case alone are seen through.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -138,7 +139,7 @@ def _check_no_sample(output: Output, inputs: Iterable[Input]) -> None:
         return
     folder = Path(os.path.realpath(output.path.parent))
     for one in inputs:
-        if one.path.is_dir() and _identity(one.path) in _identities_above(folder.parent):
+        if _is_folder(one.path) and _identity(one.path) in _identities_above(folder.parent):
             raise UsageError(
                 f"{output.option}: {output.path} would become one of the pictures of {one.option} {one.path}. Name a "
                 "place outside."
@@ -172,14 +173,23 @@ def _key(path: Path) -> Key:
 def _files(path: Path) -> Iterator[Path]:
     """Yields a file, or a folder and all that is in it, behind links too, each folder once."""
     yield path
-    seen: set[Identity | None] = set()
-    for folder, below, names in os.walk(path, followlinks=True):
-        identity = _identity(Path(folder))
-        if identity in seen:
-            below.clear()
+    seen: set[Identity | None] = {None}
+    folders = [path] if _is_folder(path) else []
+    while folders:  # os.walk takes a level of Python's stack a folder
+        folder = folders.pop()
+        if (identity := _identity(folder)) in seen:
             continue
         seen.add(identity)
-        yield from (Path(folder, name) for name in names)
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:  # what is closed to us nobody reads
+            for entry in entries:
+                below = Path(entry.path)
+                if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and _is_folder(below)):
+                    folders.append(below)
+                yield below
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  (False where Path.is_dir raises: a name that is too long)
 
 
 def _identity(path: Path) -> Identity | None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -21,7 +22,7 @@ from edgecnn.cli.interrupts import INTERRUPTS
 from edgecnn.cli.models import models
 from edgecnn.cli.run import run
 from edgecnn.cli.shown import LogLines
-from edgecnn.cli.streams import say
+from edgecnn.cli.streams import fill_standard_descriptors, say
 from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
 
@@ -35,6 +36,8 @@ _EXTRAS = {
     "onnx": "export",
     "tf2onnx": "export",
 }
+
+_LOST = "working directory was removed, so that relative paths lead nowhere"  # as the runtime says it
 
 app = typer.Typer(
     name="edgecnn",
@@ -71,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: the command ended itself, but not for a signal.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read by TensorFlow at its import
-    if sys.stderr is None:  # closed by the caller: there is nobody to tell
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  (for as long as the process runs)
+    fill_standard_descriptors()
     try:
         with INTERRUPTS.caught():
             return app(arguments, prog_name="edgecnn", standalone_mode=False) or 0
@@ -92,9 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return INTERRUPTS.exit_code
         from edgecnn_runtime.errors import EdgeCNNError  # loads the runtime, which --help must not
 
-        if not isinstance(error, EdgeCNNError):
-            raise
-        return _fail(str(error), error.exit_code)
+        if isinstance(error, EdgeCNNError):
+            return _fail(str(error), error.exit_code)
+        if isinstance(error, FileNotFoundError) and error.filename is None and _working_directory_is_lost():
+            return _fail(f"{error.strerror}: it needs the working directory", 1)
+        raise
 
 
 @app.callback(epilog="Example: edgecnn demo")
@@ -122,8 +126,18 @@ def edgecnn(
 
 
 def _fail(message: str, exit_code: int) -> int:
+    if exit_code in (1, 2, 6) and _LOST not in message and _working_directory_is_lost():
+        message = f"{message.rstrip('.')}. The {_LOST}."
     say(f"edgecnn: {message}")
     return exit_code
+
+
+def _working_directory_is_lost() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _help_command(error: typer.TyperException) -> str:

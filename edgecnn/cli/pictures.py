@@ -1,7 +1,8 @@
 """`--save DIR`: annotated pictures beside the answers, never on top of an input."""
 
 import errno
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from edgecnn.atomic import make_folder, replacing
@@ -23,6 +24,7 @@ class PictureFolder:
         top_k: how many classes each picture shows.
         model: the file that answers, which is read as well.
         typeface: draws the letters; its file is read as well.
+        stdin: the list that "@-" stands for, as `read_stdin` gave it.
 
     Raises:
         UsageError: the folder holds or could become an input, or lies in a run folder.
@@ -37,12 +39,15 @@ class PictureFolder:
         *,
         model: str | None = None,
         typeface: Typeface | None = None,
+        stdin: bytes | Failure | None = None,
     ) -> None:
         self._folder, self._top_k, self._typeface = folder, top_k, typeface or Typeface()
         self._names: set[str] = set()
-        _check_apart(folder, sources)
+        images = [*_inputs(sources, stdin)]
+        _check_apart(folder, images)
         read = {"FILE.onnx": model, "--font": self._typeface.path}
-        _check_files(folder, sources, [Input(option, Path(path)) for option, path in read.items() if path is not None])
+        named = [Input(option, Path(path)) for option, path in read.items() if path is not None]
+        _check_files(folder, [*_lists(sources), *(path for path, _ in images)], named)
         make_folder(folder)
 
     @property
@@ -111,10 +116,10 @@ def open_typeface(font: Path | None) -> Typeface:
         raise UsageError(f"--font: {error}. Name another file.") from error
 
 
-def _check_apart(folder: Path, sources: Sequence[str]) -> None:
+def _check_apart(folder: Path, inputs: Iterable[tuple[Path, bool]]) -> None:
     """Keeps pictures from replacing an input, and from becoming one while a directory is still being read."""
     target = folder.resolve()
-    for path, is_named in _inputs(sources):
+    for path, is_named in inputs:
         homes = (path.parent.resolve(), path.resolve().parent)
         if target in homes or (not is_named and any(target.is_relative_to(home) for home in homes)):
             raise UsageError(
@@ -122,19 +127,22 @@ def _check_apart(folder: Path, sources: Sequence[str]) -> None:
             )
 
 
-def _check_files(folder: Path, sources: Sequence[str], read: Sequence[Input]) -> None:
+def _check_files(folder: Path, paths: Iterable[Path], named: Sequence[Input]) -> None:
     """Keeps the folder out of run folders, and free of pictures that are an input under another name."""
-    lists = [Path(source[1:]) for source in sources if source.startswith("@")]
-    inputs = [*(Input("SOURCE", path) for path in (*lists, *(path for path, _ in _inputs(sources)))), *read]
+    inputs = [*(Input("SOURCE", path) for path in paths), *named]
     present = folder.iterdir() if folder.is_dir() else ()
     check_outputs([Output("--save", path) for path in (folder / "*.png", *present)], inputs)
 
 
-def _inputs(sources: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+def _lists(sources: Iterable[str]) -> list[Path]:
+    return [Path(source[1:]) for source in sources if source.startswith("@")]
+
+
+def _inputs(sources: Iterable[str], stdin: bytes | Failure | None) -> Iterator[tuple[Path, bool]]:
     """Yields every image but stdin's, and whether it was named itself; for a directory its own place too."""
     for source in sources:
-        if Path(source).is_dir():
+        if os.path.isdir(source):  # noqa: PTH112  (Path.is_dir raises where a name is too long)
             yield Path(source) / "*", False
-        for found in iter_sources([source]) if source != "-" else ():
+        for found in iter_sources([source], stdin=stdin) if source != "-" else ():
             if not isinstance(found, Failure) and found.name is not None:
                 yield Path(found.name), found.name == source

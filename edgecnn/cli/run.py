@@ -1,21 +1,26 @@
 """`edgecnn run`: answer images with a model file."""
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edgecnn.cli.options import AllowModified, Device, ModelArgument, Threads
 from edgecnn.cli.streams import say, stdout_for_results
 
+if TYPE_CHECKING:
+    from edgecnn_runtime import Failure, Result
+
 
 def run(
     model: ModelArgument,
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Files, directories, globs, @list.txt, or - for one image on stdin."),
+        typer.Argument(metavar="SOURCE", help="Files, directories, globs, @list.txt, @- or -."),
     ],
     device: Device = "auto",
     threads: Threads = None,
@@ -43,15 +48,20 @@ def run(
 
     JPEG, PNG, WebP, BMP, GIF, TIFF and AVIF are read; of several frames the first is answered. What a directory holds
     besides is counted on stderr; hidden folders and those of systems (.git, @eaDir, ...) are not entered.
+
+    @list.txt is a text of paths, one a line, relative to the working directory; @- reads such a list from stdin, and -
+    one image. A file whose own name begins with @ is ./@NAME. URLs, cameras and videos are not read.
     """
     if font is not None and save is None:
         raise typer.BadParameter("it needs --save DIR, whose pictures it draws on.", param_hint="--font")
+    if sources.count("@-") + ("-" in sources) > 1:
+        raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
         from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
         from edgecnn.cli.pictures import PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
-        from edgecnn_runtime.sources import describe, iter_sources
+        from edgecnn_runtime.sources import describe, iter_sources, read_stdin
 
         typeface = None if save is None else open_typeface(font)
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
@@ -60,8 +70,11 @@ def run(
                 f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
                 param_hint="--batch",
             )
-        pictures = None if save is None else PictureFolder(save, sources, top_k, model=model, typeface=typeface)
-        stdin = sys.stdin.buffer.read() if "-" in sources else b""
+        held = "-" if "-" in sources else "@-" if save is not None and "@-" in sources else None  # else as it comes
+        stdin = None if held is None else read_stdin(held)
+        pictures = (
+            None if save is None else PictureFolder(save, sources, top_k, model=model, typeface=typeface, stdin=stdin)
+        )
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
@@ -69,7 +82,7 @@ def run(
             for answer in predictor.stream(images, batch_size=batch):
                 try:
                     if pictures is not None:
-                        answer = pictures.saved(answer, stdin if answer.source == "-" else str(answer.source))
+                        answer = pictures.saved(answer, _image(answer, stdin))
                 finally:  # where the disk is full, the answer is finished all the same
                     writer.write(answer)
                 total, failed = total + 1, failed + isinstance(answer, Failure)
@@ -80,3 +93,8 @@ def run(
     if failed:
         say(f"edgecnn: {failed} of {total} images failed")
         raise typer.Exit(1)
+
+
+def _image(answer: Result | Failure, stdin: bytes | Failure | None) -> str | bytes:
+    """Returns what was answered; no file is called "-" among sources."""
+    return stdin if answer.source == "-" and isinstance(stdin, bytes) else str(answer.source)

@@ -62,6 +62,21 @@ class Results:
         self.line(to_json(value, indent=indent))
 
 
+def fill_standard_descriptors() -> None:
+    """Opens the null device where the caller closed standard input, output or error.
+
+    Else the next file that is opened gets that number: a model, or an output, into which libraries would print.
+    `sys.stdin` and `sys.stdout` stay None, which says that they were closed.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, and those below are taken
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  (for as long as the process runs)
+
+
 @contextmanager
 def stdout_for_results() -> Iterator[Results]:
     """Gives the command the real stdout and points descriptor 1 and `sys.stdout` at stderr meanwhile.

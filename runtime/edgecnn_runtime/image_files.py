@@ -139,12 +139,21 @@ def check_size(width: int, height: int, name: str) -> None:
         )
 
 
+def is_image(head: bytes) -> bool:
+    """Says whether a file that begins so is of a listed format; 64 bytes are enough."""
+    return _recognise(head) is not None
+
+
 def _reader(head: bytes, name: str) -> Callable[[BinaryIO], Image.Image]:
     """Returns the class of Pillow that reads files which start so."""
     found = _recognise(head)
     if found is None:
+        from edgecnn_runtime.not_taken import frames_cure, is_video  # only needed here
+
         names = [each.name for each in _FORMATS if each.reader]
         received = f"a file that starts with {head[:12]!r}" if head else "an empty file"
+        if head and is_video(head, name):
+            received = f"a video, which is not read. {frames_cure(name)}"
         raise ImageError(f"{name}: expected an image ({', '.join(names[:-1])} or {names[-1]}), received {received}")
     if not found.reader:
         raise ImageError(

@@ -95,7 +95,9 @@ def open_picture(source: ImageSource) -> Picture:
     try:
         stream = open_regular_file(source)
     except OSError as error:
-        raise ImageError(f"{name}: expected a readable image file: {reason(error)}") from error
+        from edgecnn_runtime.not_taken import why_not_taken  # only needed here
+
+        raise ImageError(f"{name}: expected a readable image file: {why_not_taken(name) or reason(error)}") from error
     with stream:
         return _read(stream, name)
 

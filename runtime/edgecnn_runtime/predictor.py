@@ -223,7 +223,7 @@ class Predictor:
         """Yields one result or failure an image, as they come; nothing accumulates, and no bad image ends it.
 
         Args:
-            sources: one or many of: a file, a directory, a glob, "@list.txt" (paths), "-" (image bytes on stdin), all
+            sources: one or many of: a file, a directory, a glob, "@list.txt" or "@-" (paths), "-" (image on stdin), all
                 that `predict` takes, and what `sources.iter_sources` yields. An iterator may be endless.
             batch_size: how many images run together; None is the graph's fixed batch size, or 1 where that is free.
 

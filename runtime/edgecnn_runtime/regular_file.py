@@ -31,4 +31,23 @@ def open_regular_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 def reason(error: OSError) -> str:
     """Returns the system's words for an error, without the path: "No such file or directory"."""
-    return error.strerror or str(error)
+    lost = lost_directory(error.filename) if error.errno == errno.ENOENT else ""
+    return f"{error.strerror or error}{lost}"
+
+
+def lost_directory(path: str | None = None) -> str:
+    """Returns what explains why nothing is found where a relative path leads, if the working directory was removed.
+
+    Args:
+        path: that was not found; None where it is not known.
+
+    Returns:
+        The explanation with what joins it to a sentence; "" where the directory stands, or the path is absolute.
+    """
+    if path is not None and os.path.isabs(path):  # noqa: PTH117  (bytes too)
+        return ""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return "; the working directory was removed, so that relative paths lead nowhere"
+    return ""

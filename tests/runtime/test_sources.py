@@ -1,13 +1,18 @@
 import io
 import logging
 import os
+import subprocess
 import types
 from collections import Counter
 
 import pytest
+from PIL import Image
 
+from edgecnn_runtime.errors import ImageError
+from edgecnn_runtime.image_files import MAX_PIXELS
+from edgecnn_runtime.images import open_image
 from edgecnn_runtime.results import Failure
-from edgecnn_runtime.sources import Source, describe, iter_sources
+from edgecnn_runtime.sources import MOST_IMAGE_BYTES, Source, describe, iter_sources, read_stdin
 
 
 @pytest.fixture
@@ -202,9 +207,197 @@ def test_a_file_that_starts_with_an_at_sign_can_be_named(folder):
     assert names("./@a.png") == ["./@a.png"]
 
 
-def test_a_dash_reads_the_bytes_of_stdin(monkeypatch):
-    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=io.BytesIO(b"bytes of an image")))
-    assert list(iter_sources(["-"])) == [Source("-", b"bytes of an image")]
+@pytest.fixture
+def type_in(monkeypatch):
+    """Gives standard input what it is called with, and returns the stream."""
+
+    def give(content):
+        stream = io.BytesIO(content)
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=stream))
+        return stream
+
+    return give
+
+
+def test_a_dash_reads_the_bytes_of_stdin(type_in):
+    type_in(PNG_START + b"the rest")
+    assert list(iter_sources(["-"])) == [Source("-", PNG_START + b"the rest")]
+
+
+def test_stdin_is_read_no_further_where_it_does_not_begin_like_an_image(type_in):
+    stream = type_in(bytes(10_000_000))
+    assert read_stdin() == bytes(stream.tell())
+    assert stream.tell() < 100
+
+
+def test_stdin_is_read_up_to_what_an_image_may_take_and_no_further(type_in, monkeypatch):
+    monkeypatch.setattr("edgecnn_runtime.sources.MOST_IMAGE_BYTES", 5_000_000)
+    assert len(read_stdin_of(type_in, 5_000_000)) == 5_000_000
+    stream = type_in(PNG_START + bytes(50_000_000))
+    failure = read_stdin()
+    assert "at most 5 MB on standard input, received more. Save it to a file" in failure.message
+    assert stream.tell() < 8_000_000
+
+
+def read_stdin_of(type_in, size):
+    type_in(PNG_START + bytes(size - len(PNG_START)))
+    return read_stdin()
+
+
+def test_the_limit_of_stdin_holds_the_largest_image_that_is_answered():
+    stream = io.BytesIO()
+    deepest = Image.new("RGBA", (1, 1000))
+    deepest.save(stream, "TIFF")
+    assert MOST_IMAGE_BYTES / MAX_PIXELS >= 2 * 4  # 16 bits, and Pillow writes 8
+    assert 2 * len(stream.getvalue()) - 1000 < MOST_IMAGE_BYTES / MAX_PIXELS * 1000
+
+
+@pytest.mark.parametrize("stdin", [None, types.SimpleNamespace()])
+@pytest.mark.parametrize("source", ["-", "@-"])
+def test_stdin_that_is_closed_is_a_failure(monkeypatch, source, stdin):
+    monkeypatch.setattr("sys.stdin", stdin)
+    (failure,) = iter_sources([source])
+    assert (failure.source, failure.kind) == (source, "image")
+    assert "it is closed" in failure.message
+    assert read_stdin(source).message == failure.message.replace("a readable list of paths", "a list on standard input")
+
+
+def test_stdin_that_finds_no_memory_is_a_failure(monkeypatch):
+    class Full:
+        def read(self, _size):
+            raise MemoryError
+
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=Full()))
+    assert read_stdin().kind == "memory"
+
+
+def test_a_list_comes_from_stdin_line_by_line(folder, type_in):
+    touch(folder, "a.png", "d/b.png")
+    type_in(b"a.png\nd\n-\n")
+    assert names("@-") == ["a.png", "d/b.png", "./-"]
+    held = b"\xef\xbb\xbfa.png\r\n"
+    assert list(iter_sources(["@-"], stdin=held)) == [Source("a.png", "a.png")]
+
+
+def test_a_file_that_is_called_dash_is_not_taken_for_stdin(folder):
+    touch(folder, "-")
+    assert names("?", "./-") == ["./-", "./-"]
+
+
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ({"@at.png": PNG_START}, Source("@at.png", "@at.png")),
+        ({"@at.png": b"no picture"}, Source("@at.png", "@at.png")),
+        ({"at.png": b"listed.png"}, Source("listed.png", "listed.png")),
+        ({"@at.png": PNG_START, "at.png": b"listed.png"}, Source("@at.png", "@at.png")),
+        ({"@at.png": b"no picture", "at.png": b"listed.png"}, Source("listed.png", "listed.png")),
+        ({}, "A file whose name begins with @ is named ./@at.png"),
+        ({"at.png": PNG_START}, "received a picture. Name it without the @"),
+        ({"at.png": b"BMW.png"}, Source("BMW.png", "BMW.png")),
+    ],
+    ids=[
+        "file",
+        "file of text",
+        "list",
+        "picture and list",
+        "text and list",
+        "neither",
+        "picture alone",
+        "list like a BMP",
+    ],
+)
+def test_a_name_with_an_at_sign_is_the_file_or_the_list(folder, present, expected):
+    for name, content in present.items():
+        (folder / name).write_bytes(content)
+    (found,) = iter_sources(["@at.png"])
+    assert expected in found.message if isinstance(expected, str) else found == expected
+
+
+def test_a_glob_may_begin_with_an_at_sign_and_finds_such_files(folder):
+    touch(folder, "@a.png", "@b.png", "c.png")
+    assert names("@*.png", "*.png") == ["@a.png", "@b.png", "@a.png", "@b.png", "c.png"]
+
+
+def test_a_listed_path_that_lies_beside_its_list_is_a_failure_that_says_so(folder):
+    touch(folder, "lists/a.png", "b.png", "lists/b.png")
+    (folder / "lists/list.txt").write_text("a.png\nb.png\nmissing.png\n/missing.png\n")
+    first, *others = iter_sources(["@lists/list.txt"])
+    assert first.source == "a.png"
+    assert "from the working directory on line 1 of lists/list.txt" in first.message
+    assert "Run edgecnn in lists, or list lists/a.png" in first.message
+    assert [each.name for each in others] == ["b.png", "missing.png", "/missing.png"]
+
+
+def test_a_list_that_ends_in_nonsense_gives_the_paths_before_it(folder):
+    (folder / "list.txt").write_bytes(b"a.png\n\0\nb.png\n")
+    found = list(iter_sources(["@list.txt", "c.png"]))
+    assert [getattr(each, "name", None) for each in found] == ["a.png", None, "c.png"]
+    assert "@list.txt: line 2" in found[1].message
+
+
+def test_a_list_that_is_a_fifo_or_a_device_is_refused_with_the_cure(folder):
+    os.mkfifo(folder / "fifo")
+    for source in ("@fifo", "@/dev/zero"):
+        assert "not a regular file" in failures(source)[0]
+        assert "as the source @-" in failures(source)[0]
+
+
+@pytest.fixture
+def nest(folder):
+    """Makes folders in one another; pathlib, shutil and pytest go down by recursion, and so cannot remove them."""
+    tops = []
+
+    def make(name, depth):
+        tops.append(folder / name)
+        at = os.open(folder, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir(name, dir_fd=at)
+            below = os.open(name, os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        os.close(os.open("a.png", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+        os.close(at)
+
+    yield make
+    subprocess.run(["rm", "-r", *tops], check=True)
+
+
+@pytest.mark.parametrize("source", ["x", "x/**/*.png", "**/a.png"])
+def test_1500_nested_folders_are_read_to_the_bottom(nest, source):
+    nest("x", 1500)
+    assert names(source) == ["x/" * 1500 + "a.png"]
+
+
+@pytest.mark.parametrize("source", ["d", "d/**/*.png"])
+def test_folders_that_link_to_themselves_are_read_once(folder, source):
+    touch(folder, "d/a.png")
+    for name in "bcdefg":
+        (folder / "d" / name).symlink_to(".")
+    assert names(source) == ["d/a.png"]
+
+
+def test_a_folder_whose_path_is_too_long_is_a_failure(folder, nest):
+    nest("x" * 250, 30)  # 7,500 bytes, where a path has 4,096 at most
+    touch(folder, "y.png")
+    failure, *pictures = iter_sources([".", "y.png"])
+    assert [each.name for each in pictures] == ["./y.png", "y.png"]
+    assert "File name too long" in failure.message
+
+
+def test_a_working_directory_that_is_gone_is_named(folder, monkeypatch):
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    for source in (".", "*.png", "@list"):
+        assert "the working directory was removed" in failures(source)[0]
+    with pytest.raises(ImageError, match="No such file or directory; the working directory was removed"):
+        open_image("a.png")
+    with pytest.raises(ImageError, match=r"No such file or directory$"):
+        open_image(f"{folder}/a.png")
 
 
 def test_nothing_is_expanded_before_it_is_needed(folder):
