@@ -117,3 +117,27 @@ def test_classifiers_are_known_and_name_the_pythons_that_are_allowed(name: str) 
     assert all(allowed.contains(version) for version in named)
     if name == "edgecnn":
         assert named == [f"3.{minor}" for minor in range(20) if allowed.contains(f"3.{minor}")]
+
+
+def lower_bounds(name: str) -> dict[str, str]:
+    from packaging.requirements import Requirement
+
+    parsed = [Requirement(item) for item in requirements(PROJECTS[name])]
+    return {r.name: s.version for r in parsed for s in r.specifier if s.operator == ">="}
+
+
+def test_the_evidence_states_the_lowest_onnxruntime_that_the_runtime_allows() -> None:
+    from edgecnn_runtime.evidence import LEAST_ONNXRUNTIME
+
+    bounds = lower_bounds("edgecnn-runtime")
+    assert (bounds["onnxruntime"], bounds["onnxruntime-gpu"]) == (LEAST_ONNXRUNTIME, LEAST_ONNXRUNTIME)
+
+
+def test_lower_bounds_keep_the_floors_of_the_advisories_and_agree() -> None:
+    from packaging.version import Version
+
+    floors = {"onnx": "1.21", "onnxruntime": "1.28.1", "onnxruntime-gpu": "1.28.1", "keras": "3.15.1", "pillow": "12.3"}
+    bounds = [(name, bound) for project in FILES for name, bound in lower_bounds(project).items()]
+    assert {name for name, _ in bounds} >= set(floors)
+    assert all(Version(bound) >= Version(floors[name]) for name, bound in bounds if name in floors)
+    assert len({bound for name, bound in bounds if name == "numpy"}) == 1
