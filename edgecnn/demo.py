@@ -10,29 +10,24 @@ from PIL import Image, ImageOps
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.benchmarking import BenchConfig, FileBench, bench
 from edgecnn.data import load_dataset
-from edgecnn.errors import RunFolderError, UsageError
+from edgecnn.demo_folder import DEMO_TRAINING, DemoFolder
 from edgecnn.evaluation import Evaluation, evaluate
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
-from edgecnn.outputs import Output, check_outputs
 from edgecnn.quantize_config import QuantizeConfig
-from edgecnn.reads_and_writes import tries_paths
-from edgecnn.training import Progress, RunFolder, TrainConfig, train
-from edgecnn.training.run_folder import UNFINISHED, read_record
-from edgecnn_exporters import ExportReport, report_path
+from edgecnn.training import Progress, RunFolder, train
+from edgecnn_exporters import ExportReport
 from edgecnn_runtime import Classification, Predictor
 from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.images import ImageSource, open_image
-from edgecnn_runtime.whole_files import LOCK_NAME
 
 _SHOWN = 9  # digits in the picture
 _A_ROW = 3  # of them
 _FRAME = 8  # pixels round each
 _HEAD_PART = 4  # the text stands above the digit, in this part of its height
 _RIGHT, _WRONG = "#1a7f37", "#cf222e"
-_CONFIG = TrainConfig(model="mnist_convnet", data="digits", epochs=20, batch_size=64, learning_rate=0.002, seed=1)
 _QUANTIZE = QuantizeConfig("int8", min_speedup=0.0)  # a demonstration must not fail because the machine is busy
 
 
@@ -106,11 +101,11 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
         WriteError: the folder cannot be written.
     """
     start = perf_counter()
-    run_dir, picture = folder / "run", folder / "annotated.png"
-    paths = folder / "digits.onnx", folder / "digits.int8.onnx"
-    _check_folder(run_dir, [*paths, *map(report_path, paths), *tries_paths(paths[1]), picture])
+    place = DemoFolder(folder)
+    place.check()
+    run_dir, paths, picture = place.run_dir, place.model_paths, place.picture
     make_folder(folder)
-    train(_CONFIG, run_dir, overwrite=True, progress=progress)
+    train(DEMO_TRAINING, run_dir, overwrite=True, progress=progress)
     on_stage("exporting in float32, then in int8")
     reports = [
         export_source(ExportConfig(str(run_dir), data="digits", quantize=quantize), path)
@@ -131,22 +126,6 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
     measured = bench([str(path) for path in paths], BenchConfig(device="cpu", threads=1, runs=200)).files
     float32, int8 = (FileDemo(*parts) for parts in zip(reports, evaluations, measured, strict=True))
     return Demo(keras, float32, int8, shown, picture, perf_counter() - start)
-
-
-def _check_folder(run_dir: Path, files: Sequence[Path]) -> None:
-    """Refuses to replace another training, or files beside which no demonstration of ours was trained."""
-    check_outputs([Output("-o", path) for path in files], [])
-    try:
-        is_ours = read_record(run_dir).config == _CONFIG
-    except RunFolderError:
-        begun = {entry.name for entry in run_dir.iterdir()} <= {UNFINISHED, LOCK_NAME} if run_dir.is_dir() else False
-        is_ours = begun or not run_dir.exists()
-        is_ours = is_ours and not any(path.exists() for path in files)
-    if not is_ours:
-        raise UsageError(
-            f"{run_dir.parent}: expected an empty folder or that of an earlier demo, received one whose contents the "
-            "demo did not make. Name another folder with -o."
-        )
 
 
 def choose_shown(answered: Sequence[Shown]) -> tuple[Shown, ...]:

@@ -21,6 +21,7 @@
 import difflib
 from collections.abc import Iterable
 
+from edgecnn.extras import distribution_of, install_command
 from edgecnn_runtime.errors import EdgeCNNError
 
 
@@ -117,10 +118,11 @@ class MissingDependencyError(EdgeCNNError):
     kind = "missing_dependency"
 
     @classmethod
-    def for_extra(cls, package: str, extra: str) -> "MissingDependencyError":
-        """Returns the error for a missing package that an extra of edgecnn brings.
+    def of(cls, package: str) -> "MissingDependencyError":
+        """Returns the error for a missing package that an extra of edgecnn brings, by its name in imports.
 
-        >>> str(MissingDependencyError.for_extra("tensorflow", "train"))
+        >>> str(MissingDependencyError.of("tensorflow"))
         'tensorflow is not installed: it comes with an extra. Run: pip install "edgecnn[train]"'
         """
-        return cls(f'{package} is not installed: it comes with an extra. Run: pip install "edgecnn[{extra}]"')
+        command = install_command(package)
+        return cls(f"{distribution_of(package)} is not installed: it comes with an extra. Run: {command}")

@@ -16,6 +16,7 @@ from edgecnn.data.parts import announce
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map, evaluate, explain_near_chance
 from edgecnn.export_config import ExportConfig
+from edgecnn.export_source import check_source, read_labels
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
@@ -66,6 +67,7 @@ def export_source(
         ExportError: the export failed; an earlier file of that name is intact.
     """
     check_export(config, Path(path))
+    check_source(config)
     source = _open(config)
     dataset = _evaluation_data(config, source)
     images = None if dataset is None else _images(config, dataset, source.manifest)
@@ -148,23 +150,12 @@ def _open(config: ExportConfig) -> _Source:
         return _Source(model, run.manifest, record.config.seed, record.data.location, record.data.fingerprint)
     if config.kind == "keras file":
         return _Source(load_keras(path), read_manifest(path, config.manifest))
-    labels = None if config.labels is None else _read_labels(config.labels)
+    labels = None if config.labels is None else read_labels(config.labels)
     width = 1.0 if config.width is None else config.width
     named = pretrained_model(
         config.source, config.weights or "none", labels=labels, image_size=config.image_size, width=width
     )
     return _Source(named.model, named.manifest, named.seed)
-
-
-def _read_labels(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--labels: {path} cannot be read: {error}") from error
-    labels = [line.strip() for line in lines if line.strip()]
-    if not labels:
-        raise UsageError(f"--labels: {path}: expected one label a line, received none")
-    return labels
 
 
 def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:

@@ -1,15 +1,18 @@
 """Opening what training left: a run folder, or a .keras file with its manifest beside it."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import keras
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecnn.errors import UsageError
-from edgecnn.models.adapter import check_manifest
-from edgecnn.models.loading import load_keras
+from edgecnn.models.keras_archive import check_archive
 from edgecnn.training import RunFolder
 from edgecnn_runtime import Manifest
 from edgecnn_runtime.errors import ManifestError
+
+if TYPE_CHECKING:
+    import keras
 
 
 def open_trained(path: str | Path) -> tuple[keras.Model, Manifest]:
@@ -24,14 +27,35 @@ def open_trained(path: str | Path) -> tuple[keras.Model, Manifest]:
         UsageError: the .keras file has no manifest beside it.
         ManifestError: the manifest is damaged, or not that of the model.
     """
-    path = Path(path)
-    if path.is_dir():
-        run = RunFolder.open(path)
-        model, manifest = load_keras(run.model_path), run.manifest
-    else:
-        model, manifest = load_keras(path), read_manifest(path)
+    from edgecnn.models.adapter import check_manifest  # these load Keras, which a wrong path need not wait for
+    from edgecnn.models.loading import load_keras
+
+    path, manifest = Path(path), check_trained(path)
+    model = load_keras(RunFolder.open(path).model_path if path.is_dir() else path)
     check_manifest(model, manifest)
     return model, manifest
+
+
+def check_trained(path: str | Path, given: Path | None = None) -> Manifest:
+    """Reads the manifest of a trained model, and refuses what can be refused before Keras is loaded.
+
+    Args:
+        path: a run folder or a .keras file.
+        given: the manifest of a .keras file; None takes the manifest.json beside it.
+
+    Raises:
+        RunFolderError: the run folder is damaged or not finished.
+        KerasFileError: the .keras file is missing, damaged, or holds what can run code.
+        UsageError: the .keras file has no manifest.
+        ManifestError: the manifest is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        check_archive(path)
+        return read_manifest(path, given)
+    run = RunFolder.open(path)
+    check_archive(run.model_path)
+    return run.manifest
 
 
 def read_manifest(model: Path, given: Path | None = None) -> Manifest:

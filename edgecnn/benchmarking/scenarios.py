@@ -137,7 +137,7 @@ def bench_scenario(
         MeasurementError: the process that ran a file failed.
     """
     if importlib.util.find_spec("mlperf_loadgen") is None:
-        raise MissingDependencyError.for_extra("mlcommons-loadgen", "loadgen")
+        raise MissingDependencyError.of("mlperf_loadgen")
     if config.queries is None and config.duration_s is None:
         config = replace(config, queries=DEFAULT_QUERIES[config.scenario])
     ready = [_load(file, config) for file in files]

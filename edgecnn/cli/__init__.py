@@ -25,17 +25,7 @@ from edgecnn.cli.shown import LogLines
 from edgecnn.cli.streams import fill_standard_descriptors, say
 from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
-
-_EXTRAS = {
-    "onnxruntime": "cpu",
-    "tensorflow": "train",
-    "keras": "train",
-    "sklearn": "train",
-    "matplotlib": "train",
-    "edgecnn_exporters": "export",
-    "onnx": "export",
-    "tf2onnx": "export",
-}
+from edgecnn.extras import EXTRAS, distribution_of, install_command
 
 _LOST = "working directory was removed, so that relative paths lead nowhere"  # as the runtime says it
 
@@ -86,9 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.format_message().rstrip('.')}. Try '{_help_command(error)}'.", error.exit_code)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in _EXTRAS:
+        if package not in EXTRAS:
             raise
-        return _fail(f'{package} is not installed. Install it with: pip install "edgecnn[{_EXTRAS[package]}]"', 1)
+        return _fail(f"{distribution_of(package)} is not installed. Install it with: {install_command(package)}", 1)
     except Exception as error:
         if INTERRUPTS.exit_code is not None:
             return INTERRUPTS.exit_code

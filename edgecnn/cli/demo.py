@@ -11,6 +11,7 @@ from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table, format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
+from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn.benchmarking import Latency
@@ -24,6 +25,10 @@ def demo(
 ) -> None:
     """Train on scikit-learn's digits, export in float32 and int8, evaluate, run and measure: a table and a picture."""
     with stdout_for_results() as results:
+        from edgecnn.demo_folder import DemoFolder  # loads ONNX Runtime
+
+        DemoFolder(output).check()
+        require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.cli.training_progress import training_progress  # these load everything
         from edgecnn.demo import run_demo

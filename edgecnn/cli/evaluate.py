@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
+from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn_runtime import Manifest, Model
@@ -38,20 +40,23 @@ def evaluate(
     if is_folder and device is not None:
         raise typer.BadParameter("a run folder runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
     with stdout_for_results() as results:
-        from edgecnn.data.load import path_of  # these load ONNX Runtime and numpy
+        from edgecnn.data.load import check_data, load_dataset, needs_tensorflow, path_of  # these load ONNX Runtime
         from edgecnn.outputs import Input, Output, check_outputs
 
         read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
         check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
+        check_data(data)
         opened = _open_folder(model) if is_folder else _open_file(model, device or "auto")
-        from edgecnn.cli.progress import counted  # these load numpy, scikit-learn and matplotlib
-        from edgecnn.data import load_dataset
-        from edgecnn.evaluation import draw_confusion_matrix, score_dataset
+        if needs_tensorflow(data):
+            load_tensorflow()
+        from edgecnn.cli.progress import counted  # these load scikit-learn
+        from edgecnn.evaluation import class_map, score_dataset
 
         dataset = load_dataset(data)
+        class_map(opened.manifest, dataset.select(split))  # other classes are said before Keras' seconds
         with counted("evaluating") as on_batch:
             scored = score_dataset(
-                opened.model,
+                opened.load(),
                 opened.manifest,
                 dataset,
                 split=split,
@@ -61,6 +66,8 @@ def evaluate(
                 on_batch=on_batch,
             )
         if confusion is not None:
+            from edgecnn.evaluation.pictures import draw_confusion_matrix  # loads matplotlib
+
             draw_confusion_matrix(scored.evaluation, confusion)
         tree = {"model": model, "provider": opened.provider, **scored.to_dict()}
         for warning in scored.warnings:
@@ -74,7 +81,7 @@ def evaluate(
 class _Opened(NamedTuple):
     """A model to score, and the fingerprint of the data that it was trained on, where that is known."""
 
-    model: Model
+    load: Callable[[], Model]
     manifest: Manifest
     provider: str
     batch: int
@@ -82,14 +89,20 @@ class _Opened(NamedTuple):
 
 
 def _open_folder(path: str) -> _Opened:
-    load_tensorflow()
-    from edgecnn.models.adapter import KerasModel  # these load Keras
-    from edgecnn.models.loading import load_keras
+    from edgecnn.trained import check_trained  # these load ONNX Runtime
     from edgecnn.training import RunFolder
 
-    run = RunFolder.open(path)
-    model = KerasModel(load_keras(run.model_path), run.manifest)
-    return _Opened(model, run.manifest, "TensorFlow", _BATCH_SIZE, run.record.data.fingerprint)
+    run, manifest = RunFolder.open(path), check_trained(path)
+    require("tensorflow")
+
+    def load() -> Model:
+        load_tensorflow()
+        from edgecnn.models.adapter import KerasModel  # these load Keras
+        from edgecnn.models.loading import load_keras
+
+        return KerasModel(load_keras(run.model_path), manifest)
+
+    return _Opened(load, manifest, "TensorFlow", _BATCH_SIZE, run.record.data.fingerprint)
 
 
 def _open_file(path: str, device: DeviceName) -> _Opened:
@@ -98,7 +111,7 @@ def _open_file(path: str, device: DeviceName) -> _Opened:
     predictor = Predictor.load(path, device=device)
     evidence, batch = predictor.evidence, predictor.batch or _BATCH_SIZE
     trained_on = None if evidence is None else evidence.provenance.data_fingerprint
-    return _Opened(predictor.session, predictor.manifest, predictor.provider, batch, trained_on)
+    return _Opened(lambda: predictor.session, predictor.manifest, predictor.provider, batch, trained_on)
 
 
 def _format_evaluation(tree: dict[str, Any]) -> list[str | Table]:

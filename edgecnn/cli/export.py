@@ -13,6 +13,7 @@ from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
+from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn_exporters import ExportReport
@@ -69,9 +70,12 @@ def export(
             golden_samples=golden_samples,
             skip_bad=skip_bad,
         )
+        from edgecnn.export_source import check_source
         from edgecnn.reads_and_writes import check_export
 
         check_export(config, output)
+        check_source(config)
+        require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.exporting import export_source  # loads Keras and tf2onnx
 

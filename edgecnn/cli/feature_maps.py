@@ -31,10 +31,14 @@ def feature_maps(
         read = [Input("the source", source), Input("IMAGE", image)]
         read += [Input("the source", source.with_name(RUN_MANIFEST))] if source.is_file() else []
         check_outputs([Output("--output", output)], read)
+        from edgecnn.trained import check_trained, open_trained
+        from edgecnn_runtime.images import open_image
+
+        check_trained(source)
+        open_image(str(image))
         load_tensorflow()
         from edgecnn.evaluation.feature_maps import feature_maps  # these load Keras and matplotlib
         from edgecnn.evaluation.map_grid import draw_feature_maps
-        from edgecnn.trained import open_trained
 
         maps = feature_maps(*open_trained(source), str(image), layer=layer)
         draw_feature_maps(maps, output, channels=channels)

@@ -1,6 +1,7 @@
 """`edgecnn inspect`: what a model file says and holds."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
     decoded, metric = parity["decoded"], parity["metric"]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     return [
-        f"            ONNX Runtime {needs['onnxruntime']} or later",
+        f"            ONNX Runtime {_tested_from(needs['onnxruntime'])} or later: the lowest version that was tested",
         f"operators   {', '.join(needs['operators'])}",
         f"precision   {evidence['precision']}",
         *([] if evidence["quantization"] is None else _format_quantization(evidence["quantization"])),
@@ -105,6 +106,13 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
         f"made with   {versions}",
         f"checked on  {evidence['cpu_family']}",
     ]
+
+
+def _tested_from(stated: str) -> str:
+    """Returns the lowest version that was tested: files of earlier releases state one that only knew their opset."""
+    from edgecnn_runtime.evidence import LEAST_ONNXRUNTIME  # loads the runtime, which --help must not
+
+    return max(LEAST_ONNXRUNTIME, stated, key=lambda text: [int(part[:9]) for part in re.findall(r"\d+", text)])
 
 
 def _format_quantization(quantization: dict[str, Any]) -> list[str]:

@@ -10,7 +10,8 @@ from edgecnn.cli.shown import show
 from edgecnn.cli.streams import Results, stdout_for_results
 from edgecnn.cli.tables import Table, format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
-from edgecnn.models import CATALOG, ModelSpec, build_model, get_spec
+from edgecnn.models import CATALOG, ModelSpec, build_manifest, get_spec
+from edgecnn.models.published import build_reckoning, published_reckoning
 
 
 def models(
@@ -23,7 +24,10 @@ def models(
     width: Width = None,
     format: Format = "text",
 ) -> None:
-    """List the documented models, or reckon one: shapes, parameters, multiply-adds, activation memory."""
+    """List the documented models, or reckon one: shapes, parameters, multiply-adds, activation memory.
+
+    The published sizes need no TensorFlow; others are built with it, which takes seconds.
+    """
     with stdout_for_results() as results:
         if name is None:
             for option, value in (("--image-size", image_size), ("--classes", classes), ("--width", width)):
@@ -32,14 +36,14 @@ def models(
             _list_catalogue(results, format)
             return
         spec = get_spec(name)
-        load_tensorflow()
-        from edgecnn.models.backbone import backbone_indices  # these take seconds: Keras
-        from edgecnn.models.reckoning import reckon
-
         width = 1.0 if width is None else width
-        model = build_model(name, image_size=image_size, num_classes=classes, width=width)
-        reckoning, indices = asdict(reckon(model)), backbone_indices(model, spec)
-        reckoning["layers"] = [{**layer, "backbone_index": indices.get(layer["name"])} for layer in reckoning["layers"]]
+        published = (spec.image_size, spec.num_classes, 1.0)
+        if (image_size or spec.image_size, classes or spec.num_classes, width) == published:
+            reckoning = published_reckoning(name)
+        else:
+            build_manifest(spec, None, image_size=image_size, num_classes=classes, width=width)  # says what is wrong
+            load_tensorflow()
+            reckoning = build_reckoning(name, image_size=image_size, num_classes=classes, width=width)
         size = image_size or spec.image_size
         row = {**_row(spec), "image_size": list(size), "num_classes": classes or spec.num_classes, "width": width}
         if format == "json":

@@ -5,7 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
+
+from edgecnn.extras import require
 
 
 def load_tensorflow() -> None:
@@ -16,10 +17,7 @@ def load_tensorflow() -> None:
     Raises:
         MissingDependencyError: TensorFlow is not installed.
     """
-    if find_spec("tensorflow") is None:
-        from edgecnn.errors import MissingDependencyError  # loads the runtime, which --help must not
-
-        raise MissingDependencyError.for_extra("tensorflow", "train")
+    require("tensorflow")
     if logging.getLogger("edgecnn").isEnabledFor(logging.INFO):
         return
     with _native_stderr_silenced():

@@ -10,7 +10,6 @@ from edgecnn.cli.options import DataOption, ImageSize, Width, complete_model_nam
 from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
-from edgecnn.models import get_spec
 
 
 def train(
@@ -42,13 +41,7 @@ def train(
 ) -> None:
     """Train a documented model. Interrupted or killed, it goes on with --resume."""
     with stdout_for_results() as results:
-        get_spec(name)  # an unknown name is said before TensorFlow's seconds
-        from edgecnn.reads_and_writes import check_training  # loads ONNX Runtime and numpy
-
-        check_training(data, weights, output)
-        load_tensorflow()
-        from edgecnn.cli.training_progress import format_epoch, training_progress
-        from edgecnn.training import TrainConfig, train
+        from edgecnn.training import TrainConfig, check_before_training, train  # these load ONNX Runtime and numpy
 
         config = TrainConfig(
             model=name,
@@ -71,6 +64,10 @@ def train(
             early_stopping=early_stopping,
             seed=seed,
         )
+        check_before_training(config, output, resume=resume, overwrite=overwrite)
+        load_tensorflow()
+        from edgecnn.cli.training_progress import format_epoch, training_progress
+
         with training_progress() as progress:
             result = train(config, output, resume=resume, overwrite=overwrite, skip_bad=skip_bad, progress=progress)
         ending = ", stopped early" if result.stopped_early else ""

@@ -21,7 +21,7 @@ def read_digits() -> Dataset:
     try:
         from sklearn.datasets import load_digits  # other data need no scikit-learn
     except ImportError as error:
-        raise MissingDependencyError.for_extra("scikit-learn", "train") from error
+        raise MissingDependencyError.of("sklearn") from error
     images, class_ids = load_digits(return_X_y=True)
     pixels = np.round(images * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
     dataset = dataset_from_arrays("digits", "digits", {"train": (pixels, class_ids)})

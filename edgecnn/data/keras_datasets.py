@@ -37,7 +37,7 @@ def read_keras_dataset(name: str) -> Dataset:
     try:
         reader = importlib.import_module(f"keras.datasets.{name}")  # brings TensorFlow, which no other data need
     except ImportError as error:
-        raise MissingDependencyError.for_extra("keras", "train") from error
+        raise MissingDependencyError.of("keras") from error
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Keras draws its download on stdout
             train, test = reader.load_data()

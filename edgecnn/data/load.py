@@ -4,6 +4,7 @@ import difflib
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from edgecnn.data.digits import read_digits
@@ -45,13 +46,38 @@ def load_dataset(name_or_path: str) -> Dataset:
         >>> dataset.labels, len(dataset.train), len(dataset.test)
         (('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'), 1438, 359)
     """
-    dataset = _read(name_or_path)
+    dataset = _reader(name_or_path)()
     logger.info(
         "data %s: %d classes, %s, fingerprint %s",
         *(dataset.name, len(dataset.labels)),
         *(", ".join(f"{part.part} {len(part)} images" for part in dataset.parts), dataset.fingerprint[:12]),
     )
     return dataset
+
+
+def check_data(name_or_path: str) -> None:
+    """Refuses what `load_dataset` would not know or find, without reading it.
+
+    Args:
+        name_or_path: as for `load_dataset`.
+
+    Raises:
+        UnknownDatasetError: as for `load_dataset`.
+        DatasetError: a path that was forced is missing, or one cannot be read.
+    """
+    read = _reader(name_or_path)
+    kind, _, path = name_or_path.partition(":")
+    if path and kind in _PATH_READERS and path_of(name_or_path) is None:
+        read()  # which says what is missing
+
+
+def needs_tensorflow(name_or_path: str) -> bool:
+    """Says whether data of that name are read by Keras or TensorFlow Datasets.
+
+    >>> needs_tensorflow("mnist"), needs_tensorflow("tfds:tf_flowers"), needs_tensorflow("digits")
+    (True, True, False)
+    """
+    return name_or_path in KERAS_DATASETS or name_or_path.startswith("tfds:")
 
 
 def path_of(name_or_path: str) -> Path | None:
@@ -67,25 +93,26 @@ def path_of(name_or_path: str) -> Path | None:
     return path if os.path.exists(path) else None  # noqa: PTH110  (of a name too long, it says no)
 
 
-def _read(name_or_path: str) -> Dataset:
+def _reader(name_or_path: str) -> Callable[[], Dataset]:
+    """Returns what reads the data, once they are recognised."""
     if name_or_path == "digits":
-        return read_digits()
+        return read_digits
     if name_or_path in KERAS_DATASETS:
-        return read_keras_dataset(name_or_path)
+        return partial(read_keras_dataset, name_or_path)
     kind, _, path = name_or_path.partition(":")
     if path and kind == "tfds":
-        return read_tfds(path)
+        return partial(read_tfds, path)
     if path and kind in _PATH_READERS:
-        return _PATH_READERS[kind](Path(path))
-    return _read_path(Path(name_or_path))
+        return partial(_PATH_READERS[kind], Path(path))
+    return _reader_of(Path(name_or_path))
 
 
-def _read_path(path: Path) -> Dataset:
+def _reader_of(path: Path) -> Callable[[], Dataset]:
     try:
         if path.is_file() and (path.suffix == ".npz" or _is_zip(path)):
-            return read_npz(path)
+            return partial(read_npz, path)
         if path.is_dir() and holds_classes(path):
-            return read_folders(path)
+            return partial(read_folders, path)
         exists, deeper = path.exists(), below(path) if path.is_dir() else []
     except (OSError, ValueError) as error:  # a name too long, a null character
         raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error

@@ -34,7 +34,7 @@ def read_tfds(name: str) -> Dataset:
     try:
         tfds = importlib.import_module("tensorflow_datasets")  # brings TensorFlow, which no other data need
     except ImportError as error:
-        raise MissingDependencyError.for_extra("tensorflow-datasets", "tfds") from error
+        raise MissingDependencyError.of("tensorflow_datasets") from error
     location = f"tfds:{name}"
     builder = _prepared(tfds, name, location)
     splits = list(builder.info.splits)

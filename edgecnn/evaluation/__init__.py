@@ -3,7 +3,6 @@
 from edgecnn.evaluation.chance import explain_near_chance, is_near_chance
 from edgecnn.evaluation.evaluate import class_map, evaluate
 from edgecnn.evaluation.metrics import ClassMetrics, Evaluation, score_answers
-from edgecnn.evaluation.pictures import draw_confusion_matrix
 from edgecnn.evaluation.scoring import Scored, score_dataset
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "Evaluation",
     "Scored",
     "class_map",
-    "draw_confusion_matrix",
     "evaluate",
     "explain_near_chance",
     "is_near_chance",

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from edgecnn.errors import UsageError
-from edgecnn.models.build import build_model, get_spec
+from edgecnn.models.build import build_model, check_backbone_index, get_spec
 from edgecnn.models.catalog import CATALOG
 from edgecnn.models.spec import ModelSpec
 
@@ -75,11 +75,7 @@ def unfreeze_from(model: keras.Model, spec: ModelSpec, index: int) -> int:
         UsageError: the model has no backbone, or no layer has the index.
     """
     backbone = backbone_layers(model, spec)
-    if not 0 <= index < len(backbone):
-        raise UsageError(
-            f"{spec.name}: expected to unfreeze from a layer from 0 to {len(backbone) - 1}, received {index}. "
-            f"Run `edgecnn models {spec.name}` for the layers."
-        )
+    check_backbone_index(spec, index, len(backbone))
     return _set_trainable_from(backbone, index)
 
 

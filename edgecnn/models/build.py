@@ -32,6 +32,26 @@ def get_spec(name: str) -> ModelSpec:
     return CATALOG[name]
 
 
+def check_backbone_index(spec: ModelSpec, index: int, count: int) -> None:
+    """Refuses an index that no layer of a backbone has.
+
+    Args:
+        spec: the catalogue row.
+        index: of the first layer that is to train.
+        count: how many layers the backbone has.
+
+    Raises:
+        UsageError: names the indices that there are.
+    """
+    if not 0 <= index < count:
+        from edgecnn.errors import UsageError  # loads the runtime, which listing the catalogue must not
+
+        raise UsageError(
+            f"{spec.name}: expected to unfreeze from a layer from 0 to {count - 1}, received {index}. "
+            f"Run `edgecnn models {spec.name}` for the layers."
+        )
+
+
 def build_model(
     name: str,
     *,

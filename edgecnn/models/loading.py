@@ -1,37 +1,19 @@
 """Reading a .keras file that may come from anywhere: no code of it runs and no other file is opened.
 
-Keras' own safe mode refuses lambdas, foreign modules and HDF5 links; the checks here come before it, so that a hostile
-or damaged archive is refused before anything of it is built, in one line.
+Keras' own safe mode refuses lambdas, foreign modules and HDF5 links; the checks of `edgecnn.models.keras_archive` come
+before it, so that a hostile or damaged archive is refused before anything of it is built, in one line.
 """
 
-import json
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import keras
 
 import edgecnn.models.layers  # noqa: F401 - registers the layers that a file may name
 from edgecnn.errors import KerasFileError
-
-# Keras writes these and, for layers with vocabularies, "assets/", which no CNN has.
-_MEMBERS = {"config.json", "metadata.json", "model.weights.h5"}
-# They hold marshalled code, other frameworks' pickles, or paths of files that would be read.
-_UNSAFE = {
-    "Lambda",
-    "TFSMLayer",
-    "TorchModuleWrapper",
-    "JaxLayer",
-    "FlaxLayer",
-    "StringLookup",
-    "IntegerLookup",
-    "TextVectorization",
-    "__lambda__",
-}
-_MOST_CONFIG_BYTES = 64 * 2**20
-_MOST_INFLATION = 100  # Keras stores weights uncompressed; deflated text stays far below this
+from edgecnn.models.keras_archive import check_archive
 
 
 def load_keras(path: str | Path, *, compiled: bool = False) -> keras.Model:
@@ -70,63 +52,7 @@ def load_keras(path: str | Path, *, compiled: bool = False) -> keras.Model:
         ) from error
 
 
-def check_archive(path: Path) -> None:
-    """Checks what can be seen of a .keras file before anything of it is built or read.
-
-    Raises:
-        KerasFileError: missing, not a .keras file, truncated, a zip bomb, or a layer that can run code.
-    """
-    if not path.is_file():
-        raise KerasFileError(f"{path}: expected a .keras file, received {'a folder' if path.is_dir() else 'nothing'}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(path, archive)
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError, NotImplementedError, RecursionError) as error:
-        with path.open("rb") as file:
-            head = file.read(8)
-        received = "an HDF5 file" if head.startswith(b"\x89HDF") else "a damaged or truncated one"
-        raise KerasFileError(
-            f"{path}: expected a whole .keras archive, received {received} ({error}). "
-            "Save the model again with model.save('NAME.keras')."
-        ) from error
-    for class_name, layer_name in _classes(config):
-        if class_name in _UNSAFE:
-            raise KerasFileError(
-                f"{path}: refused, layer {layer_name!r} is a {class_name}, which can run code or read other files. "
-                "Replace it with standard layers."
-            )
-
-
 def _reason(error: Exception) -> str:
     """The first sentence of what went wrong inside; Keras wraps it in the whole configuration."""
     text = str(error).split("Exception encountered: ")[-1].strip() or type(error).__name__
     return text.splitlines()[0].split(". ")[0][:300].rstrip(".") + "."
-
-
-def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
-    members = {member.filename: member for member in archive.infolist()}
-    if len(members) != len(archive.infolist()) or not _MEMBERS >= members.keys() >= {"config.json", "model.weights.h5"}:
-        raise KerasFileError(f"{path}: expected the members {sorted(_MEMBERS)}, received {sorted(members)[:10]}")
-    total = sum(member.file_size for member in members.values())
-    size = path.stat().st_size
-    if members["config.json"].file_size > _MOST_CONFIG_BYTES or total > _MOST_INFLATION * size:
-        raise KerasFileError(
-            f"{path}: refused as a zip bomb: its {size} bytes would become {total}, expected at most {_MOST_INFLATION} "
-            "times as many"
-        )
-
-
-def _classes(config: Any) -> Iterator[tuple[str, str]]:
-    """Yields (class name, layer name) of everything that the configuration would build."""
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("class_name"), str):
-                inner = value.get("config")
-                name = inner.get("name", "") if isinstance(inner, dict) else ""
-                yield value["class_name"], str(name)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)

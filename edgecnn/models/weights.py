@@ -13,12 +13,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.errors import PretrainedWeightsError, UsageError
+from edgecnn.errors import PretrainedWeightsError
 from edgecnn.models.backbone import backbone_layers
-from edgecnn.models.catalog import CATALOG
 from edgecnn.models.keras_names import own_names
 from edgecnn.models.spec import ModelSpec
-from edgecnn.models.weights_file import open_weights
+from edgecnn.models.weights_file import check_weights, open_weights
 
 _Result = TypeVar("_Result")
 _Shapes = tuple[tuple[int, ...], ...]
@@ -57,6 +56,7 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
         PretrainedWeightsError: no network and no cache, a damaged file, or weights of another architecture.
         KerasFileError: a .keras file that is damaged or unsafe.
     """
+    check_weights(spec, source)
     if str(source) == "none":
         return LoadedWeights("none", layers=0)
     with _opened(model, spec, source) as (shapes, read):
@@ -103,19 +103,13 @@ def _opened(
             lambda ours: layers[theirs[ours]].get_weights(),
         )
         return
-    path = Path(source)
-    if not path.name.endswith((".weights.h5", ".keras")):
-        raise UsageError(f"{path}: expected weights from imagenet, none, or a .weights.h5 or .keras file")
-    with open_weights(path) as stored:
+    with open_weights(Path(source)) as stored:
         theirs = _by_own_name(spec, stored)
         yield {ours: stored[name] for ours, name in theirs.items()}, lambda ours: stored.read(theirs[ours])
 
 
 def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
-    if spec.application is None:
-        known = ", ".join(row.name for row in CATALOG.values() if row.application is not None)
-        raise UsageError(f"{spec.name} has no ImageNet weights: expected one of {known}, or a weights file")
-    build = getattr(keras.applications, spec.application)
+    build = getattr(keras.applications, str(spec.application))
     with_head = model.output.shape[-1] == spec.num_classes
     file = f"{spec.name}.weights.h5"
     return _downloaded(

@@ -14,10 +14,38 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.errors import PretrainedWeightsError
-from edgecnn.models.loading import check_archive
+from edgecnn.errors import PretrainedWeightsError, UsageError
+from edgecnn.models.catalog import CATALOG
+from edgecnn.models.keras_archive import check_archive
+from edgecnn.models.spec import ModelSpec
 
 _HDF5_FAILURES = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, zipfile.BadZipFile)
+
+
+def check_weights(spec: ModelSpec, source: str | Path) -> None:
+    """Refuses weights that cannot be those of a model, before it is built.
+
+    Args:
+        spec: the model's catalogue row.
+        source: "none", "imagenet", or a .weights.h5 or .keras file.
+
+    Raises:
+        UsageError: a row without ImageNet weights, or a file of another kind.
+        PretrainedWeightsError: the file is missing or damaged.
+        KerasFileError: a .keras file that is damaged or unsafe.
+    """
+    if str(source) == "none":
+        return
+    if str(source) == "imagenet":
+        if spec.application is None:
+            known = ", ".join(row.name for row in CATALOG.values() if row.application is not None)
+            raise UsageError(f"{spec.name} has no ImageNet weights: expected one of {known}, or a weights file")
+        return
+    path = Path(source)
+    if not path.name.endswith((".weights.h5", ".keras")):
+        raise UsageError(f"{path}: expected weights from imagenet, none, or a .weights.h5 or .keras file")
+    with open_weights(path):
+        pass
 
 
 class StoredWeights(Mapping[str, tuple[tuple[int, ...], ...]]):

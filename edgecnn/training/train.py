@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,17 +15,17 @@ import numpy.typing as npt
 from edgecnn.atomic import make_folder
 from edgecnn.data.bad_pictures import BadPicture, good_positions
 from edgecnn.data.cache import CachedPart, cached_pixels
-from edgecnn.data.load import load_dataset
+from edgecnn.data.load import check_data, load_dataset
 from edgecnn.data.parts import announce
 from edgecnn.data.samples import Dataset, Samples
 from edgecnn.data.split import stratified_split
 from edgecnn.errors import RunFolderError, UsageError
-from edgecnn.models.build import build_manifest, get_spec
+from edgecnn.models.build import build_manifest, check_backbone_index, get_spec
 from edgecnn.models.catalog import CATALOG
+from edgecnn.models.published import published_reckoning
 from edgecnn.reads_and_writes import check_training
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.curves import draw_curves
 from edgecnn.training.history import History, stops_early
 from edgecnn.training.progress import Progress, Silent
 from edgecnn.training.record import RunRecord, check_same_run, new_record
@@ -117,11 +117,47 @@ def train(
         WriteError: the disk is full.
     """
     path, progress = Path(run_dir), progress or Silent()
-    _check_place(path, resume=resume, overwrite=overwrite)
-    check_training(config.data, config.weights, path)
+    check_before_training(config, path, resume=resume, overwrite=overwrite)
     with run_folder.locked(path):
         _check_content(path, resume=resume, overwrite=overwrite)
         return _train(config, path, resume=resume, skip_bad=skip_bad, progress=progress)
+
+
+def check_before_training(
+    config: TrainConfig, run_dir: str | Path, *, resume: bool = False, overwrite: bool = False
+) -> None:
+    """Refuses what can be refused before the data are read and TensorFlow is loaded.
+
+    Args:
+        config: the options.
+        run_dir: as for `train`, like the others.
+        resume: likewise.
+        overwrite: likewise.
+
+    Raises:
+        UsageError: as for `train`, as far as the data need not be read for it.
+        DatasetError: the data are not found.
+        PretrainedWeightsError: the file of weights is missing or damaged.
+        KerasFileError: it is a .keras file that is damaged or unsafe.
+        RunFolderError: the folder holds no run to resume.
+    """
+    path, spec = Path(run_dir), get_spec(config.model)
+    _check_place(path, resume=resume, overwrite=overwrite)
+    check_training(config.data, config.weights, path)
+    with suppress(OSError):  # missing, or not to be read, which the lock says later
+        _check_content(path, resume=resume, overwrite=overwrite)
+    if config.transfers and spec.backbone is None:
+        known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
+        raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
+    build_manifest(spec, None, image_size=config.image_size, num_classes=config.num_classes, width=config.width)
+    if config.unfreeze_from is not None:
+        layers = published_reckoning(config.model)["layers"]  # of any size, for the layers are the same
+        check_backbone_index(spec, config.unfreeze_from, sum(layer["backbone_index"] is not None for layer in layers))
+    if config.weights != "none":
+        from edgecnn.models.weights_file import check_weights  # loads h5py
+
+        check_weights(spec, config.weights)
+    check_data(config.data)
 
 
 def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, progress: Progress) -> TrainResult:
@@ -143,6 +179,8 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
     progress.on_stage("fit")
     history = _fit(run, model, pixels, before, progress)
     progress.on_stage("finish")
+    from edgecnn.training.curves import draw_curves  # loads matplotlib, which wrong options need not wait for
+
     draw_curves(history, run.path / run_folder.CURVES, temporary_folder=run.path / run_folder.UNFINISHED)
     run_folder.finish(run.path, run.record)
     logger.info("finished: %d epochs, loss %.4f, in %s", len(history), history[-1].loss, run.path)
@@ -173,9 +211,6 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
-    if config.transfers and spec.backbone is None:
-        known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
-        raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
     dataset = load_dataset(config.data)
     if config.num_classes not in (None, len(dataset.labels)):
         raise UsageError(

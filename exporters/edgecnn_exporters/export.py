@@ -13,7 +13,7 @@ from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
-from edgecnn_exporters.graph.publish import ONNXRUNTIME_BY_OPSET
+from edgecnn_exporters.graph.publish import OPSETS
 from edgecnn_exporters.proof.compare import Pixels
 from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
@@ -174,10 +174,8 @@ def _naming(target: Path) -> Iterator[None]:
 
 
 def _check_arguments(batch: int | None, opset: int, golden_samples: int) -> None:
-    if opset not in ONNXRUNTIME_BY_OPSET:
-        raise ValueError(
-            f"opset: expected {min(ONNXRUNTIME_BY_OPSET)} to {max(ONNXRUNTIME_BY_OPSET)}, received {opset}"
-        )
+    if opset not in OPSETS:
+        raise ValueError(f"opset: expected {min(OPSETS)} to {max(OPSETS)}, received {opset}")
     if batch is not None and batch < 1:
         raise ValueError(f"batch: expected 1 or more, or None for any, received {batch}")
     if not 0 <= golden_samples <= MAX_SAMPLES:

@@ -12,6 +12,7 @@ from edgecnn_runtime.golden import Precision as Precision  # part of this module
 
 SCHEMA_VERSION = 2
 METADATA_KEY = "edgecnn.evidence"
+LEAST_ONNXRUNTIME = "1.29.0"  # the lowest that is allowed and tested: docs/adr/0024
 AMX_WEIGHTS = "amx_weights"  # among the rewrites: weights laid out for x86 with AMX
 
 
@@ -149,7 +150,7 @@ class Requirements:
     Attributes:
         opset: of the default ONNX domain.
         ir_version: of the ONNX file.
-        onnxruntime: the least version that loads this opset and IR.
+        onnxruntime: the lowest version that the exporter was tested with.
         operators: sorted names of the operators in the graph.
     """
 

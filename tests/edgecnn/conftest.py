@@ -8,8 +8,16 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from edgecnn_runtime.container import append_metadata
+from edgecnn_runtime.evidence import (
+    LEAST_ONNXRUNTIME,
+    DecodedParity,
+    Evidence,
+    Parity,
+    Provenance,
+    Requirements,
+    payload_sha256,
+)
 from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
-from edgecnn_runtime.evidence import DecodedParity, Evidence, Parity, Provenance, Requirements, payload_sha256
 from edgecnn_runtime.manifest import METADATA_KEY, ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
 
 CLASSES = ("cat", "dog", "owl")
@@ -86,7 +94,7 @@ def proof_of(payload):
         precision="float32",
         parity=Parity("synthetic", (), DecodedParity(32, 1.0, 0.0), None),
         gates=(),
-        requirements=Requirements(17, 8, "1.12", ("Cast", "Flatten", "MatMul")),
+        requirements=Requirements(17, 8, LEAST_ONNXRUNTIME, ("Cast", "Flatten", "MatMul")),
         provenance=Provenance("0" * 64, None, None, {}),
         cpu_family="x86-64-avx512-vnni",
         golden=(),

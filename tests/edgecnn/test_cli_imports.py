@@ -16,7 +16,15 @@ sys.exit(code)
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["models"], ["models", "--format", "json"], ["train", "--help"], ["run", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["models"],
+        ["models", "--format", "json"],
+        ["models", "vgg16"],
+        ["train", "--help"],
+        ["run", "--help"],
+    ],
     ids=" ".join,
 )
 def test_main_loads_nothing_heavy(arguments):

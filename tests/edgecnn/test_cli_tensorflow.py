@@ -2,12 +2,13 @@ import os
 
 import pytest
 
+from edgecnn import extras
 from edgecnn.cli import tensorflow
 from edgecnn.errors import MissingDependencyError
 
 
 def test_load_tensorflow_names_the_extra_when_it_is_missing(monkeypatch):
-    monkeypatch.setattr(tensorflow, "find_spec", lambda _name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
     with pytest.raises(MissingDependencyError, match=r"edgecnn\[train\]"):
         tensorflow.load_tensorflow()
 

@@ -3,6 +3,7 @@ import inspect
 import pytest
 
 import edgecnn.errors
+from edgecnn import extras
 from edgecnn.errors import MissingDependencyError, UnknownModelError
 from edgecnn_runtime.errors import EdgeCNNError
 
@@ -27,4 +28,11 @@ def test_unknown_model_error_lists_all_models_when_none_is_near():
 
 
 def test_missing_dependency_error_names_the_command():
-    assert 'pip install "edgecnn[train]"' in str(MissingDependencyError.for_extra("keras", "train"))
+    assert 'pip install "edgecnn[train]"' in str(MissingDependencyError.of("keras"))
+
+
+def test_missing_dependency_error_brings_no_second_wheel_of_onnxruntime_beside_the_gpus(monkeypatch):
+    assert 'pip install "edgecnn[evaluate]"' in str(MissingDependencyError.of("sklearn"))
+    monkeypatch.setattr(extras, "version", {"onnxruntime-gpu": "1.31.1"}.__getitem__)
+    assert str(MissingDependencyError.of("sklearn")).endswith("Run: pip install scikit-learn")
+    assert 'pip install "edgecnn[train]"' in str(MissingDependencyError.of("keras"))

@@ -117,3 +117,67 @@ def test_classifiers_are_known_and_name_the_pythons_that_are_allowed(name: str) 
     assert all(allowed.contains(version) for version in named)
     if name == "edgecnn":
         assert named == [f"3.{minor}" for minor in range(20) if allowed.contains(f"3.{minor}")]
+
+
+def lower_bounds(name: str) -> dict[str, str]:
+    from packaging.requirements import Requirement
+
+    parsed = [Requirement(item) for item in requirements(PROJECTS[name])]
+    return {r.name: s.version for r in parsed for s in r.specifier if s.operator == ">="}
+
+
+def test_the_evidence_states_the_lowest_onnxruntime_that_the_runtime_allows() -> None:
+    from edgecnn_runtime.evidence import LEAST_ONNXRUNTIME
+
+    bounds = lower_bounds("edgecnn-runtime")
+    assert (bounds["onnxruntime"], bounds["onnxruntime-gpu"]) == (LEAST_ONNXRUNTIME, LEAST_ONNXRUNTIME)
+
+
+def test_lower_bounds_keep_the_floors_of_the_advisories_and_agree() -> None:
+    from packaging.version import Version
+
+    floors = {"onnx": "1.21", "onnxruntime": "1.28.1", "onnxruntime-gpu": "1.28.1", "keras": "3.15.1", "pillow": "12.3"}
+    bounds = [(name, bound) for project in FILES for name, bound in lower_bounds(project).items()]
+    assert {name for name, _ in bounds} >= set(floors)
+    assert all(Version(bound) >= Version(floors[name]) for name, bound in bounds if name in floors)
+    assert len({bound for name, bound in bounds if name == "numpy"}) == 1
+
+
+def distributions_of(extra: str) -> set[str]:
+    """What an extra of edgecnn brings, with the extras that it names."""
+    from packaging.requirements import Requirement
+
+    parsed = [Requirement(item) for item in PROJECTS["edgecnn"]["optional-dependencies"][extra]]
+    inner = [distributions_of(name) for item in parsed if item.name == "edgecnn" for name in item.extras]
+    siblings = [
+        {Requirement(item).name for item in PROJECTS[r.name]["optional-dependencies"].get(name, [])}
+        for r in parsed
+        if r.name in PROJECTS and r.name != "edgecnn"
+        for name in r.extras
+    ]
+    own = {item.name for item in parsed}
+    own |= {
+        Requirement(item).name for name in own & set(PROJECTS) - {"edgecnn"} for item in requirements(PROJECTS[name])
+    }
+    return own.union(*inner, *siblings)
+
+
+def test_the_extra_that_a_message_names_brings_the_package() -> None:
+    from edgecnn.extras import EXTRAS, distribution_of
+
+    for package, extra in EXTRAS.items():
+        assert distribution_of(package).replace("_", "-") in distributions_of(extra), package
+
+
+def test_every_package_that_is_imported_and_not_required_has_its_extra() -> None:
+    from edgecnn.extras import EXTRAS, distribution_of
+
+    required = {re.split(r"[<>=\[;]", item)[0] for item in PROJECTS["edgecnn"]["dependencies"]}
+    required |= {re.split(r"[<>=\[;]", item)[0] for item in PROJECTS["edgecnn-runtime"]["dependencies"]}
+    told = {distribution_of(package).replace("_", "-") for package in EXTRAS}
+    assert imported("edgecnn") - required - told == set()
+
+
+def test_evaluate_brings_nothing_that_trains() -> None:
+    assert distributions_of("evaluate") >= {"onnxruntime", "scikit-learn", "scipy", "matplotlib"}
+    assert not distributions_of("evaluate") & {"tensorflow", "keras", "h5py", "onnx", "tf2onnx", "edgecnn-exporters"}

@@ -17,16 +17,33 @@ LIST = (
 )
 
 
-@pytest.fixture(scope="session")
-def slim_python(made_once):
-    """The Python of an environment with the wheels `edgecnn` and `edgecnn-runtime[cpu]`, and what they need."""
+def environment_of(extra, made_once):
+    """The Python of an environment with the built wheels, an extra of `edgecnn`, and what they need."""
 
     def build(folder):
-        command = [sys.executable, "benchmarks/slim_environment.py", str(folder)]
+        command = [sys.executable, "benchmarks/slim_environment.py", str(folder), extra]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         (folder / "python.txt").write_text(done.stdout.strip())
 
-    return Path((made_once("slim", build) / "python.txt").read_text())
+    return Path((made_once(f"slim-{extra}", build) / "python.txt").read_text())
+
+
+@pytest.fixture(scope="session")
+def slim_python(made_once):
+    return environment_of("cpu", made_once)
+
+
+@pytest.fixture(scope="session")
+def evaluate_python(made_once):
+    return environment_of("evaluate", made_once)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    export = [EDGECNN, "export", "mnist_convnet", "--weights", "none", "-o", str(path)]
+    subprocess.run(export, check=True, capture_output=True)
+    return path
 
 
 def answers(edgecnn, model, image):
@@ -44,12 +61,10 @@ def test_wheels_bring_nothing_of_the_training_side(slim_python):
 
 
 @pytest.mark.slow
-def test_wheels_give_the_same_answer(slim_python, tmp_path):
-    model, image = tmp_path / "model.onnx", tmp_path / "image.png"
-    export = [EDGECNN, "export", "mnist_convnet", "--weights", "none", "-o", str(model)]
-    subprocess.run(export, check=True, capture_output=True)
+def test_wheels_give_the_same_answer(slim_python, model_file, tmp_path):
+    image = tmp_path / "image.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(image)
-    assert answers(slim_python.with_name("edgecnn"), model, image) == answers(EDGECNN, model, image)
+    assert answers(slim_python.with_name("edgecnn"), model_file, image) == answers(EDGECNN, model_file, image)
 
 
 @pytest.mark.slow
@@ -66,8 +81,54 @@ def test_wheels_name_the_extra_that_training_needs(slim_python, tmp_path, comman
 
 @pytest.mark.slow
 def test_wheels_need_no_training_side_for_the_doctor_and_the_catalogue(slim_python):
-    for arguments in (["doctor"], ["models"], ["--help"]):
+    for arguments in (["doctor"], ["models"], ["models", "alexnet"], ["--help"]):
         done = subprocess.run(
             [slim_python.with_name("edgecnn"), *arguments], capture_output=True, text=True, check=True
         )
         assert done.stdout
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """Ten classes of random pictures, as an .npz and as a folder a class."""
+    folder, random = tmp_path_factory.mktemp("labelled"), np.random.default_rng(0)
+    pixels, class_ids = random.integers(0, 256, (40, 12, 9, 3), dtype=np.uint8), np.arange(40) % 10
+    np.savez(folder / "set.npz", x_train=pixels, y_train=class_ids)
+    for index, (image, class_id) in enumerate(zip(pixels, class_ids, strict=True)):
+        (folder / f"set/{class_id}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"set/{class_id}/{index}.png")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["digits", "set.npz", "set"])
+def test_the_extra_evaluate_scores_a_file_to_the_same_numbers(evaluate_python, model_file, labelled, data):
+    command = ["evaluate", model_file, "--data", data, "--device", "cpu", "--format", "json"]
+    command += ["--confusion", "matrix.png"]
+    here, there = (
+        subprocess.run([edgecnn, *command], cwd=labelled, capture_output=True, text=True, check=True).stdout
+        for edgecnn in (EDGECNN, evaluate_python.with_name("edgecnn"))
+    )
+    assert json.loads(here) == json.loads(there)
+    assert json.loads(there)["images"] >= 40
+    assert (labelled / "matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_extra_evaluate_brings_nothing_that_trains(evaluate_python):
+    done = subprocess.run([str(evaluate_python), "-c", LIST], capture_output=True, text=True, check=True)
+    assert {"edgecnn", "onnxruntime", "scikit-learn"} <= set(done.stdout.split())
+    assert not (TRAINING_SIDE - {"scikit-learn", "matplotlib"}) & set(done.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fixture", "data", "extra"),
+    [("slim_python", "digits", "evaluate"), ("slim_python", "set", "evaluate"), ("evaluate_python", "mnist", "train")],
+)
+def test_evaluate_names_the_extra_that_is_missing(fixture, data, extra, model_file, labelled, request):
+    edgecnn = request.getfixturevalue(fixture).with_name("edgecnn")
+    command = [edgecnn, "evaluate", model_file, "--data", data]
+    done = subprocess.run(command, cwd=labelled, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f'pip install "edgecnn[{extra}]"' in done.stderr.splitlines()[-1]

@@ -42,6 +42,13 @@ def test_from_json_gives_back_evidence_without_a_metric(evidence):
     assert Evidence.from_json(bare.to_json()) == bare
 
 
+@pytest.mark.parametrize("stated", ["1.9", "1.12", "99.0.1"])
+def test_from_json_takes_files_that_state_another_onnxruntime(evidence, stated):
+    tree = json.loads(evidence.to_json())
+    tree["requirements"]["onnxruntime"] = stated
+    assert Evidence.from_json(json.dumps(tree)).requirements.onnxruntime == stated
+
+
 @pytest.fixture
 def quantized(evidence):
     """Evidence of an int8 file."""

@@ -18,13 +18,12 @@ from edgecnn_exporters.graph.canonical import canonicalise
 from edgecnn_exporters.graph.layer_names import marked_layer
 from edgecnn_exporters.graph.writer import Converted, Written, write_model
 from edgecnn_exporters.rewrites import rewrite
-from edgecnn_runtime.evidence import Requirements
+from edgecnn_runtime.evidence import LEAST_ONNXRUNTIME, Requirements
 from edgecnn_runtime.providers import onnxruntime
+from edgecnn_runtime.session import EXPORTED_OPSET
 
 IR_VERSION = 8
-# The first ONNX Runtime release that has the opset; IR version 8 came with 1.9.
-# Reference: https://onnxruntime.ai/docs/reference/compatibility.html#onnx-opset-support
-ONNXRUNTIME_BY_OPSET = {13: "1.9", 14: "1.9", 15: "1.9", 16: "1.11", 17: "1.12", 18: "1.14"}
+OPSETS = range(13, EXPORTED_OPSET + 1)
 
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
 _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
@@ -90,7 +89,7 @@ def write_graph(
     _check(model)
     with target.open("xb") as file:
         written = write_model(Converted(model), file)
-    return Graph(written, Requirements(opset, IR_VERSION, ONNXRUNTIME_BY_OPSET[opset], operators))
+    return Graph(written, Requirements(opset, IR_VERSION, LEAST_ONNXRUNTIME, operators))
 
 
 def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = True) -> None:
