@@ -1,5 +1,6 @@
 """What an export is asked to do, checked before anything heavy is imported."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -79,9 +80,9 @@ class ExportConfig:
     def kind(self) -> SourceKind:
         """What the source is."""
         path = Path(self.source)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112  (Path raises on a long name)
             return "run folder"
-        return "keras file" if path.exists() or path.suffix == ".keras" else "name"
+        return "keras file" if os.path.exists(path) or path.suffix == ".keras" else "name"  # noqa: PTH110
 
 
 def _check_name(name: str, weights: str | None) -> None:

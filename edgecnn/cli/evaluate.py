@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -36,7 +37,7 @@ def evaluate(
     format: Format = "text",
 ) -> None:
     """Score answers over labelled images: accuracy, top-5, precision and recall a class, confusion matrix."""
-    is_folder = Path(model).is_dir()
+    is_folder = os.path.isdir(model)  # noqa: PTH112  (Path raises on a long name)
     if is_folder and device is not None:
         raise typer.BadParameter("a run folder runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
     with stdout_for_results() as results:

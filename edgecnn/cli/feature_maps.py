@@ -1,5 +1,6 @@
 """`edgecnn feature-maps`: what a layer of a trained network sees in an image."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ def feature_maps(
         from edgecnn.outputs import RUN_MANIFEST, Input, Output, check_outputs  # loads ONNX Runtime
 
         read = [Input("the source", source), Input("IMAGE", image)]
-        read += [Input("the source", source.with_name(RUN_MANIFEST))] if source.is_file() else []
+        read += [Input("the source", source.with_name(RUN_MANIFEST))] if os.path.isfile(source) else []  # noqa: PTH113
         check_outputs([Output("--output", output)], read)
         from edgecnn.trained import check_trained, open_trained
         from edgecnn_runtime.images import open_image

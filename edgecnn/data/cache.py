@@ -95,9 +95,9 @@ def _key(samples: Samples, image_input: ImageInput, fingerprint: str) -> str:
 def _mapped(path: Path) -> npt.NDArray[np.uint8] | None:
     try:
         pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):  # missing, or not ours: it is made anew
+    except Exception:  # noqa: BLE001  (missing, or damaged, of which NumPy says many things: it is made anew)
         return None
-    return pixels
+    return pixels if pixels.dtype == np.uint8 else None
 
 
 def _list_of_bad(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """Data sets of image files: a folder a class, or the folders train, val and test of them."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def read_folders(path: Path) -> Dataset:
     Raises:
         DatasetError: no such folders; a class without images; anything but images in a class; classes in classes.
     """
-    if not path.is_dir():
-        raise DatasetError(f"{path}: expected a folder of classes, received {'a file' if path.exists() else 'nothing'}")
+    if not os.path.isdir(path):  # noqa: PTH112  (Path raises on a long name)
+        raise DatasetError(
+            f"{path}: expected a folder of classes, received {'a file' if os.path.exists(path) else 'nothing'}"  # noqa: PTH110
+        )
     parts = _read_parts(path) if _has_parts(path) else [_read_part(path, "all")]
     return make_dataset(path.absolute().name, str(path.absolute()), parts)
 

@@ -103,8 +103,15 @@ def _reader(name_or_path: str) -> Callable[[], Dataset]:
     if path and kind == "tfds":
         return partial(read_tfds, path)
     if path and kind in _PATH_READERS:
-        return partial(_PATH_READERS[kind], Path(path))
+        return partial(_read_forced, kind, Path(path))
     return _reader_of(Path(name_or_path))
+
+
+def _read_forced(kind: str, path: Path) -> Dataset:
+    try:
+        return _PATH_READERS[kind](path)
+    except (OSError, ValueError) as error:  # a name too long, a null character
+        raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error
 
 
 def _reader_of(path: Path) -> Callable[[], Dataset]:

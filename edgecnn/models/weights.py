@@ -64,10 +64,10 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
         labels = imagenet_labels() if str(source) == "imagenet" and not left_out else None
         taken = [layer for layer in model.layers if layer.weights and layer.name not in left_out]
         values = [read(layer.name) for layer in taken]  # all of them, before the first is assigned
-        head = shapes.get(model.layers[-1].name)
+        head = shapes.get(model.layers[-1].name) or ((),)
     for layer, weights in zip(taken, values, strict=True):
         layer.set_weights(weights)
-    return LoadedWeights(str(source), len(taken), left_out, labels, None if head is None else head[-1][-1])
+    return LoadedWeights(str(source), len(taken), left_out, labels, head[-1][-1] if head[-1] else None)
 
 
 def imagenet_labels() -> tuple[str, ...]:

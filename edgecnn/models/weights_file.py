@@ -5,6 +5,7 @@ weight, "0", "1", and so on. HDF5 can point to other files; every such link is r
 """
 
 import contextlib
+import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from edgecnn.models.catalog import CATALOG
 from edgecnn.models.keras_archive import check_archive
 from edgecnn.models.spec import ModelSpec
 
+_FLOATS = ("float16", "float32", "float64")
 _HDF5_FAILURES = (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
@@ -76,7 +78,7 @@ class StoredWeights(Mapping[str, tuple[tuple[int, ...], ...]]):
             PretrainedWeightsError: the file is damaged where they lie.
         """
         try:
-            return [np.asarray(dataset) for dataset in self._datasets[layer]]
+            return [np.asarray(dataset, dataset.dtype.newbyteorder("=")) for dataset in self._datasets[layer]]
         except _HDF5_FAILURES as error:
             raise PretrainedWeightsError(
                 f"{self._name}: the weights of layer {layer!r} are damaged ({error})"
@@ -114,9 +116,9 @@ def _open(path: Path, stack: contextlib.ExitStack) -> Any:
         check_archive(path)
         archive = stack.enter_context(zipfile.ZipFile(path))
         return stack.enter_context(h5py.File(stack.enter_context(archive.open("model.weights.h5")), "r"))
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  (Path raises on a long name)
         raise PretrainedWeightsError(
-            f"{path}: expected a weights file, received {'a folder' if path.is_dir() else 'nothing'}"
+            f"{path}: expected a weights file, received {'a folder' if os.path.isdir(path) else 'nothing'}"  # noqa: PTH112
         )
     return stack.enter_context(h5py.File(path, "r"))
 
@@ -148,6 +150,12 @@ def _dataset(parent: Any, key: str, path: Path) -> Any:
         raise ValueError(f"no data set {key!r}")
     if child.external or child.is_virtual:
         raise PretrainedWeightsError(f"{path}: refused, {child.name} reads another file")
+    if child.shape is None or child.dtype.name not in _FLOATS:
+        received = "nothing" if child.shape is None else str(child.dtype)
+        raise PretrainedWeightsError(
+            f"{path}: refused, {child.name}: expected weights in floating point ({', '.join(_FLOATS)}), received "
+            f"{received:.100}"
+        )
     return child
 
 

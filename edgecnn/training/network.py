@@ -6,6 +6,9 @@ Models with auxiliary classifiers are trained with them and saved twice: `model.
 
 import contextlib
 import logging
+import shutil
+import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,9 +94,28 @@ def saved_model(path: Path, strategy: Strategy = "none") -> keras.Model:
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves the model for inference and, where that is another one, the model that is trained beside it."""
     if len(model.outputs) > 1:
-        model.save(path.with_name(TRAINING_MODEL))
+        _write_keras(model, path.with_name(TRAINING_MODEL))
         model = keras.Model(model.input, model.outputs[0], name=model.name.removesuffix("_training"))
-    model.save(path)
+    _write_keras(model, path)
+
+
+def _write_keras(model: keras.Model, path: Path) -> None:
+    """Saves a model, also where the clock stands in 1970, as on boards without a battery.
+
+    Keras gives the archive's members the time of the clock, and ZIP has none before 1980 or after 2107.
+    """
+    if 1980 <= time.localtime().tm_year <= 2107:
+        model.save(path)
+        return
+    folder = path.with_suffix(".members")
+    keras.saving.save_model(model, folder, zipped=False)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member in sorted(member for member in folder.iterdir() if member.is_file()):
+            entry = zipfile.ZipInfo(member.name)  # of 1980
+            entry.file_size = member.stat().st_size
+            with member.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target)
+    shutil.rmtree(folder)
 
 
 def _scope(strategy: Strategy) -> contextlib.AbstractContextManager[Any]:

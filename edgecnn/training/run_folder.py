@@ -118,7 +118,7 @@ def locked(path: Path) -> Iterator[None]:
         RunFolderError: another process trains in the folder; it is named.
         WriteError: the folder cannot be written.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]  # noqa: PTH110
     try:
         make_folder(path)
         with writing(path / LOCK_NAME):
@@ -156,8 +156,10 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         RunFolderError: missing or damaged.
     """
-    if not path.is_dir():
-        raise RunFolderError(f"{path}: expected a run folder, received {'a file' if path.exists() else 'nothing'}")
+    if not os.path.isdir(path):  # noqa: PTH112  (Path raises on a long name)
+        raise RunFolderError(
+            f"{path}: expected a run folder, received {'a file' if os.path.exists(path) else 'nothing'}"  # noqa: PTH110
+        )
     return RunRecord.from_json(_text(path / CONFIG), what=str(path / CONFIG))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -191,9 +192,9 @@ def _check_place(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
     """Checks what can be told without the folder's lock."""
     if resume and overwrite:
         raise UsageError("expected --resume or --overwrite, received both: one keeps the run, the other replaces it")
-    if run_dir.exists() and not run_dir.is_dir():
+    if os.path.exists(run_dir) and not os.path.isdir(run_dir):  # noqa: PTH110, PTH112  (Path raises on a long name)
         raise UsageError(f"{run_dir}: expected a folder for the run, received a file")
-    if resume and not run_dir.exists():
+    if resume and not os.path.exists(run_dir):  # noqa: PTH110  (Path raises on a long name)
         raise UsageError(f"{run_dir}: expected a run to resume, received no such folder. Leave --resume out")
 
 

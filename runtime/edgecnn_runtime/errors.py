@@ -16,6 +16,7 @@
 The exporters and the toolchain declare their own branches in `edgecnn_exporters.errors` and `edgecnn.errors`.
 """
 
+import re
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 _LONGEST_MESSAGE = 2000  # characters; what a message quotes may be a million
 _KEPT_END = 500  # of a longer one: the cure stands at its end
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # lines and escapes of a terminal, in what a message quotes
 
 
 class EdgeCNNError(Exception):
-    """Root of every error that edgecnn raises on purpose; no message is over 2,000 characters.
+    """Root of every error that edgecnn raises on purpose; its message is one line of at most 2,000 characters.
 
     Attributes:
         exit_code: what the command line exits with.
@@ -39,6 +41,7 @@ class EdgeCNNError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
+        message = _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), message)
         if len(message) <= _LONGEST_MESSAGE:
             return message
         gap = f" [... {len(message)} characters in all ...] "

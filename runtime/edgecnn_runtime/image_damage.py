@@ -137,14 +137,14 @@ def _needed(data: bytes) -> bytes | None:
             data[begin - 8 : end + 4] for kind, begin, end in _png_chunks(data) if _png_needs(data, kind, begin, end)
         )
     elif data.startswith(_JPEG):
-        kept, scan = _JPEG, len(data)
+        parts, scan = [_JPEG], len(data)
         for marker, start, end in _jpeg_segments(data):
             if marker == 0xDA:
                 scan = start
                 break
             exif = marker == 0xE1 and data[start + 4 : end].startswith(b"Exif\0\0")
-            kept += data[start:end] if marker in _JPEG_NEEDED or exif else b""
-        kept += data[scan:]
+            parts.append(data[start:end] if marker in _JPEG_NEEDED or exif else b"")
+        kept = b"".join([*parts, data[scan:]])
     else:
         return None
     return kept if len(kept) < len(data) else None
@@ -164,10 +164,11 @@ def _png_lacks_rows(data: bytes) -> bool:
         if kind == b"IHDR":
             wanted = _png_bytes(data[begin:end])
         elif kind == b"IDAT":
-            body = data[begin:end]
-            while body and wanted > 0 and not inflate.eof:
-                wanted -= len(inflate.decompress(body, min(wanted, _PIECE)))
-                body = inflate.unconsumed_tail
+            for start in range(begin, min(end, len(data)), _PIECE):  # what is not consumed is copied at each step
+                piece = data[start : min(start + _PIECE, end)]
+                while piece and wanted > 0 and not inflate.eof:
+                    wanted -= len(inflate.decompress(piece, min(wanted, _PIECE)))
+                    piece = inflate.unconsumed_tail
     return wanted > 0 and wanted > len(inflate.flush())
 
 

@@ -4,6 +4,7 @@ It is written before the first weight is trained, travels with the weights, and 
 evaluation and the device all read this one object. The JSON is strict: every key is required, unknown keys are refused.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -278,5 +279,5 @@ def _check_labels(manifest: Manifest) -> None:
             + (": the one that a low score means, then the one that a high score means." if meaning else ".")
         )
     if len(set(labels)) != len(labels):
-        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        repeated = sorted(label for label, times in Counter(labels).items() if times > 1)
         raise ManifestError(f"manifest: expected unique labels, received {repeated} more than once")

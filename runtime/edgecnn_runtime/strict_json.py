@@ -1,8 +1,10 @@
 """Frozen dataclasses to JSON and back, strictly: every key required, unknown keys refused, types checked."""
 
+import functools
 import json
 import math
 import types
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -59,20 +61,25 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Returns the object; where a key stands twice, some readers would take the first value and some the last."""
     tree = dict(pairs)
     if len(tree) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {max(keys, key=keys.count)!r:.60} stands twice")
+        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {repeated!r:.60} stands twice")
     return tree
 
 
 def _record(cls: type[T], value: Any, where: str) -> T:
     if not isinstance(value, dict):
         raise _mismatch(where, "an object", value)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     names = {field.name for field in fields(cls)}  # type: ignore[arg-type]
     missing, unknown = sorted(names - value.keys()), sorted(value.keys() - names)
     if missing or unknown:
         raise ManifestError(f"{where}: expected the keys {sorted(names)}, missing {missing}, unknown {unknown}")
     return cls(**{name: _value(hints[name], value[name], f"{where}.{name}") for name in names})
+
+
+@functools.cache
+def _hints(cls: type) -> Mapping[str, Any]:
+    return get_type_hints(cls)
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -106,7 +113,7 @@ def _union(members: tuple[Any, ...], value: Any, where: str) -> Any:
     members = tuple(member for member in members if member is not type(None))
     if len(members) == 1:
         return _value(members[0], value, where)
-    kinds = {get_args(get_type_hints(member)["kind"])[0]: member for member in members}
+    kinds = {get_args(_hints(member)["kind"])[0]: member for member in members}
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise _mismatch(f"{where}.kind", f"one of {sorted(kinds)}", kind)

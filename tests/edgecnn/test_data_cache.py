@@ -134,3 +134,26 @@ def test_cached_pixels_are_whole_when_two_processes_make_them(npz, tmp_path, cac
     assert [maker.exitcode for maker in makers] == [0, 0]
     assert [path.stat().st_size for path in (tmp_path / "cache").iterdir()] == [128 + 24 * 12 * 10]
     assert cache(read_npz(npz)).max() > 200
+
+
+def _npy(header):
+    return b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header
+
+
+DAMAGED = {
+    "empty": b"",
+    "header of half a tuple": _npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (24, 12, , 1), }\n"),
+    "header of other text": _npy(b"{'descr': (((\n"),
+    "of floats": _npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (24, 12, 10, 1), }\n") + bytes(8 * 24 * 120),
+    "2^62 pictures": _npy(b"{'descr': '|u1', 'fortran_order': False, 'shape': (4611686018427387904, 12, 10, 1), }\n"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_cached_pixels_are_made_anew_where_their_file_is_damaged(npz, cache, tmp_path, damage):
+    whole = np.array(cache(read_npz(npz)))
+    (path,) = (tmp_path / "cache").glob("*.npy")
+    path.write_bytes(DAMAGED[damage])
+    again = cache(read_npz(npz))
+    assert again.dtype == np.uint8
+    assert (again == whole).all()

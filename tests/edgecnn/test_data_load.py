@@ -90,3 +90,10 @@ def test_load_dataset_reads_a_path_called_like_a_data_set(tmp_path, write_classe
     monkeypatch.chdir(tmp_path)
     assert load_dataset(str(Path("digits").absolute())).labels == ("cat", "dog")
     assert load_dataset("./digits").labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize("forced", ["", "npz:", "folder:"])
+def test_load_dataset_refuses_a_name_that_is_too_long(tmp_path, forced):
+    with pytest.raises(DatasetError, match=r"File name too long|expected an \.npz|expected a folder") as caught:
+        load_dataset(f"{forced}{tmp_path / ('x' * 300)}")
+    assert "\n" not in str(caught.value)

@@ -119,3 +119,13 @@ def test_read_npz_refuses_a_single_array(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros(3))
     with pytest.raises(DatasetError, match="received a single array"):
         read_npz(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': (((\n", b"{'descr': '|u1', 'shape': (2, , 1)\n", b"\xff" * 9, b"[" * 9000]
+)
+def test_read_npz_refuses_an_array_whose_header_cannot_be_read(tmp_path, header):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x_train.npy", b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(DatasetError, match=r"a\.npz: expected an \.npz file of plain arrays"):
+        read_npz(tmp_path / "a.npz")

@@ -123,3 +123,19 @@ def test_load_keras_refuses_weights_of_another_model(saved: Path, tmp_path: Path
     shutil.copy(mixed, saved)
     with pytest.raises(KerasFileError, match="Keras cannot read it"):
         load_keras(saved)
+
+
+@pytest.mark.parametrize(
+    "error", [RecursionError("maximum recursion depth exceeded"), RuntimeError("no"), MemoryError()]
+)
+def test_load_keras_refuses_a_file_whatever_keras_raises_on_it(tmp_path, monkeypatch, error):
+    path = tmp_path / "deep.keras"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+
+    def fail(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr(keras.saving, "load_model", fail)
+    with pytest.raises(KerasFileError, match="Keras cannot read it") as caught:
+        load_keras(path)
+    assert "\n" not in str(caught.value)

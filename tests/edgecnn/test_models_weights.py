@@ -256,3 +256,63 @@ def test_own_names_follow_the_numbers_of_keras_whatever_the_first_one_is() -> No
     names = own_names("Xception", [f"add_{number}" for number in range(95, 107)])
     assert names["add_95"] == "block2_add"
     assert names["add_106"] == "block13_add"
+
+
+ODD_WEIGHTS = {
+    "texts": np.array([b"a"] * 5),
+    "texts of any length": np.array(["a"] * 5, dtype=object),
+    "truths": np.ones(5, bool),
+    "complex numbers": np.ones(5, complex),
+    "integers": np.ones(5, np.int64),
+    "records": np.zeros(5, [("a", "f4"), ("b", "i4")]),
+    "raw bytes": np.zeros(5, "V2"),
+    "references": None,
+    "nothing": h5py.Empty("float32"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_WEIGHTS)
+@pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
+def test_load_weights_refuses_what_is_no_floating_point(kind: str, suffix: str, tmp_path: Path) -> None:
+    path = put_weight(tmp_path, suffix, ODD_WEIGHTS[kind])
+    assert_refused(narrow(), path, r"refused, .*/1: expected weights in floating point \(float16, float32, float64\)")
+
+
+@pytest.mark.parametrize("value", [np.float32(1), np.ones((5, 1), np.float32)])
+def test_load_weights_refuses_another_shape(value: np.ndarray, tmp_path: Path) -> None:
+    assert_refused(narrow(), put_weight(tmp_path, ".weights.h5", value), "layer 'conv1': expected shapes")
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", ">f8", "<f2"])
+def test_load_weights_takes_floats_of_any_width_and_byte_order(dtype: str, tmp_path: Path) -> None:
+    model = narrow()
+    load_weights(model, ALEXNET, put_weight(tmp_path, ".weights.h5", np.arange(5).astype(dtype)))
+    assert np.array_equal(model.get_layer("conv1").get_weights()[1], np.arange(5))
+
+
+def test_load_weights_takes_a_backbone_whose_head_has_no_shape(tmp_path: Path) -> None:
+    path = put_weight(tmp_path, ".weights.h5", np.float32(1), layer="dense_2", only=True)
+    assert load_weights(narrow(), ALEXNET, path).head_classes is None
+
+
+def put_weight(folder: Path, suffix: str, value: object, *, layer: str = "conv2d", only: bool = False) -> Path:
+    """A whole file but for one weight."""
+    path = saved(narrow(), folder / "trained.weights.h5")
+    with h5py.File(path, "a") as file:
+        variables = file[f"layers/{layer}/vars"]
+        name = "0" if only else "1"
+        for key in list(variables) if only else [name]:
+            del variables[key]
+        if value is None:
+            variables.create_dataset(name, data=np.array([file.ref] * 5, h5py.ref_dtype), dtype=h5py.ref_dtype)
+        else:
+            variables[name] = value
+    if suffix == ".weights.h5":
+        return path
+    archive = saved(narrow(), folder / "trained.keras")
+    with zipfile.ZipFile(archive) as whole:
+        config = whole.read("config.json")
+    with zipfile.ZipFile(archive, "w") as changed:
+        changed.writestr("config.json", config)
+        changed.writestr("model.weights.h5", path.read_bytes())
+    return archive

@@ -55,3 +55,9 @@ def test_history_from_csv_refuses_what_is_damaged(text, message):
 )
 def test_stops_early_counts_epochs_without_a_better_loss(losses, patience, stops):
     assert stops_early(with_losses(losses), patience) is stops
+
+
+@pytest.mark.parametrize("text", ["a\rb", "x" * 200_000, 'epoch,"' + "y" * 200_000])
+def test_history_from_csv_refuses_what_is_no_csv(text):
+    with pytest.raises(RunFolderError, match=r"history\.csv: expected the columns epoch"):
+        history_from_csv(text)

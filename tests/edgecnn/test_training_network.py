@@ -1,5 +1,8 @@
 import logging
+import time
+import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -158,3 +161,24 @@ def test_new_model_trains_mirrored_to_the_same_loss():
         for c in (config, replace(config, strategy="mirrored"))
     )
     assert mirrored == plain
+
+
+@pytest.mark.parametrize("year", [1969, 1970, 1979, 2026, 2107, 2108])
+def test_save_model_saves_whatever_the_clock_says(tmp_path, monkeypatch, year):
+    """ZIP has no time before 1980 or after 2107, and a board without a battery starts in 1970."""
+    real, then = time.localtime, (year, 1, 1, 0, 0, 0, 0, 1, 0)
+    monkeypatch.setattr(
+        time, "localtime", lambda seconds=None: time.struct_time(then) if seconds is None else real(seconds)
+    )
+    monkeypatch.setattr("zipfile.time", SimpleNamespace(time=time.time, localtime=lambda _: then))
+    config = TrainConfig("simple_cnn", "unused", image_size=(12, 12), width=0.1)
+    model = new_model(config, 3)
+    model.optimizer.build(model.trainable_variables)
+    save_model(model, tmp_path / "model.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert sorted(archive.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
+        assert archive.testzip() is None
+    again = saved_model(tmp_path / "model.keras")
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), again.get_weights(), strict=True))
+    assert again.optimizer.variables[1].path == model.optimizer.variables[1].path

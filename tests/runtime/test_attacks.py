@@ -6,6 +6,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+from attacks import EVIDENCE_ATTACKS, FAILING_SAMPLES, MANIFEST_ATTACKS, put
 
 from edgecnn_runtime import ManifestError, ModelFileError, Predictor, VerificationError
 from edgecnn_runtime.container import METADATA_SHA256_KEY, append_metadata, metadata_sha256, parse_model_file
@@ -33,21 +34,6 @@ def forge(make_graph, make_manifest, stamp, golden):
         return append_metadata(payload, entries)
 
     return write
-
-
-def put(*path, value):
-    """Sets one value of a JSON text; `value` is JSON text itself, so that it may be what no writer writes."""
-
-    def edit(text):
-        tree = json.loads(text)
-        place = tree
-        for step in path[:-1]:
-            place = place[step]
-        assert path[-1] in place if isinstance(place, dict) else True
-        place[path[-1]] = "@value@"
-        return json.dumps(tree).replace('"@value@"', value)
-
-    return edit
 
 
 def entry(key, value):
@@ -145,52 +131,12 @@ def test_load_refuses_a_precision_that_the_graph_does_not_have(make_graph, forge
         Predictor.load(modified, device="cpu", allow_modified=True, verify=True)
 
 
-SAMPLE = ("golden", 0)
-SCORES = (*SAMPLE, "answer", "scores")
-EVIDENCE_ATTACKS = {
-    "no scores": put(*SCORES, value="[]"),
-    "class -1": put(*SCORES, 0, "class_id", value="-1"),
-    "class -1 without a name": put(*SCORES, 0, value='{"class_id":-1,"label":null,"score":0.5}'),
-    "class of 400 digits": put(*SCORES, 0, "class_id", value="9" * 400),
-    "one class twice": put(*SCORES, 1, "class_id", value="2"),
-    "worst first": put(*SCORES, 0, "score", value="0.0"),
-    "score of 5": put(*SCORES, 0, "score", value="5"),
-    "negative tolerance": put(*SAMPLE, "alike", "outputs", value="-1"),
-    "infinite tolerance": put(*SAMPLE, "alike", "outputs", value="1e999"),
-    "NaN tolerance": put(*SAMPLE, "elsewhere", "scores", value="NaN"),
-    "tolerance of 400 digits": put(*SAMPLE, "elsewhere", "pixels", value="9" * 400),
-    "negative largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="-1"),
-    "infinite largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="1e999"),
-    "samples of 70 kB": put(*SAMPLE, "image", value=f'"{"A" * 70_000}"'),
-    "five samples": lambda text: json.dumps({**(tree := json.loads(text)), "golden": tree["golden"] * 3}),
-    "key twice": lambda text: text.replace('"precision"', '"precision":"int8","precision"', 1),
-    "seed of 400 digits": put("provenance", "seed", value="9" * 400),
-    "seed of 5,000 digits": put("provenance", "seed", value="9" * 5000),
-    "half a surrogate pair": put("cpu_family", value='"\\ud800"'),
-    "half a pair in a key": put("provenance", "versions", value='{"\\udcff":"1"}'),
-    "depth of 100,000": put("golden", value="[" * 100_000),
-    "depth of 900": put("golden", value="[" * 900 + "]" * 900),
-}
-
-
 @pytest.mark.parametrize("attack", EVIDENCE_ATTACKS)
 def test_load_refuses_evidence_that_no_export_writes(forge, attack):
     with pytest.raises(ManifestError) as caught:
         Predictor.load(forge(EVIDENCE_ATTACKS[attack]), device="cpu", verify=True)
     assert caught.value.exit_code == 6
     assert len(str(caught.value)) <= 2000
-
-
-FAILING_SAMPLES = {
-    "class that is not there": put(*SCORES, 0, "class_id", value="99"),
-    "class that is not there, without a name": put(*SCORES, 0, value='{"class_id":99,"label":null,"score":0.99}'),
-    "best score of 0": put(*SCORES, value='[{"class_id":2,"label":"two","score":0.0}]'),
-    "huge largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="1e300"),
-    "smallest number": put(*SAMPLE, "answer", "outputs", 0, "rms", value="5e-324"),
-    "no outputs": put(*SAMPLE, "answer", "outputs", value="[]"),
-    "no image": put(*SAMPLE, "image", value='""'),
-    "not base64": put(*SAMPLE, "image", value='"?"'),
-}
 
 
 @pytest.mark.parametrize("attack", FAILING_SAMPLES)
@@ -201,30 +147,6 @@ def test_verify_fails_samples_that_prove_nothing(forge, attack):
 
 
 # the manifest
-
-
-IMAGE = ("inputs", 0)
-MANIFEST_ATTACKS = {
-    "height of 400 digits": put(*IMAGE, "height", value="9" * 400),
-    "width of 1e999": put("model", "width", value="1e999"),
-    "width of 400 digits": put("model", "width", value="9" * 400),
-    "input of 65,535 x 65,535": lambda text: text.replace('"height":8', '"height":65535').replace(
-        '"width":6', '"width":65535'
-    ),
-    "crop of 5e-324": lambda text: text.replace('"crop_fraction":null', '"crop_fraction":5e-324').replace(
-        '"stretch"', '"center_crop"'
-    ),
-    "two inputs": lambda text: json.dumps(
-        {**(tree := json.loads(text)), "inputs": [*tree["inputs"], {**tree["inputs"][0], "name": "question"}]}
-    ),
-    "two outputs of one name": lambda text: json.dumps({**(tree := json.loads(text)), "outputs": tree["outputs"] * 2}),
-    "key twice": lambda text: text.replace('"task"', '"task":"classification","task"', 1),
-    "labels of a surrogate": put("labels", 0, value='"\\ud800"'),
-    "no classes": lambda text: text.replace('"shape":[3]', '"shape":[0]').replace('["zero","one","two"]', "[]"),
-    "2^62 classes": lambda text: text.replace('"shape":[3]', f'"shape":[{2**62}]').replace(
-        '["zero","one","two"]', "null"
-    ),
-}
 
 
 @pytest.mark.parametrize("attack", MANIFEST_ATTACKS)
@@ -277,3 +199,29 @@ def test_a_long_message_keeps_its_beginning_and_its_cure():
 def test_numbers_of_the_runtime_hold_for_every_precision():
     assert list(ELSEWHERE) == ["float32", "float16", "int8"]
     assert all(np.all(np.array(dataclasses.astuple(row)) <= (2.0, 0.05, 0.1)) for row in (ALIKE, *ELSEWHERE.values()))
+
+
+def test_an_error_of_ours_is_one_line_whatever_it_quotes(forge):
+    odd = "a\n\x1b[31m\u2028b"
+    assert str(ModelFileError(f"{odd}.onnx: no")) == "a\\n\\x1b[31m\\u2028b.onnx: no"
+    edit = put("provenance", "versions", value=json.dumps({odd: 1}))
+    with pytest.raises(ManifestError, match=r"versions\.a\\n\\x1b\[31m\\u2028b: expected a text") as caught:
+        Predictor.load(forge(edit), device="cpu")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.timeout(60)  # each took hours: as many steps as keys, each over all keys
+@pytest.mark.parametrize(
+    ("key", "edit"),
+    [
+        (EVIDENCE, put("provenance", "versions", value="{" + ",".join(['"a":"1"'] * 300_000) + "}")),
+        (MANIFEST, put("labels", value="[" + ",".join(f'"{index // 2}"' for index in range(600_000)) + "]")),
+    ],
+    ids=["a key", "labels"],
+)
+def test_load_refuses_what_stands_often_without_counting_each(forge, key, edit):
+    def wide(text):
+        return edit(text).replace('"shape": [3]', '"shape": [600000]')
+
+    with pytest.raises(ManifestError, match=r"stands twice|more than once"):
+        Predictor.load(forge(wide, key=key), device="cpu")

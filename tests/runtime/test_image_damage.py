@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
+from edgecnn_runtime import image_damage
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.images import open_image
 
@@ -327,3 +328,16 @@ def test_a_lack_of_memory_in_pillow_is_an_image_error(encode, monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load_prepare", no_memory)
     with pytest.raises(ImageError, match=re.escape("image bytes: there is not enough memory")):
         open_image(encode(noise()))
+
+
+@pytest.mark.timeout(60)  # it copied all that it had kept at each segment: hours for a file of 8 MB
+def test_a_million_segments_are_left_out_at_once():
+    data = b"\xff\xd8" + b"\xff\xdb\x00\x02" * 2_000_000 + b"\xff\xe5\x00\x04ab"
+    assert image_damage._needed(data) == data[:-6]
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2000])
+def test_rows_are_counted_in_one_large_chunk(missing):
+    rows = bytes(np.random.default_rng(0).integers(0, 256, 301 * 600, np.uint8) * (np.arange(301 * 600) % 301 > 0))
+    data = png(struct.pack(">IIBBBBB", 300, 600, 8, 0, 0, 0, 0), zlib.compress(rows[: len(rows) - missing]))
+    assert image_damage._png_lacks_rows(data) == (missing > 0)
