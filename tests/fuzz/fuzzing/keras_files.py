@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 from fuzzing.harness import Target
 
-from edgecnn.exporting import _read_labels
+from edgecnn.export_source import read_labels
 from edgecnn.models import CATALOG, build_manifest, build_model
 from edgecnn.models.loading import check_archive
 from edgecnn.models.weights import load_weights
@@ -41,7 +41,7 @@ def targets(folder: Path) -> Iterator[Target]:
     )
     yield Target("run-record", [_record()], _text(RunRecord.from_json), 5_000, is_json=True)
     yield Target("history", [_history()], _text(history_from_csv), 5_000, tokens=_CSV)
-    yield Target("labels", [b"cat\ndog\r\nowl\n"], _file(folder / "l.txt", _read_labels), 2_000, tokens=_CSV)
+    yield Target("labels", [b"cat\ndog\r\nowl\n"], _file(folder / "l.txt", read_labels), 2_000, tokens=_CSV)
 
 
 def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
