@@ -163,12 +163,12 @@ def _open(config: ExportConfig) -> _Source:
 def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
     """Returns the labelled images to prove the file on; where there are none, says why."""
     if config.data is not None:
-        return as_class_ids(load_dataset(config.data))
+        return as_class_ids(load_dataset(config.data, skip_bad=config.skip_bad))
     if source.data is None:
         reason = "no data were given: name some with --data"
     else:
         try:
-            dataset = as_class_ids(load_dataset(source.data))
+            dataset = as_class_ids(load_dataset(source.data, skip_bad=config.skip_bad))
         except DatasetError as error:
             reason = f"the run's own data cannot be read ({error}): name a copy with --data"
         else:

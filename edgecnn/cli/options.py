@@ -52,10 +52,13 @@ ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model f
 DataOption = Annotated[
     str,
     typer.Option(
-        metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, or a folder a class."
+        metavar="DATA",
+        help="digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, VOC, COCO or YOLO.",
     ),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes.")
+]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Device = Annotated[
     DeviceName, typer.Option(help="Where to run. cuda never falls back to the CPU; auto may, and says so.")

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 NO_CLASS = -1  # of an image without objects, where images are counted by class
-_FEWEST = 2  # images, for a class to have a share of its own in a split
+_FEWEST = 5  # images, for a class to be divided on its own: a fifth of them is one
 
 
 class Targets(Protocol):
@@ -175,12 +175,13 @@ class Boxes:
     def classes(self) -> npt.NDArray[np.int64]:
         """Returns for each image the rarest class in it, so that a split and a balance see to rare ones first.
 
-        Images without objects count as `NO_CLASS`, and so do images of a class that stands alone, since no split can
-        divide it; where only one image would count so, it counts with the largest class.
+        Images without objects count as `NO_CLASS`, and so do those of classes that fewer than five images would count
+        by: where each of many rare classes is divided on its own, a part gets far more than its share. Where only one
+        image would count so, it counts with the largest class.
 
-        >>> few = [Objects.of([(0, 0, 1, 1)] * len(ids), ids) for ids in ([0, 1], [0], [0], [1], [0, 2], [])]
+        >>> few = [Objects.of([(0, 0, 1, 1)] * len(ids), ids) for ids in [[0, 1]] * 5 + [[0]] * 6 + [[2], []]]
         >>> Boxes(tuple(few)).classes().tolist()
-        [1, 0, 0, 1, -1, -1]
+        [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, -1, -1]
         """
         frequency = self.counts(1 + max((int(image.class_ids.max(initial=0)) for image in self.images), default=0))
         rarest = [min(set(image.class_ids.tolist()), key=lambda i: (frequency[i], i), default=NO_CLASS)

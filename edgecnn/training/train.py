@@ -214,7 +214,7 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
-    dataset = as_class_ids(load_dataset(config.data))
+    dataset = as_class_ids(load_dataset(config.data, skip_bad=skip_bad))
     if config.num_classes not in (None, len(dataset.labels)):
         raise UsageError(
             f"classes: expected {len(dataset.labels)}, those of {config.data}, received {config.num_classes}. "

@@ -48,7 +48,13 @@ def test_counts_of_boxes_are_images_and_not_objects(class_ids):
 
 
 def test_a_single_image_without_its_like_goes_with_the_largest_class():
-    assert boxes_of([0], [0], [0], []).classes().tolist() == [0, 0, 0, 0]
+    assert boxes_of(*[[0]] * 5, *[[1]] * 6, []).classes().tolist() == [0] * 5 + [1] * 7
+
+
+def test_split_off_test_takes_a_fifth_where_each_image_has_a_rare_class():
+    images = [[index % 20, 20] for index in range(50)]  # two or three images a class
+    _, test = split_off_test(part_of(boxes_of(*images), [str(index) for index in range(21)]))
+    assert len(test) == 10
 
 
 @given(several)
