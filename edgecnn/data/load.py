@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edgecnn.data import coco, voc, yolo
+from edgecnn.data import coco, shapes, voc, yolo
 from edgecnn.data.digits import read_digits
 from edgecnn.data.faults import Faults
 from edgecnn.data.folders import below, holds_classes, read_folders
@@ -19,7 +19,7 @@ from edgecnn.data.samples import Dataset
 from edgecnn.data.tfds import read_tfds
 from edgecnn.errors import DatasetError, UnknownDatasetError
 
-NAMES = ("digits", *KERAS_DATASETS)
+NAMES = ("digits", shapes.NAME, *KERAS_DATASETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ def load_dataset(name_or_path: str, *, skip_bad: bool = False) -> Dataset:
     """Reads a data set.
 
     Args:
-        name_or_path: "digits", "mnist", "fashion_mnist" or "cifar10"; "tfds:NAME" of TensorFlow Datasets; or a path,
-            recognised by what it holds: an `.npz` file, Pascal VOC, COCO, YOLO or a folder a class; or "npz:PATH",
-            "voc:PATH", "coco:PATH", "yolo:PATH", "folder:PATH", which force one. A name wins over a path: write
-            "./mnist" for a folder of that name.
+        name_or_path: "digits", "shapes" (or "shapes:1", one object an image), "mnist", "fashion_mnist" or "cifar10";
+            "tfds:NAME" of TensorFlow Datasets; or a path, recognised by what it holds: an `.npz` file, YOLO, COCO,
+            Pascal VOC or a folder a class; or "npz:PATH", "yolo:PATH", "coco:PATH", "voc:PATH", "folder:PATH", which
+            force one. A name wins over a path: write "./mnist" for a folder of that name.
         skip_bad: leave out faulty boxes and annotations, and say so in the log, instead of ending at the first.
 
     Returns:
@@ -156,7 +156,7 @@ def path_of(name_or_path: str) -> Path | None:
     (None, PosixPath('.'), None)
     """
     kind, _, rest = name_or_path.partition(":")
-    if name_or_path in NAMES or kind == "tfds":
+    if name_or_path in NAMES or shapes.is_shapes(name_or_path) or kind == "tfds":
         return None
     path = Path(rest if rest and kind in _FORMATS else name_or_path)
     return path if os.path.exists(path) else None  # noqa: PTH110  (of a name too long, it says no)
@@ -173,6 +173,8 @@ class _Reader:
 def _reader(name_or_path: str) -> _Reader:
     if name_or_path == "digits":
         return _Reader(name_or_path, lambda _: read_digits())
+    if shapes.is_shapes(name_or_path):
+        return _Reader(shapes.NAME, lambda _: shapes.read_shapes(name_or_path))
     if name_or_path in KERAS_DATASETS:
         return _Reader(name_or_path, lambda _: read_keras_dataset(name_or_path))
     kind, _, rest = name_or_path.partition(":")
