@@ -49,13 +49,10 @@ def complete_model_name(incomplete: str) -> list[str]:
 
 
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
-DataOption = Annotated[
-    str,
-    typer.Option(
-        metavar="DATA",
-        help="digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, VOC, COCO or YOLO.",
-    ),
-]
+DATA_HELP = (
+    "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO or YOLO."
+)
+DataOption = Annotated[str, typer.Option(metavar="DATA", help=DATA_HELP)]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes.")
 ]

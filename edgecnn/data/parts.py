@@ -71,8 +71,16 @@ def announce(work: str, dataset: Dataset, part: Samples) -> None:
     logger.info("%s %s %s: %d images", work, taken, dataset.name, len(part))
 
 
-def _warn_of_doubles(name: str, parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> None:
-    """Says once which pictures are labelled in two ways, and which stand in two parts; twice elsewhere is fine."""
+def find_doubles(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> dict[str, list[str]]:
+    """Returns equal pictures that are labelled in two ways or stand in two parts; twice elsewhere is fine.
+
+    Args:
+        parts: one or more.
+        digests: of each part, what `image_digests` gives.
+
+    Returns:
+        For each of the two, in words, pairs like "a.png = b.png".
+    """
     found: defaultdict[bytes, list[tuple[Samples, int]]] = defaultdict(list)
     for part, images in zip(parts, digests, strict=True):
         for index, digest in enumerate(images):
@@ -85,9 +93,19 @@ def _warn_of_doubles(name: str, parts: Sequence[Samples], digests: Sequence[Sequ
             other = next((place for place in places if differs(place) != differs(first)), None)
             if other is not None:
                 kinds[kind].append(f"{first[0].describe(first[1])} = {other[0].describe(other[1])}")
+    return kinds
+
+
+def missing_classes(part: Samples) -> list[str]:
+    """Returns the names of the classes that no image of a part shows."""
+    counts = part.targets.counts(len(part.labels))
+    return [label for label, count in zip(part.labels, counts, strict=True) if not count]
+
+
+def _warn_of_doubles(name: str, parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> None:
     said = [
         f"{len(pairs)} {kind} ({', '.join(pairs[:_SHOWN])}{', …' if len(pairs) > _SHOWN else ''})"
-        for kind, pairs in kinds.items()
+        for kind, pairs in find_doubles(parts, digests).items()
         if pairs
     ]
     if said:
@@ -108,8 +126,7 @@ def _part_of(place: tuple[Samples, int]) -> object:
 
 def _warn_of_missing_classes(name: str, parts: Sequence[Samples]) -> None:
     for part in parts:
-        counts = part.targets.counts(len(part.labels))
-        missing = [label for label, count in zip(part.labels, counts, strict=True) if not count]
+        missing = missing_classes(part)
         if missing:
             logger.warning(
                 "%s: the %s part has no picture of %d of the %d classes (%s): its score says nothing about them",

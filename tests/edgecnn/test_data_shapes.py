@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from edgecnn.data import as_class_ids, largest_boxes, load_dataset
 from edgecnn.data.scenes import COLORS, HEIGHT, SIZES, WIDTH, boxes_of, masks_of, new_scene, render
-from edgecnn.data.shapes import read_shapes, scene_of
-from edgecnn.errors import UnknownDatasetError, UsageError
+from edgecnn.data.shapes import scene_of
+from edgecnn.errors import UnknownDatasetError
 
 seeds = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
 
@@ -76,11 +76,6 @@ def test_parts_are_other_pictures(single):
     digests = {pixels.tobytes() for part in single.parts for pixels in part.sources}
     assert len(digests) == 1500
     assert not single.is_split
-
-
-def test_several_objects_are_refused_by_a_classifier():
-    with pytest.raises(UsageError, match=r"^image \d+ of the train part: expected objects of one class"):
-        as_class_ids(read_shapes("shapes:2"))
 
 
 @pytest.mark.parametrize("name", ["shapes:0", "shapes:7", "shapes:", "shapes:x", "shapes:11"])
