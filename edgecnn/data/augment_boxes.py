@@ -100,8 +100,8 @@ class BoxAugmentation:
     def seeded(self, random: np.random.Generator) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], _Changed]:
         """Returns a function of images, their boxes and the batch's number in the epoch, for tf.data.
 
-        It takes (N, height, width, C) uint8, (N, K, 4) float32 as `move_boxes` does and a scalar int64, and returns both
-        in the form in which they came.
+        It takes (N, height, width, C) uint8, (N, K, 4) float32 as `move_boxes` does and a scalar int64, and returns
+        both in the form in which they came.
 
         Args:
             random: seeds the changes, once.

@@ -27,6 +27,7 @@ from edgecnn.data.marked import (
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset
 from edgecnn.errors import DatasetError
+from edgecnn_runtime import strict_json
 
 LOOKED_FOR = "a JSON file of images, annotations and categories, also in annotations/ or in a folder a part (COCO)"
 _LARGEST = 2 * 2**30  # bytes; COCO's own have half of one
@@ -143,7 +144,7 @@ def _part(file: Path) -> str | None:
 def _tree(file: Path) -> dict[str, Any]:
     text = read_text(file, largest=_LARGEST)
     try:
-        tree = json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+        tree = strict_json.parse(text)
     except json.JSONDecodeError as error:
         raise DatasetError(f"{file}:{error.lineno}: expected JSON, received {error.msg}") from error
     except (ValueError, RecursionError) as error:
@@ -151,18 +152,6 @@ def _tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict) or not all(isinstance(tree.get(key), list) for key in _KEYS):
         received = sorted(tree)[:10] if isinstance(tree, dict) else type(tree).__name__
         raise DatasetError(f"{file}: expected an object with the lists {', '.join(_KEYS)}, received {received}")
-    return tree
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name}, which is no JSON number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    tree = dict(pairs)
-    if len(tree) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {max(keys, key=keys.count)!r:.60} twice in one object")
     return tree
 
 

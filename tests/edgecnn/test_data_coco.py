@@ -140,9 +140,9 @@ BAD = [
     ({**GOOD, "categories": []}, "expected categories, received none"),
     (tree_of(images=0), "expected images in the all part, received none"),
     ('{"images": [],\n"annotations": [,]}', r"instances\.json:2: expected JSON, received Expecting value"),
-    ('{"images": [NaN]}', "NaN, which is no JSON number"),
+    ('{"images": [NaN]}', "NaN is no JSON number"),
     (json.dumps({**GOOD, "images": [np.inf]}).replace("Infinity", "1e999"), r"images\[0\]: expected an object, .* inf"),
-    ('{"images": [], "images": []}', "the key 'images' twice in one object"),
+    ('{"images": [], "images": []}', "the key 'images' stands twice"),
     ('{"images": ' + "[" * 200_000, "expected JSON of COCO, received maximum recursion depth"),
     ("", r"instances\.json:1: expected JSON"),
 ]  # fmt: skip
