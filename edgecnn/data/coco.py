@@ -32,6 +32,7 @@ from edgecnn_runtime import strict_json
 LOOKED_FOR = "a JSON file of images, annotations and categories, also in annotations/ or in a folder a part (COCO)"
 _LARGEST = 2 * 2**30  # bytes; COCO's own have half of one
 _SNIFFED = 1 << 20  # bytes
+_ANNOTATIONS = "annotations"  # the folder of COCO's own files
 _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")  # of COCO's own files
 _PART = re.compile("|".join(sorted(PART_NAMES, key=len, reverse=True)))
@@ -64,6 +65,8 @@ def read_coco(path: Path, faults: Faults | None = None) -> Dataset:
     if not files:
         raise DatasetError(f"{path}: expected {LOOKED_FOR}, received none")
     root = path if path.is_dir() else path.parent
+    if not path.is_dir() and root.name.lower() == _ANNOTATIONS:
+        root = root.parent
     trees = {part: _tree(file) for part, file in files.items()}
     categories = {part: _categories(tree, files[part], faults) for part, tree in trees.items()}
     labels, origin = _labels(categories, files)
@@ -116,7 +119,7 @@ def _candidates(path: Path) -> list[Path]:
 
 
 def _is_holder(name: str) -> bool:
-    return name == "annotations" or name in PART_NAMES
+    return name == _ANNOTATIONS or name in PART_NAMES
 
 
 def _looks_like_coco(file: Path) -> bool:

@@ -229,7 +229,8 @@ def _check_labels(folder: Path, images: Sequence[Path], faults: Faults) -> None:
         return
     expected = {_label_file(image) for image in images}
     for file in entries(labels):
-        if file.suffix == ".txt" and file.name not in _NO_LABELS and file not in expected:
+        is_label = file.suffix == ".txt" and file.name not in _NO_LABELS and not file.name.lower().startswith("readme")
+        if is_label and file not in expected:
             faults.error("labels without images", f"{file}:1: no image {file.stem!r} in {folder}")
 
 

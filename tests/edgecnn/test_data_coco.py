@@ -108,6 +108,11 @@ def test_a_file_alone_is_recognised(coco):
     assert load_dataset(str(coco(GOOD, "labels.json"))).labels == ("cat", "dog")
 
 
+def test_a_file_alone_finds_images_beside_annotations(coco):
+    path = coco(GOOD, "annotations/instances_train2017.json", "train2017")
+    assert len(load_dataset(str(path)).select("all")) == 2
+
+
 def test_questions_are_not_taken_for_coco(tmp_path):
     (tmp_path / "questions.json").write_text('[["what?", "blue", 0]]')
     with pytest.raises(DatasetError, match="holds no data that is known"):

@@ -199,7 +199,8 @@ def test_read_yolo_refuses_a_list_that_names_a_missing_image(yolo):
 
 def test_read_yolo_refuses_labels_without_an_image(yolo):
     root = one(yolo, "0 .5 .5 1 1")
-    (root / "labels" / "train" / "classes.txt").write_text("cat\ndog\n")
+    for name in ("classes.txt", "README.dataset.txt"):
+        (root / "labels" / "train" / name).write_text("cat\ndog\n")
     read_yolo(root)
     (root / "labels" / "train" / "b.txt").write_text("0 .5 .5 1 1")
     with pytest.raises(DatasetError, match=r"labels/train/b\.txt:1: no image 'b' in"):
