@@ -174,7 +174,8 @@ def _reader(name_or_path: str) -> _Reader:
     if name_or_path == "digits":
         return _Reader(name_or_path, lambda _: read_digits())
     if shapes.is_shapes(name_or_path):
-        return _Reader(shapes.NAME, lambda _: shapes.read_shapes(name_or_path))
+        most = shapes.most_objects(name_or_path)
+        return _Reader(shapes.NAME, lambda _: shapes.read_shapes(most))
     if name_or_path in KERAS_DATASETS:
         return _Reader(name_or_path, lambda _: read_keras_dataset(name_or_path))
     kind, _, rest = name_or_path.partition(":")

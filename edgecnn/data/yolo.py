@@ -296,7 +296,7 @@ def _composed(file: Path) -> Any:
     try:
         import yaml  # other data need no YAML
     except ImportError as error:
-        raise MissingDependencyError.for_extra("PyYAML", "train") from error
+        raise MissingDependencyError.of("yaml") from error
     text = read_text(file, largest=_LARGEST)
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)

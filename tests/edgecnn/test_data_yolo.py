@@ -235,7 +235,7 @@ def test_faults_are_all_kept_and_left_out_on_demand(yolo):
 
 def test_read_yolo_says_what_to_install(yolo, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    with pytest.raises(MissingDependencyError, match=r"PyYAML is not installed.*edgecnn\[train\]"):
+    with pytest.raises(MissingDependencyError, match=r"pyyaml is not installed.*edgecnn\[evaluate\]"):
         read_yolo(one(yolo, "0 .5 .5 1 1"))
 
 
