@@ -22,6 +22,7 @@ from edgecnn.data.marked import (
     checked_box,
     entries,
     image_shape,
+    is_file,
     read_text,
 )
 from edgecnn.data.parts import make_dataset
@@ -249,7 +250,7 @@ class _Reader:
         around = [self.file.parent, *inside, self.root / self.part, self.root / "images", self.root]
         places = [folder for folder in dict.fromkeys(around) if folder.is_dir()]
         name = next((name for name in names if _is_name(name)), None)
-        return sorted(places, key=lambda folder: name is None or not (folder / name).is_file())
+        return sorted(places, key=lambda folder: name is None or not is_file(folder / name))
 
     def _image(self, item: Mapping[str, Any], where: str, places: Sequence[Path]) -> Path | None:
         name = item.get("file_name")
@@ -258,7 +259,7 @@ class _Reader:
                 "images without a file", f"{where}: expected a relative path as file_name, received {name!r:.60}"
             )
             return None
-        found = next((folder / str(name) for folder in places[:1] if (folder / str(name)).is_file()), None)
+        found = next((folder / str(name) for folder in places[:1] if is_file(folder / str(name))), None)
         if found is None:
             looked = ", ".join(map(str, places[:1])) or str(self.root)
             self.faults.error(

@@ -134,6 +134,7 @@ BAD = [
     (changed("images", 1, id=10), r"images\[1\] \(id 10\): expected each id once"),
     (changed("images", 1, file_name="0.png"), r"images\[1\] \(id 11\): expected each file once, received 0\.png"),
     (changed("images", 1, file_name="none.png"), r"images\[1\] \(id 11\): no image 'none\.png' in"),
+    (changed("images", 1, file_name="x" * 5000), r"images\[1\] \(id 11\): no image 'xxx"),
     (changed("images", 1, file_name="../0.png"), r"images\[1\] \(id 11\): expected a relative path as file_name"),
     (changed("images", 1, width=12, height=20), r"\(id 11\): expected the size of 1\.png, 20 x 12 .* stored"),
     (changed("images", 1, width=None), r"images\[1\] \(id 11\): expected integers as height and width"),

@@ -255,3 +255,14 @@ def test_read_yolo_counts_the_rows_of_coco128():
         "000000000656.txt",
         "000000000659.txt",
     ]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"], ids=["long", "null"])
+def test_names_that_no_file_can_have_are_missing_files(yolo, name):
+    root = yolo(f"{NAMES}path: {'y' * 5000}\ntrain: train.txt\n", {"x/a": "0 .5 .5 1 1"})
+    (root / "train.txt").write_text(f"{name}\n")
+    with pytest.raises(DatasetError, match=r"train\.txt:1: there is no image"):
+        read_yolo(root)
+    (root / "data.yaml").write_text(f"{NAMES}train: {'z' * 5000}\n")
+    with pytest.raises(DatasetError, match=r"data\.yaml:2: expected a folder or a list of images as train"):
+        read_yolo(root)
