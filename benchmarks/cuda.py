@@ -70,6 +70,7 @@ def prepare(name: str, data: Path, folder: Path) -> None:
     from peer_ways import edgecnn  # TensorFlow
 
     from edgecnn.data import load_dataset
+    from edgecnn.data.targets import class_ids_of
 
     source, options = MODELS[name]
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ def prepare(name: str, data: Path, folder: Path) -> None:
             edgecnn("export", *made_from, "-o", path, "--data", data / source, "--batch", "dynamic", *lossy)
     chosen = np.unique(np.linspace(0, len(dataset.test) - 1, IMAGES).astype(int))
     images = {f"image{index}": _pixels(dataset.test[index][0]) for index in chosen}
-    np.savez_compressed(folder / "images.npz", class_ids=dataset.test.class_ids[chosen], **images)
+    np.savez_compressed(folder / "images.npz", class_ids=class_ids_of(dataset.test.targets)[chosen], **images)
 
 
 def measure(name: str, folder: Path, runs: int) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecnn.data import Samples, load_dataset
+from edgecnn.data.targets import class_ids_of
 from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import RANDOM_SEED
@@ -106,7 +107,7 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
     preprocess = Preprocessor(manifest.image_input)
     chosen = np.unique(np.linspace(0, len(dataset.test) - 1, images).astype(int))
     pixels = np.concatenate([preprocess(dataset.test[index][0])[0] for index in chosen])
-    class_ids = dataset.test.class_ids[chosen]
+    class_ids = class_ids_of(dataset.test.targets)[chosen]
     return Case(name, model, folder, pixels, class_ids, train is not None, dataset.train, preprocess)
 
 

@@ -13,3 +13,14 @@ AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
         "alexnet": "the set of Krizhevsky et al. 2012: moved, mirrored, lit differently along the colours' axes",
     }
 )
+BOX_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # those that carry boxes; a name that both have does the same
+    {
+        "flip": "half of the images mirrored left to right",
+        "shift": "moved by up to a tenth of height and width",
+        "scale": "smaller or larger, by 0.7 to 1.4, around the middle",
+        "crop": "a window of 0.6 to 1 of height and width, brought to the whole size",
+        "color": "each channel times 0.8 to 1.2",
+        "contrast": "contrast times 0.8 to 1.2",
+        "brightness": "up to a fifth of white added or taken",
+    }
+)

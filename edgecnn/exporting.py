@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
 from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
+from edgecnn.data.narrowing import as_class_ids
 from edgecnn.data.parts import announce
+from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map, evaluate, explain_near_chance
 from edgecnn.export_config import ExportConfig
@@ -105,7 +107,7 @@ def export_source(
 
 def _warn_of_chance(report: ExportReport, reference: KerasModel, manifest: Manifest, samples: Samples) -> None:
     """Says where source and file agree on answers that are worth nothing."""
-    shares = np.bincount(samples.class_ids) / len(samples)
+    shares = np.bincount(class_ids_of(samples.targets)) / len(samples)
     metric = report.evidence.parity.metric
     if metric is None or metric.source > max(0.625, shares.max()):  # beyond what is near chance for any classes
         return
@@ -161,12 +163,12 @@ def _open(config: ExportConfig) -> _Source:
 def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
     """Returns the labelled images to prove the file on; where there are none, says why."""
     if config.data is not None:
-        return load_dataset(config.data)
+        return as_class_ids(load_dataset(config.data, skip_bad=config.skip_bad))
     if source.data is None:
         reason = "no data were given: name some with --data"
     else:
         try:
-            dataset = load_dataset(source.data)
+            dataset = as_class_ids(load_dataset(source.data, skip_bad=config.skip_bad))
         except DatasetError as error:
             reason = f"the run's own data cannot be read ({error}): name a copy with --data"
         else:
@@ -227,8 +229,8 @@ class _Labelled:
     def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
         to_model = class_map(self.manifest, self.samples)
         preprocessor = Preprocessor(self.manifest.image_input)
-        for pixels, class_ids in iter_batches(self.samples, preprocessor, _BATCH_SIZE):
-            yield pixels, to_model[class_ids]
+        for pixels, targets in iter_batches(self.samples, preprocessor, _BATCH_SIZE):
+            yield pixels, to_model[class_ids_of(targets)]
 
 
 @dataclass(frozen=True, slots=True)

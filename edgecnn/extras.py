@@ -7,6 +7,8 @@ EXTRAS = {  # of what edgecnn imports and does not require
     "onnxruntime": "cpu",
     "sklearn": "evaluate",
     "scipy": "evaluate",
+    "defusedxml": "evaluate",
+    "yaml": "evaluate",
     "matplotlib": "evaluate",
     "tensorflow": "train",
     "keras": "train",
@@ -19,6 +21,7 @@ EXTRAS = {  # of what edgecnn imports and does not require
 }
 _DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
     "tensorflow_datasets": "tensorflow-datasets",
     "mlperf_loadgen": "mlcommons-loadgen",
 }

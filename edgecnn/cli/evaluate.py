@@ -53,7 +53,7 @@ def evaluate(
         from edgecnn.cli.progress import counted  # these load scikit-learn
         from edgecnn.evaluation import class_map, score_dataset
 
-        dataset = load_dataset(data)
+        dataset = load_dataset(data, skip_bad=skip_bad)
         class_map(opened.manifest, dataset.select(split))  # other classes are said before Keras' seconds
         with counted("evaluating") as on_batch:
             scored = score_dataset(

@@ -1,5 +1,6 @@
 """Options that several commands share, each declared once, and how their text is read."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -49,13 +50,17 @@ def complete_model_name(incomplete: str) -> list[str]:
 
 
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
-DataOption = Annotated[
-    str,
-    typer.Option(
-        metavar="DATA", help="digits, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, or a folder a class."
-    ),
+DATA_HELP = (
+    "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO or YOLO."
+)
+DataOption = Annotated[str, typer.Option(metavar="DATA", help=DATA_HELP)]
+Font = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Font of those pictures: .ttf, .otf or .ttc. [default: one with the letters]"),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes.")
+]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Device = Annotated[
     DeviceName, typer.Option(help="Where to run. cuda never falls back to the CPU; auto may, and says so.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgecnn.cli.options import AllowModified, Device, ModelArgument, Threads
+from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads
 from edgecnn.cli.streams import say, stdout_for_results
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ def run(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save annotated pictures here; it must hold no input.")
     ] = None,
-    font: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Font of those pictures: .ttf, .otf or .ttc. [default: one with the letters]"
-        ),
-    ] = None,
+    font: Font = None,
     allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset, PartName, Samples
+from edgecnn.data.targets import ClassIds
 from edgecnn.errors import DatasetError
 
 Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -32,7 +33,7 @@ def dataset_from_arrays(
     names = _labels(name, pairs["train"][1], labels)
     for part in pairs:
         _check_like_train(name, part, pairs, names)
-    return make_dataset(name, location, [Samples(x, y, names, part) for part, (x, y) in pairs.items()])
+    return make_dataset(name, location, [Samples(x, ClassIds(y), names, part) for part, (x, y) in pairs.items()])
 
 
 def _pair(name: str, part: str, arrays: Pair) -> _Checked:

@@ -28,7 +28,7 @@ class BadPicture:
     Attributes:
         part: of the data that it stands in.
         index: its position there.
-        label: of its class.
+        label: of its class; with commas where it shows several, empty where it shows none.
         name: its path, or its position in words.
         reason: why it cannot be decoded, without its name.
     """
@@ -46,7 +46,7 @@ def preprocess_or_not(samples: Samples, index: int, preprocessor: Preprocessor) 
         return preprocessor(samples.sources[index])
     except ImageError as error:
         name = samples.describe(index)
-        label = samples.labels[int(samples.class_ids[index])]
+        label = ", ".join(samples.labels[class_id] for class_id in _classes_of(samples, index))
         return BadPicture(samples.part, index, label, name, str(error).removeprefix(f"{name}: "))
 
 
@@ -89,15 +89,21 @@ def good_positions(samples: Samples, bad: Sequence[BadPicture]) -> npt.NDArray[n
         DatasetError: a class that had pictures has none any more.
     """
     good = np.setdiff1d(np.arange(len(samples)), [picture.index for picture in bad])
-    lost = np.setdiff1d(samples.class_ids, samples.class_ids[good])
+    counts = samples.targets.counts(len(samples.labels))
+    lost = np.flatnonzero((counts > 0) & (samples.targets.subset(good).counts(len(samples.labels)) == 0))
     if lost.size:
         label = samples.labels[int(lost[0])]
-        first = next(picture for picture in bad if picture.label == label)
+        first = next(picture for picture in bad if lost[0] in _classes_of(samples, picture.index))
         raise DatasetError(
             f"class {label!r}: expected a picture in the {samples.part} part that can be decoded, received none. The "
             f"first one is {first.name}: {first.reason}"
         )
     return good
+
+
+def _classes_of(samples: Samples, index: int) -> list[int]:
+    counts = samples.targets.subset(np.array([index])).counts(len(samples.labels))
+    return np.flatnonzero(counts).tolist()
 
 
 def bad_pictures_csv(bad: Sequence[BadPicture]) -> str:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from edgecnn.data.bad_pictures import BadPicture, preprocess_or_not, refuse_bad_pictures
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import Targets
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 
 
@@ -18,12 +19,12 @@ class PlacedBatch:
     Attributes:
         pixels: (N, height, width, channels) uint8.
         placements: N of them, where each image lies in its pixels.
-        class_ids: (N,) int64.
+        targets: what the N images are labelled with.
     """
 
     pixels: npt.NDArray[np.uint8]
     placements: tuple[Placement, ...]
-    class_ids: npt.NDArray[np.int64]
+    targets: Targets
 
 
 def iter_placed_batches(
@@ -60,13 +61,13 @@ def iter_placed_batches(
                 on_bad(result)
         if good:
             pixels, placements = zip(*good.values(), strict=True)
-            yield PlacedBatch(np.concatenate(pixels), placements, samples.class_ids[list(good)])
+            yield PlacedBatch(np.concatenate(pixels), placements, samples.targets.subset(np.array(list(good))))
 
 
 def iter_batches(
     samples: Samples, preprocessor: Preprocessor, batch_size: int
-) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]:
-    """Gives pixels and class ids alone.
+) -> Iterator[tuple[npt.NDArray[np.uint8], Targets]]:
+    """Gives pixels and labels alone.
 
     Args:
         samples: as for `iter_placed_batches`.
@@ -74,11 +75,11 @@ def iter_batches(
         batch_size: likewise.
 
     Yields:
-        Pixels uint8 (N, height, width, channels) and class ids int64 (N,).
+        Pixels uint8 (N, height, width, channels) and what the N images are labelled with.
 
     Raises:
         DatasetError: an image cannot be decoded; the file is named.
         ValueError: the batch size is below 1.
     """
     for batch in iter_placed_batches(samples, preprocessor, batch_size):
-        yield batch.pixels, batch.class_ids
+        yield batch.pixels, batch.targets

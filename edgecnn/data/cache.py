@@ -1,12 +1,12 @@
-"""Every image of a part through the Preprocessor once, kept as uint8 pixels in one file."""
+"""Every image of a part through the Preprocessor once, kept in one file: uint8 pixels, and where it lies in them."""
 
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,9 @@ from edgecnn.data.bad_pictures import (
 )
 from edgecnn.data.samples import Samples
 from edgecnn_runtime.manifest import ImageInput
-from edgecnn_runtime.preprocessing import Preprocessor
+from edgecnn_runtime.preprocessing import Placement, Preprocessor
+
+_PLACE = 7  # numbers of a `Placement`
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +35,19 @@ class CachedPart:
     Attributes:
         pixels: (N, height, width, channels) uint8, read-only and mapped from the disk: only what is used takes memory.
             Those of bad pictures are black.
+        places: (N, 7) float64 in the same file: what `placement` gives.
         bad: the pictures that could not be decoded.
     """
 
     pixels: npt.NDArray[np.uint8]
+    places: npt.NDArray[np.float64]
     bad: tuple[BadPicture, ...]
+
+    def placement(self, index: int) -> Placement:
+        """Returns where one image lies in its pixels; of a bad picture nothing that means anything."""
+        height, width, *others, frames = self.places[index].tolist()
+        down, across, top, left = others
+        return Placement((int(height), int(width)), (down, across), (top, left), int(frames))
 
 
 def cached_pixels(
@@ -76,15 +86,21 @@ def cached_pixels(
 def _cached_part(
     samples: Samples, image_input: ImageInput, folder: Path, fingerprint: str, on_image: Callable[[int, int], None]
 ) -> CachedPart:
-    shape = (len(samples), image_input.height, image_input.width, image_input.channels)
+    record = _record(image_input)
     path = folder / f"{samples.part}-{_key(samples, image_input, fingerprint)}.npy"
-    pixels, bad = _mapped(path), bad_pictures_from_csv(_list_of_bad(path)) or ()
-    if pixels is None or pixels.shape != shape:
+    images, bad = _mapped(path), bad_pictures_from_csv(_list_of_bad(path)) or ()
+    if images is None or images.dtype != record or images.shape != (len(samples),):
         make_folder(folder)
-        bad = _write(path, samples, Preprocessor(image_input), shape, on_image)
-        pixels = np.load(path, mmap_mode="r")
-        logger.info("cache: %d images of %s, %.1f MB", len(samples), shape[1:], pixels.nbytes / 1e6)
-    return CachedPart(pixels, bad)
+        bad = _write(path, samples, Preprocessor(image_input), record, on_image)
+        images = np.load(path, mmap_mode="r")
+        logger.info("cache: %d images of %s, %.1f MB", len(samples), record["pixels"].shape, images.nbytes / 1e6)
+    return CachedPart(images["pixels"], images["place"], bad)
+
+
+def _record(image_input: ImageInput) -> np.dtype[Any]:
+    """Returns what the file holds of one image."""
+    shape = (image_input.height or 0, image_input.width or 0, image_input.channels)
+    return np.dtype([("place", "<f8", (_PLACE,)), ("pixels", "u1", shape)])
 
 
 def _key(samples: Samples, image_input: ImageInput, fingerprint: str) -> str:
@@ -92,12 +108,12 @@ def _key(samples: Samples, image_input: ImageInput, fingerprint: str) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _mapped(path: Path) -> npt.NDArray[np.uint8] | None:
+def _mapped(path: Path) -> npt.NDArray[Any] | None:
     try:
-        pixels: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r")
+        images: npt.NDArray[Any] = np.load(path, mmap_mode="r")
     except Exception:  # noqa: BLE001  (missing, or damaged, of which NumPy says many things: it is made anew)
         return None
-    return pixels if pixels.dtype == np.uint8 else None
+    return images
 
 
 def _list_of_bad(path: Path) -> Path:
@@ -108,12 +124,13 @@ def _write(
     path: Path,
     samples: Samples,
     preprocessor: Preprocessor,
-    shape: tuple[int | None, ...],
+    record: np.dtype[Any],
     on_image: Callable[[int, int], None],
 ) -> tuple[BadPicture, ...]:
     # written, not mapped: a full disk is an OSError here, and the signal SIGBUS in a mapped file
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    black = bytes(math.prod(side or 0 for side in shape[1:]))
+    descr = np.lib.format.dtype_to_descr(record)
+    header = {"descr": descr, "fortran_order": False, "shape": (len(samples),)}
+    black = bytes(record.itemsize)
     bad: list[BadPicture] = []
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -123,7 +140,10 @@ def _write(
                 bad.append(result)
                 file.write(black)
             else:
-                file.write(result[0].data)
+                pixels, place = result
+                sides = (*place.image_size, *place.scale, *place.offset, place.frames)
+                file.write(np.array(sides, "<f8").tobytes())
+                file.write(pixels.data)
             if index % 256 == 255 or index == len(samples) - 1:
                 on_image(index + 1, len(samples))
         _list_of_bad(path).unlink(missing_ok=True)

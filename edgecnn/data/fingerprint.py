@@ -16,7 +16,7 @@ _ORDER = ("train", "test", "val", "all")  # val is behind test, so that data wit
 
 
 def fingerprint(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> str:
-    """Returns the hex SHA-256 over labels, class ids and images, in their order.
+    """Returns the hex SHA-256 over names of classes, labels and images, in their order.
 
     Pixels count as they are, encoded files by their bytes; no path and no file name takes part.
 
@@ -25,7 +25,8 @@ def fingerprint(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) ->
         digests: of each part, what `image_digests` gives.
 
     Example:
-        >>> pixels, ids = np.zeros((2, 1, 1), np.uint8), np.array([0, 1])
+        >>> from edgecnn.data.targets import ClassIds
+        >>> pixels, ids = np.zeros((2, 1, 1), np.uint8), ClassIds(np.array([0, 1]))
         >>> part, other = (Samples(array, ids, ("a", "b"), "train") for array in (pixels, pixels + 1))
         >>> fingerprint([part], [image_digests(part)]) == fingerprint([other], [image_digests(other)])
         False
@@ -35,7 +36,7 @@ def fingerprint(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) ->
         sources = samples.sources
         shape = sources.shape if isinstance(sources, np.ndarray) else [len(samples)]
         digest.update(json.dumps([samples.labels, shape]).encode())
-        digest.update(samples.class_ids.astype("<i8").tobytes())
+        digest.update(b"".join(map(samples.targets.digest, range(len(samples)))))
         if isinstance(sources, np.ndarray):
             digest.update(np.ascontiguousarray(sources).data)
         else:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset, PartName, Samples
+from edgecnn.data.targets import ClassIds, class_ids_of
 from edgecnn.errors import DatasetError
 from edgecnn_runtime.images import IMAGE_SUFFIXES
 from edgecnn_runtime.sources import SYSTEM_FOLDERS
@@ -95,7 +96,9 @@ def _read_part(path: Path, part: str) -> Samples:
         )
     images = [_class_images(folder) for folder in folders]
     class_ids = np.repeat(np.arange(len(folders)), [len(paths) for paths in images])
-    return Samples(tuple(p for paths in images for p in paths), class_ids, tuple(f.name for f in folders), part)
+    return Samples(
+        tuple(p for paths in images for p in paths), ClassIds(class_ids), tuple(f.name for f in folders), part
+    )
 
 
 def _class_images(folder: Path) -> list[Path]:
@@ -133,8 +136,8 @@ def _with_labels_of(train: Samples, samples: Samples, folder: Path) -> Samples:
             f"{folder / unknown[0]}: expected the classes of train, which are {list(train.labels)}. Add the class to "
             "train, or move it out."
         )
-    class_ids = np.array([train.labels.index(label) for label in samples.labels])[samples.class_ids]
-    return Samples(samples.sources, class_ids, train.labels, samples.part)
+    class_ids = np.array([train.labels.index(label) for label in samples.labels])[class_ids_of(samples.targets)]
+    return Samples(samples.sources, ClassIds(class_ids), train.labels, samples.part)
 
 
 def _with_equal_labels(parts: Mapping[PartName, Samples], folders: Mapping[PartName, Path]) -> Iterable[Samples]:

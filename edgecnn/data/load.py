@@ -4,10 +4,13 @@ import difflib
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from edgecnn.data import coco, shapes, voc, yolo
 from edgecnn.data.digits import read_digits
+from edgecnn.data.faults import Faults
 from edgecnn.data.folders import below, holds_classes, read_folders
 from edgecnn.data.keras_datasets import LABELS as KERAS_DATASETS
 from edgecnn.data.keras_datasets import read_keras_dataset
@@ -16,22 +19,57 @@ from edgecnn.data.samples import Dataset
 from edgecnn.data.tfds import read_tfds
 from edgecnn.errors import DatasetError, UnknownDatasetError
 
-NAMES = ("digits", *KERAS_DATASETS)
-_PATH_READERS: dict[str, Callable[[Path], Dataset]] = {"npz": read_npz, "folder": read_folders}
-_LOOKED_FOR = "an .npz file with x_train and y_train; a folder a class; train/, val/ and test/ with a folder a class"
+NAMES = ("digits", shapes.NAME, *KERAS_DATASETS)
 
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """One way in which data lie under a path.
+
+    Attributes:
+        name: for people.
+        looked_for: what it is recognised by.
+        holds: says whether a path looks so; it raises OSError, ValueError or DatasetError where it cannot be read.
+        read: reads it; faults of labels are the second argument.
+    """
+
+    name: str
+    looked_for: str
+    holds: Callable[[Path], bool]
+    read: Callable[[Path, Faults], Dataset]
+
+
+_FORMATS = {  # in the order in which they are tried: a folder of images is also part of what comes before it
+    "npz": _Format(
+        "arrays in an .npz file",
+        "an .npz file with x_train and y_train",
+        lambda path: path.is_file() and (path.suffix == ".npz" or _is_zip(path)),
+        lambda path, _: read_npz(path),
+    ),
+    "yolo": _Format("YOLO", yolo.LOOKED_FOR, yolo.holds_yolo, yolo.read_yolo),
+    "coco": _Format("COCO", coco.LOOKED_FOR, coco.holds_coco, coco.read_coco),
+    "voc": _Format("Pascal VOC", voc.LOOKED_FOR, voc.holds_voc, voc.read_voc),
+    "folder": _Format(
+        "a folder a class",
+        "a folder a class; train/, val/ and test/ with a folder a class",
+        lambda path: path.is_dir() and holds_classes(path),
+        lambda path, _: read_folders(path),
+    ),
+}
 _SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
 
-def load_dataset(name_or_path: str) -> Dataset:
+def load_dataset(name_or_path: str, *, skip_bad: bool = False) -> Dataset:
     """Reads a data set.
 
     Args:
-        name_or_path: "digits", "mnist", "fashion_mnist" or "cifar10"; "tfds:NAME" of TensorFlow Datasets; or a path,
-            recognised by what it holds: an `.npz` file or a folder a class; or "npz:PATH", "folder:PATH", which force
-            one. A name wins over a path: write "./mnist" for a folder of that name.
+        name_or_path: "digits", "shapes" (or "shapes:1", one object an image), "mnist", "fashion_mnist" or "cifar10";
+            "tfds:NAME" of TensorFlow Datasets; or a path, recognised by what it holds: an `.npz` file, YOLO, COCO,
+            Pascal VOC or a folder a class; or "npz:PATH", "yolo:PATH", "coco:PATH", "voc:PATH", "folder:PATH", which
+            force one. A name wins over a path: write "./mnist" for a folder of that name.
+        skip_bad: leave out faulty boxes and annotations, and say so in the log, instead of ending at the first.
 
     Returns:
         All parts. Where there is neither test nor val, a fifth of each class becomes the test part, always the same.
@@ -46,13 +84,44 @@ def load_dataset(name_or_path: str) -> Dataset:
         >>> dataset.labels, len(dataset.train), len(dataset.test)
         (('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'), 1438, 359)
     """
-    dataset = _reader(name_or_path)()
+    faults = Faults(keep=skip_bad)
+    dataset = read_dataset(name_or_path, faults).dataset
+    faults.log(dataset.name)
     logger.info(
         "data %s: %d classes, %s, fingerprint %s",
         *(dataset.name, len(dataset.labels)),
         *(", ".join(f"{part.part} {len(part)} images" for part in dataset.parts), dataset.fingerprint[:12]),
     )
     return dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A data set, and what it was recognised as.
+
+    Attributes:
+        dataset: what was read.
+        format: for people: "Pascal VOC" and the like, or "digits" for a set with a name.
+    """
+
+    dataset: Dataset
+    format: str
+
+
+def read_dataset(name_or_path: str, faults: Faults) -> Found:
+    """Reads a data set as `load_dataset` does, and keeps what is wrong with it.
+
+    Args:
+        name_or_path: as for `load_dataset`.
+        faults: gets what is wrong with labels.
+
+    Raises:
+        UnknownDatasetError: as `load_dataset` does, like the others.
+        DatasetError: likewise.
+        MissingDependencyError: likewise.
+    """
+    reader = _reader(name_or_path)
+    return Found(reader.read(faults), reader.format)
 
 
 def check_data(name_or_path: str) -> None:
@@ -65,10 +134,10 @@ def check_data(name_or_path: str) -> None:
         UnknownDatasetError: as for `load_dataset`.
         DatasetError: a path that was forced is missing, or one cannot be read.
     """
-    read = _reader(name_or_path)
+    reader = _reader(name_or_path)
     kind, _, path = name_or_path.partition(":")
-    if path and kind in _PATH_READERS and path_of(name_or_path) is None:
-        read()  # which says what is missing
+    if path and kind in _FORMATS and path_of(name_or_path) is None:
+        reader.read(Faults())  # which says what is missing
 
 
 def needs_tensorflow(name_or_path: str) -> bool:
@@ -87,39 +156,48 @@ def path_of(name_or_path: str) -> Path | None:
     (None, PosixPath('.'), None)
     """
     kind, _, rest = name_or_path.partition(":")
-    if name_or_path in NAMES or kind == "tfds":
+    if name_or_path in NAMES or shapes.is_shapes(name_or_path) or kind == "tfds":
         return None
-    path = Path(rest if rest and kind in _PATH_READERS else name_or_path)
+    path = Path(rest if rest and kind in _FORMATS else name_or_path)
     return path if os.path.exists(path) else None  # noqa: PTH110  (of a name too long, it says no)
 
 
-def _reader(name_or_path: str) -> Callable[[], Dataset]:
-    """Returns what reads the data, once they are recognised."""
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What reads data that were recognised: as what, and how."""
+
+    format: str
+    read: Callable[[Faults], Dataset]
+
+
+def _reader(name_or_path: str) -> _Reader:
     if name_or_path == "digits":
-        return read_digits
+        return _Reader(name_or_path, lambda _: read_digits())
+    if shapes.is_shapes(name_or_path):
+        most = shapes.most_objects(name_or_path)
+        return _Reader(shapes.NAME, lambda _: shapes.read_shapes(most))
     if name_or_path in KERAS_DATASETS:
-        return partial(read_keras_dataset, name_or_path)
-    kind, _, path = name_or_path.partition(":")
-    if path and kind == "tfds":
-        return partial(read_tfds, path)
-    if path and kind in _PATH_READERS:
-        return partial(_read_forced, kind, Path(path))
+        return _Reader(name_or_path, lambda _: read_keras_dataset(name_or_path))
+    kind, _, rest = name_or_path.partition(":")
+    if rest and kind == "tfds":
+        return _Reader("TensorFlow Datasets", lambda _: read_tfds(rest))
+    if rest and kind in _FORMATS:
+        return _Reader(_FORMATS[kind].name, partial(_read_forced, kind, Path(rest)))
     return _reader_of(Path(name_or_path))
 
 
-def _read_forced(kind: str, path: Path) -> Dataset:
+def _read_forced(kind: str, path: Path, faults: Faults) -> Dataset:
     try:
-        return _PATH_READERS[kind](path)
+        return _FORMATS[kind].read(path, faults)
     except (OSError, ValueError) as error:  # a name too long, a null character
         raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error
 
 
-def _reader_of(path: Path) -> Callable[[], Dataset]:
+def _reader_of(path: Path) -> _Reader:
     try:
-        if path.is_file() and (path.suffix == ".npz" or _is_zip(path)):
-            return partial(read_npz, path)
-        if path.is_dir() and holds_classes(path):
-            return partial(read_folders, path)
+        found = next((each for each in _FORMATS.values() if each.holds(path)), None)
+        if found is not None:
+            return _Reader(found.name, partial(found.read, path))
         exists, deeper = path.exists(), below(path) if path.is_dir() else []
     except (OSError, ValueError) as error:  # a name too long, a null character
         raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error
@@ -130,9 +208,10 @@ def _reader_of(path: Path) -> Callable[[], Dataset]:
             f"folders. Give {meant}, or move the folders of all classes side by side."
         )
     if exists:
+        looked_for = "; ".join(each.looked_for for each in _FORMATS.values())
+        forced = " or ".join(f"{kind}:{path}" for kind in _FORMATS)
         raise UnknownDatasetError(
-            f"{path}: holds no data that is known. Looked for: {_LOOKED_FOR}. To force one, write "
-            f"{' or '.join(f'{kind}:{path}' for kind in _PATH_READERS)}."
+            f"{path}: holds no data that is known. Looked for: {looked_for}. To force one, write {forced}."
         )
     near = difflib.get_close_matches(str(path), NAMES)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)  # cli/__init__.py shows its INFO too
 
 
 def make_dataset(name: str, location: str, given: Sequence[Samples]) -> Dataset:
-    """Returns the data set, and warns of pictures that stand in two classes or in two parts.
+    """Returns the data set, and warns of pictures that are labelled in two ways or stand in two parts.
 
     Args:
         name: stands before messages.
@@ -71,35 +71,53 @@ def announce(work: str, dataset: Dataset, part: Samples) -> None:
     logger.info("%s %s %s: %d images", work, taken, dataset.name, len(part))
 
 
-def _warn_of_doubles(name: str, parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> None:
-    """Says once which pictures stand in two classes, and which in two parts; the same one twice elsewhere is fine."""
+def find_doubles(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> dict[str, list[str]]:
+    """Returns equal pictures that are labelled in two ways or stand in two parts; twice elsewhere is fine.
+
+    Args:
+        parts: one or more.
+        digests: of each part, what `image_digests` gives.
+
+    Returns:
+        For each of the two, in words, pairs like "a.png = b.png".
+    """
     found: defaultdict[bytes, list[tuple[Samples, int]]] = defaultdict(list)
     for part, images in zip(parts, digests, strict=True):
         for index, digest in enumerate(images):
             found[digest].append((part, index))
-    kinds: dict[str, list[str]] = {"classes": [], "parts": []}
+    kinds: dict[str, list[str]] = {parts[0].targets.contradiction: [], "in two parts": []}
     found.pop(_EMPTY, None)
     for places in found.values():
         first = places[0]
-        for kind, differs in (("classes", _class_of), ("parts", _part_of)):
+        for kind, differs in zip(kinds, (_label_of, _part_of), strict=True):
             other = next((place for place in places if differs(place) != differs(first)), None)
             if other is not None:
                 kinds[kind].append(f"{first[0].describe(first[1])} = {other[0].describe(other[1])}")
+    return kinds
+
+
+def missing_classes(part: Samples) -> list[str]:
+    """Returns the names of the classes that no image of a part shows."""
+    counts = part.targets.counts(len(part.labels))
+    return [label for label, count in zip(part.labels, counts, strict=True) if not count]
+
+
+def _warn_of_doubles(name: str, parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) -> None:
     said = [
-        f"{len(pairs)} in two {kind} ({', '.join(pairs[:_SHOWN])}{', …' if len(pairs) > _SHOWN else ''})"
-        for kind, pairs in kinds.items()
+        f"{len(pairs)} {kind} ({', '.join(pairs[:_SHOWN])}{', …' if len(pairs) > _SHOWN else ''})"
+        for kind, pairs in find_doubles(parts, digests).items()
         if pairs
     ]
     if said:
         logger.warning(
-            "%s: equal pictures: %s. In two classes they teach a contradiction, in two parts they make the score too "
+            "%s: equal pictures: %s. %s they teach a contradiction, in two parts they make the score too "
             "good: remove one of each",
-            *(name, " and ".join(said)),
+            *(name, " and ".join(said), parts[0].targets.contradiction.capitalize()),
         )
 
 
-def _class_of(place: tuple[Samples, int]) -> object:
-    return int(place[0].class_ids[place[1]])
+def _label_of(place: tuple[Samples, int]) -> object:
+    return place[0].targets.digest(place[1])
 
 
 def _part_of(place: tuple[Samples, int]) -> object:
@@ -108,7 +126,7 @@ def _part_of(place: tuple[Samples, int]) -> object:
 
 def _warn_of_missing_classes(name: str, parts: Sequence[Samples]) -> None:
     for part in parts:
-        missing = [label for index, label in enumerate(part.labels) if not (part.class_ids == index).any()]
+        missing = missing_classes(part)
         if missing:
             logger.warning(
                 "%s: the %s part has no picture of %d of the %d classes (%s): its score says nothing about them",

@@ -8,36 +8,37 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn.data.targets import Targets
 from edgecnn.errors import DatasetError, UsageError
 
 PartName = Literal["train", "val", "test"]
 Split = Literal["train", "val", "test", "all"]
 Source = Path | bytes | npt.NDArray[np.uint8]
-Sample = tuple[Source, int]
+Sample = tuple[Source, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples(Sequence[Sample]):
-    """The labelled images of one part of a data set; an item is (path, encoded image or uint8 array, class id).
+    """The labelled images of one part of a data set; an item is (path, encoded image or uint8 array, label).
 
     Attributes:
         sources: (N, H, W) or (N, H, W, C) uint8 pixels, or N encoded images, by path or by their bytes.
-        class_ids: (N,) int64, each in 0 .. len(labels) - 1.
+        targets: what the N images are labelled with; class ids in them are 0 .. len(labels) - 1.
         labels: one name a class.
         part: "train", "val", "test", or "all".
     """
 
     sources: npt.NDArray[np.uint8] | tuple[Path | bytes, ...]
-    class_ids: npt.NDArray[np.int64]
+    targets: Targets
     labels: tuple[str, ...]
     part: str
 
     def __post_init__(self) -> None:
-        if len(self.sources) != len(self.class_ids):
-            raise ValueError(f"expected one class id a source, received {len(self.sources)} and {len(self.class_ids)}")
+        if len(self.sources) != len(self.targets):
+            raise ValueError(f"expected one label a source, received {len(self.sources)} and {len(self.targets)}")
 
     def __len__(self) -> int:
-        return len(self.class_ids)
+        return len(self.targets)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -46,17 +47,17 @@ class Samples(Sequence[Sample]):
     def __getitem__(self, index: Any) -> "Sample | Samples":
         if isinstance(index, slice):
             return self.subset(np.arange(len(self))[index])
-        return self.sources[index], int(self.class_ids[index])
+        return self.sources[index], self.targets.truth(int(index))
 
     def subset(self, indices: npt.NDArray[np.integer]) -> "Samples":
         """Returns the samples at those positions, in that order."""
         sources = self.sources
         chosen = tuple(sources[i] for i in indices) if isinstance(sources, tuple) else sources[indices]
-        return Samples(chosen, self.class_ids[indices], self.labels, self.part)
+        return Samples(chosen, self.targets.subset(indices), self.labels, self.part)
 
     def called(self, part: str) -> "Samples":
         """Returns the same samples as another part."""
-        return Samples(self.sources, self.class_ids, self.labels, part)
+        return Samples(self.sources, self.targets, self.labels, part)
 
     def describe(self, index: int) -> str:
         """Returns what to call one image in a message: its path, or its position."""
@@ -74,7 +75,7 @@ class Dataset:
         name: the set's name, or the file's or folder's.
         location: what `load_dataset` takes to read it again from any folder: a name, or an absolute path.
         parts: train, val and test in this order, any of them missing; or one called "all", which cannot be split.
-        fingerprint: hex SHA-256 over labels, class ids and images of all parts; the same wherever a copy stands.
+        fingerprint: hex SHA-256 over names of classes, labels and images of all parts; the same wherever a copy stands.
         is_split: whether the data have no part to judge by, so that a seeded fifth of each class became the test part.
         unsplit: why data without parts are left whole; empty where they are not.
     """
@@ -150,4 +151,5 @@ class Dataset:
         parts = [part.sources for part in self.parts]
         arrays = [sources for sources in parts if isinstance(sources, np.ndarray)]
         sources = np.concatenate(arrays) if arrays else tuple(source for part in parts for source in part)
-        return Samples(sources, np.concatenate([part.class_ids for part in self.parts]), self.labels, "all")
+        first, *others = (part.targets for part in self.parts)
+        return Samples(sources, first.joined(others), self.labels, "all")

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import NO_CLASS
 from edgecnn.errors import DatasetError
 
 TEST_FRACTION = 0.2
@@ -16,14 +17,16 @@ def split_off_test(samples: Samples) -> tuple[Samples, Samples]:
     Raises:
         DatasetError: a class has a single image.
     """
-    counts = np.bincount(samples.class_ids, minlength=len(samples.labels))
+    classes = samples.targets.classes()
+    found, counts = np.unique(classes, return_counts=True)
     if counts.min() < 2:
-        lonely = samples.labels[int(counts.argmin())]
+        lonely = int(found[counts.argmin()])
+        of = "" if lonely == NO_CLASS else f"class {samples.labels[lonely]!r}: "
         raise DatasetError(
-            f"class {lonely!r}: expected at least 2 images to hold a test part out, received {counts.min()}. "
+            f"{of}expected at least 2 images to hold a test part out, received {counts.min()}. "
             "Add images, or give the data a test part."
         )
-    train, test = stratified_split(samples.class_ids, TEST_FRACTION, seed=_TEST_SEED)
+    train, test = stratified_split(classes, TEST_FRACTION, seed=_TEST_SEED)
     stay, held = samples.subset(train), samples.subset(test)
     return stay.called("train"), held.called("test")
 

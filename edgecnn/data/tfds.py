@@ -9,6 +9,7 @@ import numpy as np
 
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset, Samples
+from edgecnn.data.targets import ClassIds
 from edgecnn.errors import DatasetError, MissingDependencyError, UnknownDatasetError
 
 
@@ -79,7 +80,7 @@ def _read(tfds: Any, builder: Any, split: str, *, part: str, location: str) -> S
             f"{location}: {split}: expected images of 2 classes or more, each with its class, received {len(examples)} "
             f"images, {(class_ids < 0).sum()} of them without a class, and none of {missing[:5]}"
         )
-    return Samples(tuple(example[image] for example in examples), class_ids, labels, part)
+    return Samples(tuple(example[image] for example in examples), ClassIds(class_ids), labels, part)
 
 
 def _supervised_keys(tfds: Any, builder: Any, location: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from edgecnn.data.bad_pictures import BadPicture, refuse_bad_pictures
 from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import TOP_K, Evaluation, score_answers
 from edgecnn_runtime.decoding import decode, top_k
@@ -56,11 +57,12 @@ def evaluate(
     for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size, on_bad=bad.append):
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
-        count = len(batch.class_ids)
-        true[done : done + count] = to_model[batch.class_ids]
+        class_ids = to_model[class_ids_of(batch.targets)]
+        count = len(class_ids)
+        true[done : done + count] = class_ids
         outputs = model.run({manifest.image_input.name: _filled(batch.pixels, batch_size)})
         results = decode(manifest, {name: array[:count] for name, array in outputs.items()}, batch.placements)
-        for index, (result, class_id) in enumerate(zip(results, to_model[batch.class_ids], strict=True), start=done):
+        for index, (result, class_id) in enumerate(zip(results, class_ids, strict=True), start=done):
             answered[index] = result.class_id
             in_top5[index] = class_id in top_k(result.scores, TOP_K)
         done += count

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgecnn.data.narrowing import as_class_ids
 from edgecnn.data.parts import announce, count_learned
 from edgecnn.data.samples import Dataset, Split
 from edgecnn.evaluation.chance import explain_near_chance
@@ -63,10 +64,11 @@ def score_dataset(
         on_batch: likewise.
 
     Raises:
-        UsageError: the data have no such part, or other labels than the model.
+        UsageError: the data have no such part, other labels than the model, or boxes of several classes in an image.
         DatasetError: pictures cannot be decoded.
         OutputError: the model answers with NaN or infinity.
     """
+    dataset = as_class_ids(dataset)
     samples = dataset.select(split)
     announce("scoring", dataset, samples)
     evaluation = evaluate(model, manifest, samples, batch_size=batch_size, skip_bad=skip_bad, on_batch=on_batch)

@@ -17,9 +17,11 @@ from edgecnn.atomic import make_folder
 from edgecnn.data.bad_pictures import BadPicture, good_positions
 from edgecnn.data.cache import CachedPart, cached_pixels
 from edgecnn.data.load import check_data, load_dataset
+from edgecnn.data.narrowing import as_class_ids
 from edgecnn.data.parts import announce
 from edgecnn.data.samples import Dataset, Samples
 from edgecnn.data.split import stratified_split
+from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import RunFolderError, UsageError
 from edgecnn.models.build import build_manifest, check_backbone_index, get_spec
 from edgecnn.models.catalog import CATALOG
@@ -212,7 +214,7 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
-    dataset = load_dataset(config.data)
+    dataset = as_class_ids(load_dataset(config.data, skip_bad=skip_bad))
     if config.num_classes not in (None, len(dataset.labels)):
         raise UsageError(
             f"classes: expected {len(dataset.labels)}, those of {config.data}, received {config.num_classes}. "
@@ -230,7 +232,7 @@ def _hold_out(
     """Returns the positions to learn from and those to validate with, of the good ones."""
     if config.validation is None:
         return good, np.arange(0)
-    class_ids = samples.class_ids[good]
+    class_ids = class_ids_of(samples.targets)[good]
     counts = np.bincount(class_ids, minlength=len(samples.labels))
     if counts.min() < 2:
         raise UsageError(
@@ -329,9 +331,9 @@ def _begin(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:
 def _fit(run: _Run, model: keras.Model, cached: _Pixels, history: History, progress: Progress) -> History:
     from edgecnn.training import feeding, fitting, network  # as in _model
 
-    pixels, class_ids, val = cached.train.pixels, run.dataset.train.class_ids, run.dataset.val
+    pixels, class_ids, val = cached.train.pixels, class_ids_of(run.dataset.train.targets), run.dataset.val
     augmentation = feeding.new_augmentation(run.config, pixels, cached.learned)
-    validation = None if val is None or cached.val is None else (cached.val.pixels, val.class_ids)
+    validation = None if val is None or cached.val is None else (cached.val.pixels, class_ids_of(val.targets))
     data = feeding.TrainingData(pixels, class_ids, cached.learned, cached.held_out, augmentation, validation)
     while not _is_complete(history, run.config):
         model.optimizer.learning_rate = learning_rate(run.config, history)

@@ -1,6 +1,7 @@
-"""Writing lines of text on a copy of an image."""
+"""Writing lines of text, and drawing boxes, on a copy of an image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from PIL import Image, ImageDraw
 
@@ -12,6 +13,8 @@ _LONGEST_PIXELS = 2048  # no image is enlarged beyond this
 _TEXT_PART = 18  # the text is the shorter side divided by this, in pixels
 _SMALLEST_TEXT = 14
 _LONGEST_LINE = 300  # letters; more than any picture has room for
+_CAPTION_PART, _LINE_PART = 30, 180  # likewise of boxes: their text, and the width of their lines
+_GOLDEN = 0.6180339887  # of the circle of hues: neighbouring classes look unlike, and no two alike for long
 
 
 def draw_lines(image: Image.Image, lines: Sequence[str], *, typeface: Typeface | None = None) -> Image.Image:
@@ -27,17 +30,113 @@ def draw_lines(image: Image.Image, lines: Sequence[str], *, typeface: Typeface |
     """
     canvas = _enlarged(image.convert("RGB"))
     draw = ImageDraw.Draw(canvas)
-    shown = [legible(line) for line in lines]
-    text = "\n".join(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}..." for line in shown)
+    text = "\n".join(map(_short, lines))
     size = max(_SMALLEST_TEXT, min(canvas.size) // _TEXT_PART)
     font = (typeface or Typeface()).at(size, text.replace("\n", ""))
-    try:
+    with _whole_font():
         left, top, right, bottom = draw.multiline_textbbox((4, 4), text, font=font)
         draw.rectangle((left - 4, top - 4, right + 4, bottom + 4), fill="black")
         draw.multiline_text((4, 4), text, fill="white", font=font)
+    return canvas
+
+
+def draw_boxes(
+    image: Image.Image,
+    boxes: Sequence[Sequence[float]],
+    class_ids: Sequence[int],
+    captions: Sequence[str],
+    *,
+    typeface: Typeface | None = None,
+) -> Image.Image:
+    """Returns an RGB copy with boxes in the colours of their classes; a small image is enlarged by a whole factor.
+
+    Args:
+        image: mode RGB or L; it stays as it is.
+        boxes: xyxy in pixels of the image.
+        class_ids: one a box.
+        captions: one a box, for example a label and a score.
+        typeface: as for `draw_lines`.
+
+    Raises:
+        EdgeCNNError: a font is damaged.
+    """
+    canvas = _enlarged(image.convert("RGB"))
+    factor = canvas.width / image.width
+    paint_boxes(canvas, [[factor * value for value in box] for box in boxes], class_ids, captions, typeface=typeface)
+    return canvas
+
+
+def paint_boxes(
+    canvas: Image.Image,
+    boxes: Sequence[Sequence[float]],
+    class_ids: Sequence[int],
+    captions: Sequence[str],
+    *,
+    typeface: Typeface | None = None,
+) -> None:
+    """Draws boxes on the image itself, the largest first; captions stand above their boxes, or below, or else in them.
+
+    Args:
+        canvas: mode RGB.
+        boxes: as for `draw_boxes`, like the others.
+        class_ids: likewise.
+        captions: likewise.
+        typeface: likewise.
+
+    Raises:
+        EdgeCNNError: a font is damaged.
+    """
+    draw, side, typeface = ImageDraw.Draw(canvas), min(canvas.size), typeface or Typeface()
+    line, size = max(2, side // _LINE_PART), max(_SMALLEST_TEXT, side // _CAPTION_PART)
+    marks = list(zip(boxes, class_ids, captions, strict=True))
+    marks.sort(key=lambda mark: -(mark[0][2] - mark[0][0]) * (mark[0][3] - mark[0][1]))
+    for (x1, y1, x2, y2), class_id, _ in marks:
+        # an edge lies between pixels, so the last pixel of a box is the one before x2
+        right, bottom = max(round(x2) - 1, round(x1)), max(round(y2) - 1, round(y1))
+        draw.rectangle((round(x1), round(y1), right, bottom), outline=class_color(class_id), width=line)
+    for box, class_id, caption in marks:
+        with _whole_font():
+            _write_caption(draw, box, class_id, _short(caption), typeface, size)
+
+
+def _write_caption(
+    draw: ImageDraw.ImageDraw, box: Sequence[float], class_id: int, text: str, typeface: Typeface, size: int
+) -> None:
+    (x1, y1, _, y2), color, font = box, class_color(class_id), typeface.at(size, text)
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    width, height = right - left + 4, bottom - top + 4
+    x = max(0, min(round(x1), draw.im.size[0] - round(width)))
+    is_low = y2 - y1 < 2 * height and y2 + height <= draw.im.size[1]  # a caption in it would hide it
+    y = round(y1 - height) if y1 >= height else round(y2) if is_low else max(0, round(y1))
+    draw.rectangle((x, y, x + width, y + height), fill=color)
+    draw.text((x + 2 - left, y + 2 - top), text, fill=_readable_on(color), font=font)
+
+
+def class_color(class_id: int) -> tuple[int, int, int]:
+    """Returns the colour of a class, (red, green, blue), always the same."""
+    import colorsys  # an answer that is not drawn needs it not
+
+    hue = class_id * _GOLDEN % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.8, 0.95)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _readable_on(color: tuple[int, int, int]) -> str:
+    """Returns black on light colours and white on dark ones, by the luma of ITU-R BT.601."""
+    return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140 else "white"
+
+
+def _short(line: str) -> str:
+    shown = legible(line)
+    return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]}..."
+
+
+@contextmanager
+def _whole_font() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:  # FreeType's words for an outline that it cannot follow
         raise EdgeCNNError(f"pictures: expected a whole font, received a damaged one: {error}. Name another") from error
-    return canvas
 
 
 def _enlarged(image: Image.Image) -> Image.Image:

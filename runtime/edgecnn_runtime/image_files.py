@@ -102,6 +102,20 @@ def read_image_file(stream: BinaryIO, name: str) -> ImageInFile:
     return ImageInFile(image, frames)
 
 
+def open_image_file(stream: BinaryIO, name: str) -> Image.Image:
+    """Returns the picture of a file, not decoded yet; call it within `StrictPillow`.
+
+    Raises:
+        ImageError: the file is of no listed format, or has over 50 megapixels, or none.
+        Exception: whatever Pillow raises on damaged files.
+    """
+    reader = _reader(stream.read(_HEAD_BYTES), name)
+    stream.seek(0)
+    image = reader(stream)
+    check_size(*image.size, name)
+    return image
+
+
 def load(image: Image.Image, stream: BinaryIO | None) -> None:
     """Decodes a picture; a failed one is never taken for decoded afterwards, as Pillow does.
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile
 from edgecnn_runtime.errors import ImageError, ImageTypeError
 from edgecnn_runtime.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES  # these two are part of this interface
 from edgecnn_runtime.image_files import MAX_PIXELS as MAX_PIXELS
-from edgecnn_runtime.image_files import check_size, load, read_image_file
+from edgecnn_runtime.image_files import check_size, load, open_image_file, read_image_file
 from edgecnn_runtime.regular_file import open_regular_file, reason
 from edgecnn_runtime.strict_pillow import StrictPillow
 
@@ -39,6 +39,9 @@ _UPRIGHT: Mapping[int, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = (5, 6, 7, 8)
+_PNG_END_BYTES = 1 << 16
+_PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")  # chunks that may hold a turn, and may stand behind the pixels
 
 
 class Picture(NamedTuple):
@@ -102,6 +105,29 @@ def open_picture(source: ImageSource) -> Picture:
         return _read(stream, name)
 
 
+def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Returns height and width of the displayed picture, turned as its EXIF says, mostly from the file's first bytes.
+
+    Whether its pixels are whole is not looked at.
+
+    Raises:
+        ImageError: the file cannot be read, is of another format, or has over 50 megapixels.
+    """
+    name = os.fspath(path)
+    try:
+        stream = open_regular_file(path)
+    except OSError as error:
+        raise ImageError(f"{name}: expected a readable image file: {reason(error)}") from error
+    with stream, StrictPillow(name):
+        image = open_image_file(stream, name)
+        if image.format == "PNG" and _says_more_at_its_end(stream):
+            stream.seek(0)
+            image = _upright(read_image_file(stream, name).image, name)
+            return image.height, image.width
+        turned = image.format != "TIFF" and _orientation(image) in _ON_ITS_SIDE  # Pillow turns the size of a TIFF
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Returns the array as (H, W, C), without a copy.
 
@@ -123,6 +149,14 @@ def _read(stream: BinaryIO, name: str) -> Picture:
     with StrictPillow(name):
         stored, frames = read_image_file(stream, name)
         return Picture(_upright(stored, name), frames)
+
+
+def _says_more_at_its_end(stream: BinaryIO) -> bool:
+    """Whether a PNG may hold a turn behind its pixels, where only decoding finds it."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _PNG_END_BYTES))
+    end = stream.read()
+    return any(chunk in end for chunk in _PNG_TEXTS)
 
 
 def _from_pillow(image: Image.Image) -> Image.Image:

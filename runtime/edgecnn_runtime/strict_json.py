@@ -42,7 +42,7 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str, cure: str =
             a number that is infinite or over 64 bits, a text that UTF-8 cannot hold.
     """
     try:
-        tree = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        tree = parse(text)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{what}: expected JSON, received {text[:40]!r} ({error})") from error
     if not isinstance(tree, dict):
@@ -51,6 +51,18 @@ def load(cls: type[T], text: str, *, schema_version: int, what: str, cure: str =
     if version != schema_version or isinstance(version, bool):
         raise ManifestError(f"{what}: expected schema_version {schema_version}, received {version!r}. {cure}")
     return _record(cls, tree, what)
+
+
+def parse(text: str) -> Any:
+    """Returns the value of any JSON, in which no key of an object stands twice.
+
+    Numbers may still be infinite (1e999), or of many digits.
+
+    Raises:
+        ValueError: it is not JSON; `json.JSONDecodeError`, where the place is known.
+        RecursionError: it nests too deep.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -23,6 +23,7 @@ sys.exit(code)
         ["models", "--format", "json"],
         ["models", "vgg16"],
         ["train", "--help"],
+        ["data", "--help"],
         ["run", "--help"],
     ],
     ids=" ".join,

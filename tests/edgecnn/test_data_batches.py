@@ -16,15 +16,15 @@ PREPROCESSOR = Preprocessor(ImageInput(name="image", height=12, width=10, color=
 
 def test_iter_batches_gives_every_image_once_in_order(npz):
     test = read_npz(npz).test
-    pixels, class_ids = zip(*iter_batches(test, PREPROCESSOR, 4), strict=True)
+    pixels, targets = zip(*iter_batches(test, PREPROCESSOR, 4), strict=True)
     assert [len(part) for part in pixels] == [4, 4, 1]
-    assert np.concatenate(class_ids).tolist() == test.class_ids.tolist()
+    assert np.concatenate([one.ids for one in targets]).tolist() == test.targets.ids.tolist()
     assert (np.concatenate(pixels)[5] == PREPROCESSOR(test.sources[5])[0][0]).all()
 
 
 def test_iter_batches_gives_uint8_of_the_inputs_size(npz):
-    pixels, class_ids = next(iter_batches(read_npz(npz).test, PREPROCESSOR, 2))
-    assert (pixels.dtype, pixels.shape, class_ids.dtype) == (np.uint8, (2, 12, 10, 1), np.int64)
+    pixels, targets = next(iter_batches(read_npz(npz).test, PREPROCESSOR, 2))
+    assert (pixels.dtype, pixels.shape, targets.ids.dtype) == (np.uint8, (2, 12, 10, 1), np.int64)
 
 
 def test_iter_batches_is_a_generator(npz):

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgecnn.data.cache import cached_pixels
 from edgecnn.data.folders import read_folders
@@ -132,7 +133,7 @@ def test_cached_pixels_are_whole_when_two_processes_make_them(npz, tmp_path, cac
     for maker in makers:
         maker.join()
     assert [maker.exitcode for maker in makers] == [0, 0]
-    assert [path.stat().st_size for path in (tmp_path / "cache").iterdir()] == [128 + 24 * 12 * 10]
+    assert [path.stat().st_size for path in (tmp_path / "cache").iterdir()] == [192 + 24 * (7 * 8 + 12 * 10)]
     assert cache(read_npz(npz)).max() > 200
 
 
@@ -157,3 +158,21 @@ def test_cached_pixels_are_made_anew_where_their_file_is_damaged(npz, cache, tmp
     again = cache(read_npz(npz))
     assert again.dtype == np.uint8
     assert (again == whole).all()
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "center_crop"])
+def test_cached_parts_keep_where_each_image_lies(tmp_path, write_classes, resize):
+    root = write_classes(tmp_path / "set", cat=2, dog=2)
+    Image.new("RGB", (30, 17)).save(root / "dog" / "1.png")
+    frames = [Image.new("RGB", (21, 40), (0, i, 0)) for i in range(3)]
+    frames[0].save(root / "cat" / "2.gif", save_all=True, append_images=frames[1:])
+    dataset = read_folders(root)
+    image_input = replace(INPUT, resize=resize, pad_value=114 if resize == "letterbox" else None)
+    if resize == "center_crop":
+        image_input = replace(image_input, crop_fraction=0.875)
+    for _ in range(2):  # made, and read again
+        samples = dataset.select("all")
+        (part,) = cached_pixels([samples], image_input, tmp_path / "cache", fingerprint=dataset.fingerprint)
+        expected = [Preprocessor(image_input)(source)[1] for source, _ in samples]
+        assert [part.placement(index) for index in range(len(samples))] == expected
+    assert len(set(expected)) > 1

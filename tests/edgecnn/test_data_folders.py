@@ -17,7 +17,7 @@ def test_read_folders_labels_by_sorted_names(tmp_path, write_classes):
 
 def test_read_folders_splits_a_fifth_of_each_class_off(tmp_path, write_classes):
     dataset = read_folders(write_classes(tmp_path, cat=10, dog=5))
-    assert [(len(part), part.class_ids.sum()) for part in (dataset.train, dataset.test)] == [(12, 4), (3, 1)]
+    assert [(len(part), part.targets.ids.sum()) for part in (dataset.train, dataset.test)] == [(12, 4), (3, 1)]
 
 
 def test_read_folders_reads_train_and_test(tmp_path, write_classes):
@@ -101,7 +101,7 @@ def test_read_folders_refuses_a_test_class_that_train_has_not(tmp_path, write_cl
 def test_read_folders_maps_test_classes_by_name(tmp_path, write_classes):
     write_classes(tmp_path / "train", cat=3, dog=2, owl=2)
     write_classes(tmp_path / "test", dog=1, owl=1)
-    assert read_folders(tmp_path).test.class_ids.tolist() == [1, 2]
+    assert read_folders(tmp_path).test.targets.ids.tolist() == [1, 2]
 
 
 def test_read_folders_refuses_another_folder_beside_the_parts(tmp_path, write_classes):

@@ -17,7 +17,7 @@ def test_load_dataset_scales_digits_to_bytes():
 def test_load_dataset_splits_digits_alike_each_time():
     first, second = load_dataset("digits"), load_dataset("digits")
     assert first.fingerprint == second.fingerprint
-    assert np.bincount(first.test.class_ids).min() >= 34
+    assert np.bincount(first.test.targets.ids).min() >= 34
 
 
 def test_load_dataset_recognises_an_npz(npz):

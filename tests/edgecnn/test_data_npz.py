@@ -11,7 +11,7 @@ def test_read_npz_gives_both_parts_and_labels(npz, arrays):
     dataset = read_npz(npz)
     assert dataset.labels == ("cat", "dog", "owl")
     assert (dataset.train.sources == arrays["x_train"]).all()
-    assert (dataset.test.class_ids == arrays["y_test"]).all()
+    assert (dataset.test.targets.ids == arrays["y_test"]).all()
 
 
 def test_read_npz_numbers_classes_when_there_are_no_labels(write_npz, arrays):
@@ -27,7 +27,7 @@ def test_read_npz_splits_a_fifth_off_when_there_is_no_test_part(write_npz, array
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint64", ">i2"])
 def test_read_npz_takes_class_ids_of_every_integer_dtype(write_npz, arrays, shape, dtype):
     y_train = arrays["y_train"].astype(dtype).reshape(shape)
-    assert (read_npz(write_npz(**{**arrays, "y_train": y_train})).train.class_ids == arrays["y_train"]).all()
+    assert (read_npz(write_npz(**{**arrays, "y_train": y_train})).train.targets.ids == arrays["y_train"]).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

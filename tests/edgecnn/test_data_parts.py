@@ -53,7 +53,7 @@ def test_select_all_joins_arrays(write_npz, arrays):
     dataset = read_npz(write_npz(**arrays, x_val=arrays["x_test"] // 2, y_val=arrays["y_test"]))
     everything = dataset.select("all")
     assert (everything.sources[24:33] == arrays["x_test"] // 2).all()
-    assert (everything.class_ids == np.concatenate([arrays[key] for key in ("y_train", "y_test", "y_test")])).all()
+    assert (everything.targets.ids == np.concatenate([arrays[key] for key in ("y_train", "y_test", "y_test")])).all()
 
 
 def test_one_picture_a_class_can_be_scored_and_not_learned(tmp_path, write_classes):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import ClassIds
 
 PIXELS = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
-SAMPLES = Samples(PIXELS, np.array([0, 1, 1, 0]), ("a", "b"), "train")
+SAMPLES = Samples(PIXELS, ClassIds(np.array([0, 1, 1, 0])), ("a", "b"), "train")
 
 
 def test_samples_gives_source_and_class_id():
@@ -20,7 +21,7 @@ def test_samples_iterates_to_its_end():
 
 
 def test_samples_slices_to_samples():
-    assert SAMPLES[1:3].class_ids.tolist() == [1, 1]
+    assert SAMPLES[1:3].targets.ids.tolist() == [1, 1]
 
 
 def test_subset_keeps_the_given_order():
@@ -28,7 +29,7 @@ def test_subset_keeps_the_given_order():
 
 
 def test_subset_of_paths_is_paths():
-    samples = Samples((Path("x"), Path("y")), np.array([0, 1]), ("a", "b"), "train")
+    samples = Samples((Path("x"), Path("y")), ClassIds(np.array([0, 1])), ("a", "b"), "train")
     assert samples.subset(np.array([1])).sources == (Path("y"),)
 
 
@@ -38,4 +39,4 @@ def test_describe_names_the_position_of_an_array():
 
 def test_samples_refuses_lengths_that_differ():
     with pytest.raises(ValueError, match="received 4 and 1"):
-        Samples(PIXELS, np.array([0]), ("a",), "train")
+        Samples(PIXELS, ClassIds(np.array([0])), ("a",), "train")

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from edgecnn.data.samples import Samples
 from edgecnn.data.split import split_off_test, stratified_split
+from edgecnn.data.targets import ClassIds
 from edgecnn.errors import DatasetError
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=6)
@@ -43,13 +44,13 @@ def test_stratified_split_refuses_a_class_that_stands_there_once():
 
 
 def test_split_off_test_takes_a_fifth_of_each_class():
-    samples = Samples(np.zeros((30, 1, 1), np.uint8), np.repeat([0, 1], [20, 10]), ("a", "b"), "train")
+    samples = Samples(np.zeros((30, 1, 1), np.uint8), ClassIds(np.repeat([0, 1], [20, 10])), ("a", "b"), "train")
     train, test = split_off_test(samples)
-    assert np.bincount(test.class_ids).tolist() == [4, 2]
+    assert np.bincount(test.targets.ids).tolist() == [4, 2]
     assert (len(train), train.part, test.part) == (24, "train", "test")
 
 
 def test_split_off_test_names_a_class_with_one_image():
-    samples = Samples(np.zeros((3, 1, 1), np.uint8), np.array([0, 0, 1]), ("a", "b"), "train")
+    samples = Samples(np.zeros((3, 1, 1), np.uint8), ClassIds(np.array([0, 0, 1])), ("a", "b"), "train")
     with pytest.raises(DatasetError, match="class 'b': expected at least 2 images"):
         split_off_test(samples)

@@ -66,7 +66,7 @@ def test_read_tfds_keeps_the_images_encoded(tfds):
     tfds.info.splits.update(train=examples(6), test=examples(4))
     dataset = load_dataset("tfds:flowers")
     assert (dataset.name, dataset.location, dataset.labels) == ("flowers", "tfds:flowers", ("daisy", "rose"))
-    assert (dataset.train.class_ids.tolist(), len(dataset.test)) == ([0, 1, 0, 1, 0, 1], 4)
+    assert (dataset.train.targets.ids.tolist(), len(dataset.test)) == ([0, 1, 0, 1, 0, 1], 4)
     assert dataset.train.sources[2] == encoded(2)
     pixels, _ = Preprocessor(ImageInput("image", 5, 6, "rgb", "stretch"))(dataset.train.sources[2])
     assert (pixels == np.asarray(Image.open(io.BytesIO(encoded(2))))).all()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import ClassIds
 from edgecnn.evaluation import evaluate, explain_near_chance, is_near_chance, score_answers
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn_runtime.manifest import ImageInput
@@ -37,7 +38,7 @@ def samples():
     class_ids = np.arange(60) % 5
     pixels = random.integers(0, 60, (60, 8, 8), np.uint8)
     pixels[np.arange(60), :, class_ids] = 220
-    return Samples(pixels, class_ids, LABELS, "test")
+    return Samples(pixels, ClassIds(class_ids), LABELS, "test")
 
 
 def explained(rule, samples, manifest=None):
@@ -59,7 +60,7 @@ def test_explain_near_chance_names_the_order_of_labels(samples):
 def test_explain_near_chance_names_colours_as_bgr(samples):
     red = np.zeros((60, 8, 8, 3), np.uint8)
     red[..., 0] = samples.sources
-    blue = Samples(red[..., ::-1], samples.class_ids, LABELS, "test")
+    blue = Samples(red[..., ::-1], ClassIds(samples.targets.ids), LABELS, "test")
     said = explained(brightest_column, blue, manifest_of(color="rgb"))
     assert "with the colours as BGR instead of RGB it would be 1.0000" in said
     assert "order" not in said
@@ -92,7 +93,7 @@ def test_explain_near_chance_takes_no_luck_for_an_order(images, classes, seed):
     evaluation = score_answers(
         np.arange(images) % classes, random.integers(0, classes, images), num_classes=classes, labels=labels
     )
-    samples = Samples(np.zeros((images, 8, 8), np.uint8), np.arange(images) % classes, labels, "test")
+    samples = Samples(np.zeros((images, 8, 8), np.uint8), ClassIds(np.arange(images) % classes), labels, "test")
     model = Rule(lambda pixels: np.zeros((len(pixels), classes), np.float32))
     if is_near_chance(evaluation):
         assert "in the order" not in explain_near_chance(evaluation, model, manifest_of(labels), samples)

@@ -8,6 +8,7 @@ import pytest
 from edgecnn.data.folders import read_folders
 from edgecnn.data.npz import read_npz
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import ClassIds
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import evaluate, score_dataset
 from edgecnn.models.adapter import KerasModel
@@ -64,7 +65,7 @@ def test_evaluate_gives_ties_to_the_lower_class(test_part):
 
 
 def test_evaluate_matches_labels_by_name(test_part):
-    turned = Samples(test_part.sources, 2 - test_part.class_ids, CLASSES[::-1], "test")
+    turned = Samples(test_part.sources, ClassIds(2 - test_part.targets.ids), CLASSES[::-1], "test")
     evaluation = evaluate(BrightestColumn(), manifest_of(CLASSES), turned)
     assert evaluation.accuracy == 1.0
     assert [entry.name for entry in evaluation.per_class] == list(CLASSES)
@@ -93,7 +94,7 @@ def test_evaluate_gives_no_top5_below_five_classes(test_part):
 @pytest.mark.parametrize(("classes", "top5"), [(5, 1.0), (7, 5 / 7)])
 def test_evaluate_counts_the_five_best_with_ties_to_the_lower_class(classes, top5):
     labels = tuple("abcdefg"[:classes])
-    samples = Samples(np.zeros((classes, 8, 8), np.uint8), np.arange(classes), labels, "test")
+    samples = Samples(np.zeros((classes, 8, 8), np.uint8), ClassIds(np.arange(classes)), labels, "test")
     evaluation = evaluate(BrightestColumn(classes, answer=0.0), manifest_of(labels), samples)
     assert evaluation.top5 == pytest.approx(top5)
 
@@ -167,6 +168,6 @@ def test_evaluation_data_and_training_import_neither_tensorflow_nor_pyplot():
 def test_evaluate_scores_a_keras_model_as_keras_does(test_part):
     model = build_model("fashion_cnn", image_size=(8, 8), num_classes=3, width=0.1, seed=1)
     logits = model.predict(test_part.sources[..., np.newaxis], verbose=0)
-    expected = keras.metrics.SparseCategoricalAccuracy()(test_part.class_ids, logits)
+    expected = keras.metrics.SparseCategoricalAccuracy()(test_part.targets.ids, logits)
     evaluation = evaluate(KerasModel(model, manifest_of(CLASSES)), manifest_of(CLASSES), test_part, batch_size=4)
     assert evaluation.accuracy == pytest.approx(float(expected))

@@ -8,6 +8,7 @@ import pytest
 from keras import layers, ops
 
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import ClassIds
 from edgecnn.errors import UsageError
 from edgecnn.evaluation import evaluate
 from edgecnn.export_config import ExportConfig
@@ -187,7 +188,7 @@ def test_evaluate_scores_the_classes_that_predict_gives(name):
     class_ids = np.arange(len(own)) % len(labels)
     manifest = describe(model, decoder, labels)
     evaluation = evaluate(
-        KerasModel(model, manifest), manifest, Samples(draw(), class_ids, labels, "test"), batch_size=5
+        KerasModel(model, manifest), manifest, Samples(draw(), ClassIds(class_ids), labels, "test"), batch_size=5
     )
     assert evaluation.accuracy == np.mean(own == class_ids)
     counted = np.zeros((len(labels), len(labels)), int)

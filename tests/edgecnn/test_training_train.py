@@ -407,7 +407,7 @@ def test_train_validates_with_the_val_part_of_the_data(config, run_dir, folders,
     preprocessor = Preprocessor(RunFolder.open(run_dir).manifest.image_input)
     pixels = np.concatenate([preprocessor(source)[0] for source, _ in dataset.val])
     logits = model.predict(pixels, verbose=0)
-    expected = keras.losses.sparse_categorical_crossentropy(dataset.val.class_ids, logits, from_logits=True)
+    expected = keras.losses.sparse_categorical_crossentropy(dataset.val.targets.ids, logits, from_logits=True)
     assert history[0].val_loss == pytest.approx(float(np.mean(expected)), rel=1e-4)
 
 

@@ -72,7 +72,7 @@ def digits(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
     test = load_dataset("digits").test
     for class_id in range(10):
-        pixels, _ = test[int(np.flatnonzero(test.class_ids == class_id)[0])]
+        pixels, _ = test[int(np.flatnonzero(test.targets.ids == class_id)[0])]
         Image.fromarray(pixels.squeeze()).save(folder / f"{class_id}.png")
     return folder
 

@@ -70,6 +70,7 @@ PACKAGES = {"edgecnn": "edgecnn", "edgecnn-runtime": "edgecnn_runtime", "edgecnn
 DISTRIBUTIONS = {  # of imports, where the names differ
     "PIL": "pillow",
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
     "tensorflow_datasets": "tensorflow-datasets",
     "mlperf_loadgen": "mlcommons-loadgen",
     **{package: name for name, package in PACKAGES.items()},

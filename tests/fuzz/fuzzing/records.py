@@ -10,6 +10,7 @@ from pathlib import Path
 import model_files
 import numpy as np
 from fuzzing.harness import Target
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from edgecnn.benchmarking import (
@@ -24,8 +25,12 @@ from edgecnn.benchmarking import (
 from edgecnn.benchmarking import read_report as read_bench_report
 from edgecnn.data.bad_pictures import BadPicture, bad_pictures_csv, bad_pictures_from_csv
 from edgecnn.data.cache import cached_pixels
+from edgecnn.data.coco import read_coco
 from edgecnn.data.npz import read_npz
 from edgecnn.data.samples import Samples
+from edgecnn.data.targets import ClassIds
+from edgecnn.data.voc import read_voc
+from edgecnn.data.yolo import read_yolo
 from edgecnn.machine import Machine
 from edgecnn.outputs import recorded_data
 from edgecnn.reads_and_writes import TRIES_COLUMNS, is_tries_of, tries_paths, tries_title
@@ -41,7 +46,9 @@ _NPY_TOKENS = (b"\x93NUMPY", b"'descr': '|O'", b"'shape': (", b"9" * 30, b"True"
 
 def targets(folder: Path) -> Iterator[Target]:
     yield Target("npz", _data_sets(), _file(folder / "set.npz", read_npz), 5_000, tokens=_ZIP_TOKENS)
-    yield Target("cache", [_pixels()], _cache(folder / "cache"), 3_000, tokens=_NPY_TOKENS)
+    cache = _cache(folder / "cache")
+    yield Target("cache", [cache.read_bytes()], _cache_reader(cache), 3_000, tokens=_NPY_TOKENS)
+    yield from _boxes(folder / "boxes")
     yield Target(
         "list",
         [b"first picture.png\nsecond one.jpg\r\n\nthird.png\n", b"\xef\xbb\xbfa picture.png\n"],
@@ -71,6 +78,30 @@ def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], objec
     return reader
 
 
+_XML = b"""<annotation><size><width>20</width><height>12</height></size><object><name>cat</name><difficult>0</difficult>
+<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>9</xmax><ymax>8</ymax></bndbox></object></annotation>"""
+_COCO = b"""{"images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 12}], "annotations": [{"id": 1,
+"image_id": 1, "category_id": 3, "bbox": [1, 2, 3.5, 4], "iscrowd": 0}], "categories": [{"id": 3, "name": "cat"}]}"""
+_YAML = b"path: .\ntrain: images\nval: [images]\nnc: 2\nnames: {0: cat, 1: 'dog'}\n"
+_ROWS = b"0 0.5 0.5 0.25 0.25\n1 .1 .1 .1 .1\n"
+_XML_TOKENS = (b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"&b;", b"<object>", b"<part>", b"]]>", b"<!--", b"nan", b"1e999")
+
+
+def _boxes(folder: Path) -> Iterator[Target]:
+    for name in ("voc", "coco", "yolo/images", "yolo/labels", "rows/images", "rows/labels"):
+        (folder / name).mkdir(parents=True)
+    for name in ("voc", "coco", "yolo/images", "rows/images"):
+        Image.new("RGB", (20, 12)).save(folder / name / "a.png")
+    (folder / "rows" / "data.yaml").write_bytes(_YAML)
+    xml, rows = folder / "voc" / "a.xml", folder / "rows" / "labels" / "a.txt"
+    yield Target("voc", [_XML], _file(xml, lambda path: read_voc(path.parent)), 2_000, tokens=_XML_TOKENS)
+    yield Target("coco", [_COCO], _file(folder / "coco" / "a.json", read_coco), 2_000, is_json=True)
+    yield Target(
+        "yolo", [_YAML], _file(folder / "yolo" / "data.yaml", read_yolo), 2_000, tokens=(b"&a", b"*a", b"!!", b"- ")
+    )
+    yield Target("yolo-rows", [_ROWS], _file(rows, lambda path: read_yolo(path.parents[1])), 2_000)
+
+
 def _data_sets() -> list[bytes]:
     random = np.random.default_rng(0)
     pixels, classes = random.integers(0, 255, (6, 4, 4), dtype=np.uint8), np.array([0, 1, 2] * 2)
@@ -84,24 +115,22 @@ def _data_sets() -> list[bytes]:
     return seeds
 
 
-_PART = Samples(np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1), np.array([0, 1, 0]), ("a", "b"), "train")
+_PART = Samples(np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1), ClassIds(np.array([0, 1, 0])), ("a", "b"), "train")
+_INPUT = ImageInput("image", 4, 4, "gray")
 
 
-def _pixels() -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1))
-    return stream.getvalue()
-
-
-def _cache(folder: Path) -> Callable[[bytes], object]:
-    """Reads through a cache file that something has damaged: made anew, or as good as whole."""
-    spec = ImageInput("image", 4, 4, "gray")
-    cached_pixels([_PART], spec, folder, fingerprint="f")
+def _cache(folder: Path) -> Path:
+    cached_pixels([_PART], _INPUT, folder, fingerprint="f")
     (path,) = folder.glob("*.npy")
+    return path
+
+
+def _cache_reader(path: Path) -> Callable[[bytes], object]:
+    """Reads through a cache file that something has damaged: made anew, or as good as whole."""
 
     def read(data: bytes) -> object:
         path.write_bytes(data)
-        (part,) = cached_pixels([_PART], spec, folder, fingerprint="f")
+        (part,) = cached_pixels([_PART], _INPUT, path.parent, fingerprint="f")
         if part.pixels.dtype != np.uint8 or part.pixels.shape != (3, 4, 4, 1):
             raise AssertionError(f"pixels of {part.pixels.dtype} {part.pixels.shape}")
         return int(np.sum(part.pixels))

@@ -1,0 +1,89 @@
+"""Data with boxes, made into what a task takes that knows one class, or one box, an image."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+
+from edgecnn.data.samples import Dataset, Samples
+from edgecnn.data.targets import Boxes, ClassIds, Targets
+from edgecnn.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+
+def as_class_ids(dataset: Dataset) -> Dataset:
+    """Returns the data as a classifier takes them; data without boxes as they are.
+
+    The fingerprint stays, since the data are the same.
+
+    Raises:
+        UsageError: an image has no object, or objects of several classes; or there is one class only.
+    """
+    if all(isinstance(part.targets, ClassIds) for part in dataset.parts):
+        return dataset
+    if len(dataset.labels) < 2:
+        raise UsageError(
+            f"{dataset.name}: expected at least 2 classes, to classify images by, received {list(dataset.labels)}"
+        )
+    return replace(dataset, parts=tuple(replace(part, targets=_classes(part)) for part in dataset.parts))
+
+
+def largest_boxes(dataset: Dataset) -> Dataset:
+    """Returns the data as a localizer takes them: of each image the largest object, of equal ones the first.
+
+    Groups of objects (`crowd`) do not count. Images without an object are left out. How many objects and images were
+    left out is said in the log. The fingerprint stays, since the data are the same.
+
+    Raises:
+        UsageError: the data have no boxes; or a part has none.
+    """
+    for part in dataset.parts:
+        _boxes(dataset, part)
+    single = [_single(dataset, part) for part in dataset.parts]
+    objects = sum(len(image) for part in dataset.parts for image in _boxes(dataset, part).images)
+    images = sum(map(len, dataset.parts)) - sum(map(len, single))
+    taken = sum(map(len, single))
+    if objects > taken or images:
+        logger.warning(
+            "%s: one object an image, its largest: left out %d of %d objects and %d images without one",
+            *(dataset.name, objects - taken, objects, images),
+        )
+    return replace(dataset, parts=tuple(single))
+
+
+def _single(dataset: Dataset, part: Samples) -> Samples:
+    shown, largest = [], []
+    for index, image in enumerate(_boxes(dataset, part).images):
+        alone = image.subset(np.flatnonzero(~image.crowd))
+        if len(alone):
+            shown.append(index)
+            largest.append(alone.subset(np.array([alone.areas().argmax()])))
+    if not shown:
+        raise UsageError(f"{dataset.name}: expected an object in the {part.part} part, received none")
+    left = part.subset(np.array(shown))
+    return replace(left, targets=Boxes(tuple(largest)))
+
+
+def _boxes(dataset: Dataset, part: Samples) -> Boxes:
+    if not isinstance(part.targets, Boxes):
+        raise UsageError(
+            f"{dataset.name}: expected data with boxes (Pascal VOC, COCO, YOLO or shapes), received a class an image"
+        )
+    return part.targets
+
+
+def _classes(part: Samples) -> Targets:
+    if not isinstance(part.targets, Boxes):
+        return part.targets
+    class_ids = []
+    for index, image in enumerate(part.targets.images):
+        found = np.unique(image.class_ids)
+        if len(found) != 1:
+            names = ", ".join(repr(part.labels[class_id]) for class_id in found) or "no object"
+            raise UsageError(
+                f"{part.describe(index)}: expected objects of one class in each image, to classify images by, "
+                f"received {names}"
+            )
+        class_ids.append(found[0])
+    return ClassIds(np.array(class_ids, np.int64))

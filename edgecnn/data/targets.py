@@ -1,0 +1,227 @@
+"""What the images of one part are labelled with, in one shape for everything that only splits, counts and hashes them.
+
+`ClassIds` is a class an image, `Boxes` are the objects in it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+NO_CLASS = -1  # of an image without objects, where images are counted by class
+_FEWEST = 5  # images, for a class to be divided on its own: a fifth of them is one
+
+
+class Targets(Protocol):
+    """The labels of N images.
+
+    Attributes:
+        contradiction: how two equal pictures can be labelled that contradict each other, for messages.
+    """
+
+    contradiction: ClassVar[str]
+
+    def __len__(self) -> int:
+        """Returns N."""
+        ...
+
+    def subset(self, indices: npt.NDArray[np.integer]) -> Self:
+        """Returns the labels of the images at those positions, in that order."""
+        ...
+
+    def joined(self, others: Sequence[Self]) -> Self:
+        """Returns these labels and those of other parts behind them."""
+        ...
+
+    def classes(self) -> npt.NDArray[np.int64]:
+        """Returns for each image the class that a split and a balance count it by, (N,)."""
+        ...
+
+    def counts(self, num_classes: int) -> npt.NDArray[np.int64]:
+        """Returns how many images show each class, (num_classes,)."""
+        ...
+
+    def digest(self, index: int) -> bytes:
+        """Returns what the data's fingerprint takes of one image's label."""
+        ...
+
+    def truth(self, index: int) -> Any:
+        """Returns the label of one image, in the form that belongs to the kind."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassIds:
+    """A class an image.
+
+    Attributes:
+        ids: (N,) int64, each a position in the labels.
+    """
+
+    contradiction: ClassVar[str] = "in two classes"
+
+    ids: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, indices: npt.NDArray[np.integer]) -> "ClassIds":
+        """Returns the classes of the images at those positions, in that order."""
+        return ClassIds(self.ids[indices])
+
+    def joined(self, others: Sequence["ClassIds"]) -> "ClassIds":
+        """Returns these classes and those of other parts behind them."""
+        return ClassIds(np.concatenate([self.ids, *(other.ids for other in others)]))
+
+    def classes(self) -> npt.NDArray[np.int64]:
+        """Returns the classes themselves."""
+        return self.ids
+
+    def counts(self, num_classes: int) -> npt.NDArray[np.int64]:
+        """Returns how many images there are of each class."""
+        return np.bincount(self.ids, minlength=num_classes)
+
+    def digest(self, index: int) -> bytes:
+        """Returns the class id as 8 bytes."""
+        return int(self.ids[index]).to_bytes(8, "little", signed=True)
+
+    def truth(self, index: int) -> int:
+        """Returns the class id."""
+        return int(self.ids[index])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objects:
+    """What is marked in one image.
+
+    Attributes:
+        boxes: (n, 4) float32, xyxy in pixels of the displayed image (EXIF turns undone), 0 <= x1 < x2 <= width.
+        class_ids: (n,) int64, each a position in the labels.
+        difficult: (n,) bool: whether an evaluation neither counts nor blames an answer there, as Pascal VOC has it.
+        crowd: (n,) bool: whether the box is round a group of objects, as COCO has it.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    class_ids: npt.NDArray[np.int64]
+    difficult: npt.NDArray[np.bool_]
+    crowd: npt.NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shapes = [array.shape for array in (self.boxes, self.class_ids, self.difficult, self.crowd)]
+        count = len(self.boxes)
+        if shapes != [(count, 4), (count,), (count,), (count,)]:
+            raise ValueError(f"expected boxes (n, 4) and a class and two flags for each, received {shapes}")
+
+    @classmethod
+    def of(
+        cls,
+        boxes: Sequence[Sequence[float]],
+        class_ids: Sequence[int],
+        *,
+        difficult: Sequence[bool] | None = None,
+        crowd: Sequence[bool] | None = None,
+    ) -> "Objects":
+        """Returns the objects that plain lists describe; flags that are not given are False.
+
+        >>> Objects.of([(0, 0, 4, 2)], [1]).areas().tolist()
+        [8.0]
+        """
+        unset = [False] * len(boxes)
+        return cls(
+            np.array(boxes, np.float32).reshape(-1, 4),
+            np.array(class_ids, np.int64),
+            np.array(unset if difficult is None else difficult, bool),
+            np.array(unset if crowd is None else crowd, bool),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def subset(self, indices: npt.NDArray[np.integer]) -> "Objects":
+        """Returns the objects at those positions, in that order."""
+        return Objects(self.boxes[indices], self.class_ids[indices], self.difficult[indices], self.crowd[indices])
+
+    def areas(self) -> npt.NDArray[np.float32]:
+        """Returns the area of each box in pixels, (n,)."""
+        return (self.boxes[:, 2] - self.boxes[:, 0]) * (self.boxes[:, 3] - self.boxes[:, 1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """The objects in each image, none of them in some.
+
+    Attributes:
+        images: N of them.
+    """
+
+    contradiction: ClassVar[str] = "with other boxes"
+
+    images: tuple[Objects, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, indices: npt.NDArray[np.integer]) -> "Boxes":
+        """Returns the objects of the images at those positions, in that order."""
+        return Boxes(tuple(self.images[index] for index in indices))
+
+    def joined(self, others: Sequence["Boxes"]) -> "Boxes":
+        """Returns these objects and those of other parts behind them."""
+        return Boxes(self.images + tuple(image for other in others for image in other.images))
+
+    def classes(self) -> npt.NDArray[np.int64]:
+        """Returns for each image the rarest class in it, so that a split and a balance see to rare ones first.
+
+        Images without objects count as `NO_CLASS`, and so do those of classes that fewer than five images would count
+        by: where each of many rare classes is divided on its own, a part gets far more than its share. Where only one
+        image would count so, it counts with the largest class.
+
+        >>> few = [Objects.of([(0, 0, 1, 1)] * len(ids), ids) for ids in [[0, 1]] * 5 + [[0]] * 6 + [[2], []]]
+        >>> Boxes(tuple(few)).classes().tolist()
+        [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, -1, -1]
+        """
+        frequency = self.counts(1 + max((int(image.class_ids.max(initial=0)) for image in self.images), default=0))
+        rarest = [min(set(image.class_ids.tolist()), key=lambda i: (frequency[i], i), default=NO_CLASS)
+                  for image in self.images]  # fmt: skip
+        classes = np.array(rarest, np.int64)
+        found, counts = np.unique(classes, return_counts=True)
+        classes[np.isin(classes, found[counts < _FEWEST])] = NO_CLASS
+        if (classes == NO_CLASS).sum() == 1 and len(classes) > 1:
+            classes[classes == NO_CLASS] = found[counts.argmax()]
+        return classes
+
+    def counts(self, num_classes: int) -> npt.NDArray[np.int64]:
+        """Returns in how many images there is an object of each class."""
+        shown = [np.unique(image.class_ids) for image in self.images]
+        return np.bincount(np.concatenate([*shown, np.zeros(0, np.int64)]), minlength=num_classes)
+
+    def digest(self, index: int) -> bytes:
+        """Returns the SHA-256 over the image's objects, in their order."""
+        image = self.images[index]
+        digest = hashlib.sha256(len(image).to_bytes(8, "little"))
+        for array, dtype in (
+            (image.boxes, "<f4"),
+            (image.class_ids, "<i8"),
+            (image.difficult, "u1"),
+            (image.crowd, "u1"),
+        ):
+            digest.update(np.ascontiguousarray(array.astype(dtype)).tobytes())
+        return digest.digest()
+
+    def truth(self, index: int) -> Objects:
+        """Returns the objects in one image."""
+        return self.images[index]
+
+
+def class_ids_of(targets: Targets) -> npt.NDArray[np.int64]:
+    """Returns the class of each image, (N,): a classifier's way in.
+
+    Raises:
+        TypeError: they are no classes; `edgecnn.data.as_classes` makes classes of boxes.
+    """
+    if not isinstance(targets, ClassIds):
+        raise TypeError(f"targets: expected a class an image, received {type(targets).__name__}")
+    return targets.ids

@@ -1,0 +1,348 @@
+"""YOLO: a `data.yaml` with the classes and the parts, and a text file an image with a row an object.
+
+A row is class, centre x, centre y, width, height; the four are parts of the displayed image's size, 0 to 1
+(https://docs.ultralytics.com/datasets/detect). Displayed, because the trainers that made the format turn pictures by
+EXIF before they look at the labels (`exif_size` in Ultralytics' data/utils.py, and OpenCV's imread).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgecnn.data.faults import Faults, logger
+from edgecnn.data.marked import (
+    Mark,
+    MarkedImage,
+    MarkedPart,
+    checked_box,
+    entries,
+    image_shape,
+    is_file,
+    is_folder,
+    read_text,
+)
+from edgecnn.data.parts import make_dataset
+from edgecnn.data.samples import Dataset
+from edgecnn.errors import DatasetError, MissingDependencyError
+from edgecnn_runtime.images import IMAGE_SUFFIXES
+
+LOOKED_FOR = "a data.yaml with names and train or val (YOLO)"
+_PARTS = ("train", "val", "test")
+_OTHER_NAMES = {"valid": "val", "validation": "val"}
+_KEYS = {*_PARTS, *_OTHER_NAMES}
+_LARGEST = 2**20  # bytes of a data.yaml
+_ROW = "class, centre x, centre y, width, height"
+_NO_LABELS = frozenset({"classes.txt", "labels.txt"})  # names of classes, which some tools leave among the labels
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """What a data.yaml says; each with its line."""
+
+    file: Path
+    names: tuple[str, ...]
+    parts: Mapping[str, tuple[tuple[str, int], ...]]
+    root: Path
+
+
+def read_yolo(path: Path, faults: Faults | None = None) -> Dataset:
+    """Reads a data set of YOLO's text files.
+
+    Args:
+        path: a YAML file, or a folder that holds one with `names`. In it train, val and test each name a folder of
+            images, a text file that lists some, or several of those, below `path` or the file's own folder. A label
+            file lies beside its image, or in labels/ where the image lies in images/. The labels are `names` in
+            their order. An image without label file, or with an empty one, has no objects.
+        faults: keeps what is faulty, which is left out; None ends at the first.
+
+    Returns:
+        The parts. One other than train whose folder is missing is left out with a warning: many sets name more parts
+        than they carry.
+
+    Raises:
+        DatasetError: a file or a value in it is faulty, with file and line.
+        MissingDependencyError: PyYAML is not installed.
+    """
+    faults = faults or Faults()
+    config = _config(_file(path))
+    parts = []
+    for part, entries_of_part in config.parts.items():
+        found = _images(config, part, entries_of_part, faults)
+        if found is not None:
+            parts.append(MarkedPart(part, [_marked(image, config, faults) for image in found], config.file))
+    if not parts:
+        raise DatasetError(f"{config.file}: expected train, val or test, received none of them")
+    samples = [part.samples(config.names, faults, expected=str(config.file)) for part in parts]
+    return make_dataset(path.absolute().name, f"yolo:{path.absolute()}", samples)
+
+
+def holds_yolo(path: Path) -> bool:
+    """Says whether a path is, or a folder holds, a data.yaml."""
+    return bool(_files(path))
+
+
+def _file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = _files(path)
+    if len(found) != 1:
+        listed = " and ".join(map(str, found)) or "none"
+        raise DatasetError(f"{path}: expected {LOOKED_FOR}, received {listed}. To name it, write yolo:FILE.")
+    return found[0]
+
+
+def _files(path: Path) -> list[Path]:
+    """Returns the YAML files that have a line `names:` and one for a part."""
+    if path.is_dir():
+        found = [file for file in entries(path) if file.suffix.lower() in (".yaml", ".yml") and _looks_like_yolo(file)]
+        usual = [file for file in found if file.name in ("data.yaml", "dataset.yaml")]
+        return usual if len(usual) == 1 else found
+    return [path] if path.suffix.lower() in (".yaml", ".yml") and _looks_like_yolo(path) else []
+
+
+def _looks_like_yolo(file: Path) -> bool:
+    try:
+        if not file.is_file() or file.stat().st_size > _LARGEST:
+            return False
+        lines = file.read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    keys = {line.partition(":")[0].strip("\"'") for line in lines if ":" in line}
+    return "names" in keys and bool(keys & _KEYS)
+
+
+def _config(file: Path) -> _Config:
+    top = _mapping(_composed(file), file, "an object with names and train or val")
+    if "names" not in top:
+        raise DatasetError(f"{file}:1: expected names, the classes, received {', '.join(map(repr, top)) or 'nothing'}")
+    names = _names(top["names"], file)
+    if "nc" in top and _scalar(top["nc"], file) != str(len(names)):
+        raise DatasetError(
+            f"{_at(file, top['nc'])}: expected nc {len(names)}, as many as names, received {_scalar(top['nc'], file)!r}"
+        )
+    root = file.parent
+    if "path" in top:
+        given = Path(_scalar(top["path"], file))
+        root = given if given.is_absolute() and is_folder(given) else file.parent / given
+        root = root if is_folder(root) else file.parent  # it was of another machine
+    parts: dict[str, tuple[tuple[str, int], ...]] = {}
+    for key, node in top.items():
+        part = _OTHER_NAMES.get(key, key)
+        if part not in _PARTS or (node.tag or "").endswith(":null"):
+            continue
+        if part in parts:
+            raise DatasetError(f"{_at(file, node)}: expected one {part} part, received {key} besides")
+        nodes = node.value if _is(node, "Sequence") else [node]
+        parts[part] = tuple((_scalar(one, file), _line(one)) for one in nodes)
+    return _Config(file, names, parts, root)
+
+
+def _names(node: Any, file: Path) -> tuple[str, ...]:
+    if _is(node, "Sequence"):
+        names = [_scalar(one, file) for one in node.value]
+    else:
+        listed = _mapping(node, file, "names as a list, or as numbers with names")
+        for number, (key, one) in enumerate(listed.items()):
+            if key != str(number):
+                raise DatasetError(f"{_at(file, one)}: expected the class {number} next in names, received {key!r:.40}")
+        names = [_scalar(one, file) for one in listed.values()]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None or not names or not all(name and name.isprintable() for name in names):
+        received = f"{twice!r:.60} twice" if twice is not None else f"{names[:5]!r:.100}"
+        raise DatasetError(f"{_at(file, node)}: expected names that are unique and not empty, received {received}")
+    return tuple(names)
+
+
+def _images(config: _Config, part: str, named: Sequence[tuple[str, int]], faults: Faults) -> list[Path] | None:
+    """Returns the images of a part in their order; None where the part is left out."""
+    images: list[Path] = []
+    for text, line in named:
+        place, where = _place(config.root, text), f"{config.file}:{line}"
+        if is_folder(place):
+            found = _pictures(place)
+            _check_labels(place, found, faults)
+            images += found
+        elif is_file(place):
+            images += _listed(place, config, faults)
+        elif part == "train":
+            raise DatasetError(
+                f"{where}: expected a folder or a list of images as train, received {text!r}: no {place}"
+            )
+        else:
+            faults.note("parts that are not there", f"{where}: {part} names {text!r}, and there is no {place}")
+            logger.warning("%s: left the %s part out: there is no %s", where, part, place)
+            return None
+    if len(set(images)) < len(images):
+        faults.note(
+            "images that stand twice",
+            f"{config.file}: the {part} part names {len(images) - len(set(images))} images twice",
+        )
+    return list(dict.fromkeys(images))
+
+
+def _place(root: Path, text: str) -> Path:
+    """Returns where a part lies; sets of Roboflow begin with ../ and mean the file's own folder."""
+    place = root / text
+    if text.startswith("../") and not is_folder(place) and not is_file(place):
+        return root / text.removeprefix("../")
+    return place
+
+
+def _pictures(folder: Path) -> list[Path]:
+    inner = [
+        found for entry in entries(folder) if entry.is_dir() and not entry.is_symlink() for found in _pictures(entry)
+    ]
+    own = [entry for entry in entries(folder) if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
+    return sorted(own + inner)
+
+
+def _listed(file: Path, config: _Config, faults: Faults) -> list[Path]:
+    images = []
+    for line, text in enumerate(read_text(file).splitlines(), start=1):
+        name = text.strip()
+        if not name:
+            continue
+        image = next((folder / name for folder in (file.parent, config.root) if is_file(folder / name)), None)
+        if image is None:
+            faults.error(
+                "files that a part names and that are missing", f"{file}:{line}: there is no image {name!r:.200}"
+            )
+        else:
+            images.append(image)
+    return images
+
+
+def _label_file(image: Path) -> Path:
+    """Returns where an image's labels lie: labels/ for the last images/ on its way, or beside it."""
+    parts = list(image.parts)
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
+            break
+    return Path(*parts).with_suffix(".txt")
+
+
+def _check_labels(folder: Path, images: Sequence[Path], faults: Faults) -> None:
+    """Looks for label files without an image in the folder that belongs to a folder of images."""
+    labels = _label_file(folder / "x.jpg").parent
+    if not labels.is_dir():
+        return
+    expected = {_label_file(image) for image in images}
+    for file in entries(labels):
+        is_label = file.suffix == ".txt" and file.name not in _NO_LABELS and not file.name.lower().startswith("readme")
+        if is_label and file not in expected:
+            faults.error("labels without images", f"{file}:1: no image {file.stem!r} in {folder}")
+
+
+def _marked(image: Path, config: _Config, faults: Faults) -> MarkedImage:
+    file = _label_file(image)
+    if not file.exists():
+        faults.note("images without labels", f"{image}: has no {file.name}, so it shows no objects")
+        return MarkedImage(image)
+    try:
+        rows = [(number, row.split()) for number, row in enumerate(read_text(file).splitlines(), start=1)]
+    except DatasetError as error:
+        faults.error("annotations that cannot be read", str(error))
+        return MarkedImage(image)
+    rows = [(number, row) for number, row in rows if row]
+    if not rows:
+        faults.note("images without labels", f"{file}: is empty, so its image shows no objects")
+        return MarkedImage(image)
+    shape = image_shape(image, faults)
+    if shape is None:
+        return MarkedImage(image)
+    marks = []
+    for number, row in rows:
+        try:
+            mark = _mark(row, f"{file}:{number}", shape, config, faults)
+        except DatasetError as error:
+            faults.error("objects that cannot be read", str(error))
+            continue
+        if mark is not None:
+            marks.append(mark)
+    return MarkedImage(image, tuple(marks))
+
+
+def _mark(row: Sequence[str], where: str, shape: tuple[int, int], config: _Config, faults: Faults) -> Mark | None:
+    if len(row) != 5:
+        polygon = " (a polygon, as segmentation has them?)" if len(row) > 6 and len(row) % 2 else ""
+        raise DatasetError(f"{where}: expected 5 numbers, {_ROW}, received {len(row)}{polygon}")
+    try:
+        class_id, numbers = int(row[0]), [float(value) for value in row[1:]]
+    except ValueError as error:
+        raise DatasetError(f"{where}: expected numbers, {_ROW}, received {' '.join(row)!r:.80}") from error
+    if not all(0 <= value <= 1 for value in numbers):  # not for NaN either
+        raise DatasetError(
+            f"{where}: expected parts of the image from 0 to 1 behind the class, received {' '.join(row[1:])!r:.80}. "
+            "Divide pixels by the image's width and height."
+        )
+    if not 0 <= class_id < len(config.names):
+        faults.error(
+            "unknown classes",
+            f"{where}: expected a class from 0 to {len(config.names) - 1}, those of {config.file}, received {class_id}",
+        )
+        return None
+    (height, width), (x, y, w, h) = shape, numbers
+    if not (w > 0 and h > 0) or not math.isfinite(w * h):
+        faults.error("boxes without area", f"{where}: expected a width and a height above 0, received {w:g} and {h:g}")
+        return None
+    box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+    checked = checked_box(box, shape, where, faults)
+    return None if checked is None else Mark(config.names[class_id], checked, where)
+
+
+def _composed(file: Path) -> Any:
+    """Returns the node tree of a YAML file: its values as text, and their lines; no object is built of it."""
+    try:
+        import yaml  # other data need no YAML
+    except ImportError as error:
+        raise MissingDependencyError.of("yaml") from error
+    text = read_text(file, largest=_LARGEST)
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = "" if mark is None else f":{mark.line + 1}"
+        raise DatasetError(f"{file}{line}: expected YAML, received {error.problem or error.context}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{file}: expected YAML, received {reason:.200}") from error
+
+
+def _mapping(node: Any, file: Path, expected: str) -> dict[str, Any]:
+    if node is None or not _is(node, "Mapping"):
+        raise DatasetError(f"{file}:{1 if node is None else _line(node)}: expected {expected}, received {_shown(node)}")
+    found: dict[str, Any] = {}
+    for key_node, value in node.value:
+        key = _scalar(key_node, file)
+        if key in found:
+            raise DatasetError(f"{_at(file, key_node)}: expected each key once, received {key!r:.60} again")
+        found[key] = value
+    return found
+
+
+def _scalar(node: Any, file: Path) -> str:
+    """Returns a value as it is written: a class may be called no, 1 or null."""
+    if not _is(node, "Scalar"):
+        raise DatasetError(f"{_at(file, node)}: expected one value, received {_shown(node)}")
+    return str(node.value).strip()
+
+
+def _is(node: Any, kind: str) -> bool:
+    return type(node).__name__ == f"{kind}Node"
+
+
+def _shown(node: Any) -> str:
+    kinds = {"MappingNode": "keys and values", "SequenceNode": "a list", "ScalarNode": "a single value"}
+    return kinds.get(type(node).__name__, "nothing")
+
+
+def _line(node: Any) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _at(file: Path, node: Any) -> str:
+    return f"{file}:{_line(node)}"

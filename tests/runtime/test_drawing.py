@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn_runtime.drawing import class_color, draw_boxes, paint_boxes
+
+
+def found(image, class_id):
+    """The box round all pixels of a class's colour."""
+    rows, columns = np.nonzero((np.asarray(image) == class_color(class_id)).all(axis=-1))
+    return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+
+def test_a_box_is_drawn_round_its_pixels():
+    image = Image.new("RGB", (640, 400), "black")
+    left, _, right, bottom = found(draw_boxes(image, [(40, 100, 240, 300)], [0], [""]), 0)
+    assert (left, right, bottom) == (40, 240, 300)
+    assert not np.asarray(image).any()  # it stays as it is
+
+
+@pytest.mark.parametrize("size", [(8, 8), (28, 20), (100, 64), (2000, 10)])
+def test_a_box_lies_at_the_same_place_of_an_enlarged_image(size):
+    drawn = draw_boxes(Image.new("L", size), [(0, size[1] / 2, size[0] / 2, size[1])], [1], ["x"])
+    factor = drawn.width / size[0]
+    left, _, _, bottom = found(drawn, 1)
+    assert (drawn.mode, left, bottom) == ("RGB", 0, size[1] * factor)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 400, 400), (0, 0, 10, 10), (380, 390, 400, 400), (390, 0, 400, 6)])
+def test_a_caption_lies_in_the_image(box):
+    drawn = draw_boxes(Image.new("RGB", (400, 400)), [box], [2], ["a long name of a class"])
+    text = (np.asarray(drawn) == (255, 255, 255)).all(axis=-1) | (np.asarray(drawn) == 0).all(axis=-1)
+    left, top, right, bottom = found(drawn, 2)
+    assert right - left > 100
+    assert text[top:bottom, left:right].any()
+
+
+def test_a_caption_does_not_hide_a_small_box():
+    canvas = Image.new("RGB", (400, 400))
+    canvas.paste("red", (10, 0, 18, 8))
+    paint_boxes(canvas, [(8, 0, 20, 10)], [3], ["bird"])
+    assert (np.asarray(canvas)[2:8, 10:18] == (255, 0, 0)).all()
+
+
+def test_the_smaller_of_two_boxes_is_on_top():
+    drawn = draw_boxes(Image.new("RGB", (400, 400)), [(100, 100, 200, 200), (50, 100, 300, 350)], [4, 5], ["", ""])
+    assert tuple(np.asarray(drawn)[100, 150]) == class_color(4)
+
+
+def test_neighbouring_classes_look_unlike():
+    colors = np.array([class_color(class_id) for class_id in range(20)])
+    assert (abs(np.diff(colors, axis=0)).max(axis=1) > 80).all()
+    assert len(np.unique(colors, axis=0)) == 20
