@@ -85,19 +85,27 @@ def test_train_refuses_a_folder_that_another_process_trains_in(npz, run_dir, tra
     assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
 
 
-def test_the_lock_of_a_killed_training_is_free_and_its_file_does_not_count(run_dir, training_elsewhere):
+@pytest.fixture
+def damaged(tmp_path):
+    """Data that are recognised before the folder is locked, and cannot be read after."""
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(b"PK\x03\x04 and nothing else")
+    return path
+
+
+def test_the_lock_of_a_killed_training_is_free_and_its_file_does_not_count(run_dir, training_elsewhere, damaged):
     os.kill(training_elsewhere.pid, signal.SIGKILL)
     training_elsewhere.wait()
     assert [path.name for path in run_dir.iterdir()] == [".edgecnn-lock"]
     with pytest.raises(DatasetError):  # and not that the folder is not empty, or in use
-        train(TrainConfig("fashion_cnn", "nothing"), run_dir)
+        train(TrainConfig("fashion_cnn", str(damaged)), run_dir)
     assert list(run_dir.iterdir()) == []
 
 
-def test_train_removes_what_it_made_when_the_data_are_wrong(tmp_path):
+def test_train_removes_what_it_made_when_the_data_are_wrong(tmp_path, damaged):
     with pytest.raises(DatasetError):
-        train(TrainConfig("fashion_cnn", "nothing"), tmp_path / "deep" / "run")
-    assert list(tmp_path.iterdir()) == []
+        train(TrainConfig("fashion_cnn", str(damaged)), tmp_path / "deep" / "run")
+    assert list(tmp_path.iterdir()) == [damaged]
 
 
 def test_locked_removes_what_killed_trainings_left(run_dir):

@@ -48,7 +48,7 @@ def hostile_data(place):
     arrays = {}
     for name, part in parts.items():
         pixels = [np.asarray(part[index][0]).squeeze() for index in range(60)]
-        arrays |= {f"x_{name}": np.stack(pixels), f"y_{name}": np.asarray(part.class_ids[:60])}
+        arrays |= {f"x_{name}": np.stack(pixels), f"y_{name}": np.asarray(part.targets.ids[:60])}
     np.savez(place / "digits.npz", labels=np.array(LABELS), **arrays)
     return place / "digits.npz"
 
