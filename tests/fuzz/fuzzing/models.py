@@ -55,9 +55,9 @@ def targets(folder: Path) -> Iterator[Target]:
     yield Target(
         "evidence", _evidences(payload, evidence), _text(Evidence.from_json), 6_000, compare=_as_json, is_json=True
     )
-    yield Target("golden", [evidence.encode()], _verifier(predictor), 4_000, is_json=True)
+    yield Target("golden", [evidence.encode()], _verifier(predictor), 2_000, is_json=True)
     yield Target("model", [small], _load, 4_000, tokens=_TOKENS)
-    yield Target("graph", _graphs(), _load_graph, 3_000, tokens=_TOKENS)
+    yield Target("graph", _graphs(), _load_graph, 2_000, tokens=_TOKENS)
     yield Target("manifest-in-file", [manifest.to_json().encode()], _load_with_manifest(payload), 2_000, is_json=True)
 
 

@@ -54,7 +54,7 @@ _FORMATS: dict[str, tuple[str, tuple[str, ...], tuple[dict[str, object], ...], t
     ),
     "avif": ("AVIF", ("RGB",), ({},), (b"ftyp", b"avif", b"meta", b"iloc", b"mdat", b"av1C", b"ispe")),
 }
-_SHARES = {"png": 6000, "jpeg": 5000, "gif": 4000, "bmp": 4000, "webp": 4000, "tiff": 4000, "avif": 2000}
+_SHARES = {"png": 6000, "jpeg": 5000, "gif": 4000, "bmp": 4000, "webp": 4000, "tiff": 2000, "avif": 2000}
 
 
 def targets(folder: Path) -> Iterator[Target]:
