@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterable
 
-_BYTE = re.compile("[\udc80-\udcff]")  # of a file's name that is not UTF-8, as Python holds it
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python holds the bytes of a file name that are not UTF-8
 
 
 def to_csv(rows: Iterable[Iterable[object]]) -> str:
@@ -22,7 +22,7 @@ def to_csv(rows: Iterable[Iterable[object]]) -> str:
     """
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerows(rows)
-    escaped = _BYTE.sub(lambda found: rf"\x{ord(found[0]) - 0xDC00:02x}", text.getvalue())
+    escaped = escape_bytes(text.getvalue())
     return escaped.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair, which no file can hold
 
 
@@ -43,3 +43,8 @@ def from_csv(text: str) -> list[list[str]]:
         return list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(f"no CSV: {error}") from error
+
+
+def escape_bytes(text: str) -> str:
+    r"""Returns the text with the bytes of a name that are not UTF-8 as \xHH, as every output of ours shows them."""
+    return NOT_UTF8.sub(lambda found: rf"\x{ord(found[0]) - 0xDC00:02x}", text)

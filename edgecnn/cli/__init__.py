@@ -22,8 +22,7 @@ from edgecnn.cli.inspect import inspect
 from edgecnn.cli.interrupts import INTERRUPTS
 from edgecnn.cli.models import models
 from edgecnn.cli.run import run
-from edgecnn.cli.shown import LogLines
-from edgecnn.cli.streams import fill_standard_descriptors, say
+from edgecnn.cli.streams import LogLines, fill_standard_descriptors, say
 from edgecnn.cli.train import train
 from edgecnn.cli.verify import verify
 from edgecnn.extras import EXTRAS, distribution_of, install_command

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Literal, Protocol
 
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import Results, printable, say, to_json
 from edgecnn.csv_text import to_csv
 from edgecnn_runtime import Failure, Result
@@ -67,7 +66,7 @@ class TextWriter:
         ]
         speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
         frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
-        show(self._results, [f"{answer.source}: {', '.join(best)} [{answer.provider}{speed}{frames}]"])
+        self._results.report([f"{answer.source}: {', '.join(best)} [{answer.provider}{speed}{frames}]"])
 
     def close(self) -> None:
         """Has nothing to end."""

@@ -9,7 +9,6 @@ import typer
 
 from edgecnn.cli.bench_text import format_bench, format_scenario
 from edgecnn.cli.options import Device, Format, Threads
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import Results, say, stdout_for_results
 from edgecnn.cli.tables import Table
 
@@ -103,4 +102,4 @@ def _give(
     if format == "json":
         results.json(tree)
     else:
-        show(results, blocks)
+        results.report(blocks)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecnn.cli.options import DATA_HELP, Font, Format
-from edgecnn.cli.shown import show
+from edgecnn.cli.options import DATA_HELP, Font, Format, check_font
 from edgecnn.cli.streams import Results, say, stdout_for_results
 from edgecnn.cli.tables import Table
 
@@ -30,8 +29,7 @@ def data(
     format: Format = "text",
 ) -> None:
     """Tell what a data set holds before anyone trains on it: format, parts, classes, sizes, and all that is wrong."""
-    if font is not None and save is None:
-        raise typer.BadParameter("it needs --save DIR, whose pictures it draws on.", param_hint="--font")
+    check_font(font, save)
     with stdout_for_results() as results, _quiet():
         from edgecnn.cli.pictures import open_typeface  # these load numpy and Pillow
         from edgecnn.cli.progress import counted
@@ -82,8 +80,7 @@ def _write(results: Results, surveyed: Survey, format: str) -> None:
     images, objects = sum(part.images for part in surveyed.parts), surveyed.parts[0].objects
     marked = "" if objects is None else f", {sum(part.objects or 0 for part in surveyed.parts)} objects"
     classes = f"{len(surveyed.labels)} class{'es' if len(surveyed.labels) > 1 else ''}"
-    show(
-        results,
+    results.report(
         [
             f"{surveyed.name}: {surveyed.format}, {classes}, {images} images{marked}, "
             f"fingerprint {surveyed.fingerprint[:12]}",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table, format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -35,7 +34,7 @@ def demo(
 
         with training_progress() as progress:
             demo = run_demo(output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))
-        show(results, _format_demo(demo, output))
+        results.report(_format_demo(demo, output))
 
 
 def _format_demo(demo: Demo, output: Path) -> list[str | Table]:

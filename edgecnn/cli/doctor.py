@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from edgecnn.cli.options import Format
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import Table
 
@@ -27,7 +26,7 @@ def doctor(format: Format = "text") -> None:
         if format == "json":
             results.json({**asdict(machine), "devices": [asdict(check) for check in devices], "telemetry": telemetry})
         else:
-            show(results, [_diagnosis_table(machine, devices, telemetry)])
+            results.report([_diagnosis_table(machine, devices, telemetry)])
 
 
 def _diagnosis_table(machine: Machine, devices: Sequence[DeviceCheck], telemetry: str) -> Table:

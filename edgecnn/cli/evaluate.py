@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from edgecnn.cli.options import DataOption, DeviceName, Format, SkipBad
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -76,7 +75,7 @@ def evaluate(
         if format == "json":
             results.json(tree)
         else:
-            show(results, _format_evaluation(tree))
+            results.report(_format_evaluation(tree))
 
 
 class _Opened(NamedTuple):

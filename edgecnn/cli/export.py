@@ -9,7 +9,6 @@ import typer
 
 from edgecnn.cli import export_options as options
 from edgecnn.cli.options import ImageSize, SkipBad, Width
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -80,7 +79,7 @@ def export(
         from edgecnn.exporting import export_source  # loads Keras and tf2onnx
 
         report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: export: {stage}"))
-        show(results, _format_report(output, report))
+        results.report(_format_report(output, report))
 
 
 def _format_report(output: Path, report: ExportReport) -> list[str]:

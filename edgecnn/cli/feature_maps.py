@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 
@@ -45,4 +44,4 @@ def feature_maps(
         draw_feature_maps(maps, output, channels=channels)
         height, width, count = maps.activations.shape
         shown = f"{min(count, channels)} of {count} channels of {height} x {width}"
-        show(results, [f"{output}: {maps.layer}, {shown}"])
+        results.report([f"{output}: {maps.layer}, {shown}"])

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.cli.options import AllowModified, Format, ModelArgument
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import format_bytes
 
@@ -41,7 +40,7 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
         if format == "json":
             results.json(report)
         else:
-            show(results, _format_report(model, report))
+            results.report(_format_report(model, report))
 
 
 def _describe_tensor(tensor: Any) -> dict[str, Any]:

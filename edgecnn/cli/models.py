@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from edgecnn.cli.options import Format, ImageSize, Width, complete_model_name
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import Results, stdout_for_results
 from edgecnn.cli.tables import Table, format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -49,7 +48,7 @@ def models(
         if format == "json":
             results.json({**row, **reckoning})
         else:
-            show(results, _format_reckoning(row, reckoning))
+            results.report(_format_reckoning(row, reckoning))
 
 
 def _list_catalogue(results: Results, format: str) -> None:
@@ -66,7 +65,7 @@ def _list_catalogue(results: Results, format: str) -> None:
         ]
         for spec in CATALOG.values()
     ]
-    show(results, [Table(["name", "task", "input", "parameters", "paper or book"], rows)])
+    results.report([Table(["name", "task", "input", "parameters", "paper or book"], rows)])
 
 
 def _row(spec: ModelSpec) -> dict[str, Any]:

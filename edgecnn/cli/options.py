@@ -40,6 +40,16 @@ def read_batch(text: str) -> int | None:
     return int(text)
 
 
+def check_font(font: Path | None, save: Path | None) -> None:
+    """Refuses --font where nothing is drawn.
+
+    Raises:
+        typer.BadParameter: there is no --save.
+    """
+    if font is not None and save is None:
+        raise typer.BadParameter("it needs --save DIR, whose pictures it draws on.", param_hint="--font")
+
+
 def complete_model_name(incomplete: str) -> list[str]:
     """Returns the catalogue's names that begin so, for the shell.
 

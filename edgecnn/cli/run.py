@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads
+from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads, check_font
 from edgecnn.cli.streams import say, stdout_for_results
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def run(
     @list.txt is a text of paths, one a line, relative to the working directory; @- reads such a list from stdin, and -
     one image. A file whose own name begins with @ is ./@NAME. URLs, cameras and videos are not read.
     """
-    if font is not None and save is None:
-        raise typer.BadParameter("it needs --save DIR, whose pictures it draws on.", param_hint="--font")
+    check_font(font, save)
     if sources.count("@-") + ("-" in sources) > 1:
         raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
     on_terminal = sys.stdout is not None and sys.stdout.isatty()

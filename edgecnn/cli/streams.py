@@ -1,20 +1,21 @@
 """Results on stdout and nothing else there; everything for people on stderr."""
 
 import json
+import logging
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, TextIO
 
 import typer
 
 from edgecnn.cli.interrupts import INTERRUPTS
 from edgecnn.cli.tables import WIDTH, Table
+from edgecnn.csv_text import NOT_UTF8, escape_bytes
 
 _LONGEST_LINE = 2000  # characters; what a message quotes may be a million
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python holds the bytes of a file name that are not UTF-8
 
 
 class Results:
@@ -32,14 +33,22 @@ class Results:
         self.write(text + "\n")
 
     def report(self, blocks: Iterable[str | Table]) -> None:
-        """Writes lines and tables, one after the other; a terminal gets rich's tables, of its own width."""
+        """Writes lines and tables, one after the other; a terminal gets rich's tables, of its own width.
+
+        No label, name or path in them can move a cursor, colour a line or break it: what `printable` escapes stands as
+        its escape.
+
+        Args:
+            blocks: a text is one line.
+        """
         terminal = self._stream.isatty()
         width = _terminal_width(self._stream) if terminal else WIDTH
         for block in blocks:
             if isinstance(block, str):
-                self.line(block)
-            else:
-                self.line(block.rich(self._stream, width) if terminal else block.plain())
+                self.line(printable(block))
+                continue
+            table = _printable_table(block)
+            self.line(table.rich(self._stream, width) if terminal else table.plain())
 
     def write(self, text: str) -> None:
         """Writes the whole text, whatever signal comes.
@@ -60,6 +69,17 @@ class Results:
     def json(self, value: Any, *, indent: int | None = 2) -> None:
         """Writes one JSON value; what `to_json` says about names holds."""
         self.line(to_json(value, indent=indent))
+
+
+class LogLines(logging.Formatter):
+    """Log messages as the lines of errors are: prefixed, and each on one line."""
+
+    def __init__(self) -> None:
+        super().__init__("edgecnn: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
+        """Returns the line without a traceback, which keeps its lines."""
+        return printable(super().formatMessage(record))
 
 
 def fill_standard_descriptors() -> None:
@@ -110,12 +130,7 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     {"source": "café \\xff.png"}
     """
     text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
-    return _NOT_UTF8.sub(lambda found: rf"\\x{ord(found[0]) - 0xDC00:02x}", text)
-
-
-def escape_bytes(text: str) -> str:
-    r"""Returns the text with the bytes of a name that are not UTF-8 as \xHH."""
-    return _NOT_UTF8.sub(lambda found: rf"\x{ord(found[0]) - 0xDC00:02x}", text)
+    return NOT_UTF8.sub(lambda found: rf"\\x{ord(found[0]) - 0xDC00:02x}", text)
 
 
 def say(text: str) -> None:
@@ -135,6 +150,11 @@ def printable(text: str) -> str:
     'two\\nlines \\x1b[31m and café'
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in escape_bytes(text))
+
+
+def _printable_table(table: Table) -> Table:
+    header, *rows = ([printable(cell) for cell in line] for line in (table.header, *table.rows))
+    return replace(table, header=header, rows=rows)
 
 
 def _terminal_width(stream: TextIO) -> int:

@@ -7,7 +7,6 @@ import typer
 
 from edgecnn.cli import training_options as options
 from edgecnn.cli.options import DataOption, ImageSize, Width, complete_model_name
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 
@@ -71,4 +70,4 @@ def train(
         with training_progress() as progress:
             result = train(config, output, resume=resume, overwrite=overwrite, skip_bad=skip_bad, progress=progress)
         ending = ", stopped early" if result.stopped_early else ""
-        show(results, [f"{result.run_dir}: {format_epoch(result.history[-1], epochs)}{ending}"])
+        results.report([f"{result.run_dir}: {format_epoch(result.history[-1], epochs)}{ending}"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgecnn.cli.options import AllowModified, Device, Format, ModelArgument, Threads
-from edgecnn.cli.shown import show
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import Table
 
@@ -36,7 +35,7 @@ def verify(
         if format == "json":
             results.json({"file": model, **verification.to_dict()})
         else:
-            show(results, _format_verification(model, verification))
+            results.report(_format_verification(model, verification))
         if failure is not None:
             raise failure
 

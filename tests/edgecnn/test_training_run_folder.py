@@ -1,7 +1,9 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import kills
 import pytest
 
 from edgecnn.errors import RunFolderError, WriteError
@@ -132,25 +134,15 @@ def test_history_is_readable_while_training_goes_on(begun):
 
 # Kills a process at its n-th file operation, for every n, then resumes in the way `train` does.
 KILLS = """
-import os, signal, sys, warnings
+import sys, warnings
 from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from kills import apart
 from dataclasses import replace
 from edgecnn.errors import RunFolderError
 from edgecnn.training import run_folder
 from edgecnn.training.history import EpochMetrics
 from test_training_run_folder import HISTORY, MANIFEST, RECORD, saves
-
-EVENTS = ("open", "os.", "shutil.")
-
-def killed_at(n):
-    seen = 0
-    def hook(event, arguments):
-        nonlocal seen
-        if event.startswith(EVENTS) and not event.startswith(("os.fork", "os.listdir", "os.scandir")):
-            seen += 1
-            if seen == n:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
 
 def go(path):
     record = run_folder.read_record(path) if run_folder.is_run_folder(path) else None
@@ -172,12 +164,7 @@ def go(path):
 warnings.simplefilter("ignore")
 for n in range(1, 1000):
     path = Path(sys.argv[1], str(n))
-    child = os.fork()
-    if child == 0:
-        killed_at(n)
-        go(path)
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
+    if apart(lambda: go(path), killed_at=n) == 0:
         break
     go(path)
     folder = run_folder.RunFolder.open(path)
@@ -190,7 +177,11 @@ print(n)
 @pytest.mark.slow
 def test_run_folder_is_resumable_when_killed_at_any_file_operation(tmp_path, request):
     done = subprocess.run(
-        [sys.executable, "-c", KILLS, tmp_path], capture_output=True, text=True, cwd=request.path.parent, check=False
+        [sys.executable, "-c", KILLS, tmp_path, Path(kills.__file__).parent],
+        capture_output=True,
+        text=True,
+        cwd=request.path.parent,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 40

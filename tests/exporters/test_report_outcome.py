@@ -4,7 +4,9 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
+import kills
 import pytest
 
 from edgecnn_exporters import report as report_module
@@ -13,39 +15,22 @@ from edgecnn_exporters.report import Outcome
 from edgecnn_runtime.report_file import hash_file, read_report, report_path
 from edgecnn_runtime.whole_files import publish
 
+MAKERS = Path(kills.__file__).parent
 # Gives a file and its report their names, killed at its n-th file operation, for every n.
 KILLS = """
-import hashlib, json, os, pickle, signal, sys
+import hashlib, json, os, pickle, sys
 from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from kills import apart
 from edgecnn_exporters.files import working_folder
 from edgecnn_exporters.report import Outcome
 
-EVENTS = ("open", "os.", "shutil.", "fcntl.")
 parity, evidence = pickle.loads(Path(sys.argv[2]).read_bytes())
-
-def killed_at(n):
-    seen = 0
-    def hook(event, arguments):
-        nonlocal seen
-        if event.startswith(EVENTS) and event != "os.fork":
-            seen += 1
-            if seen == n:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
 
 def export(target, content):
     with working_folder(target) as folder:
         (folder / "candidate.onnx").write_bytes(content)
         Outcome(target, folder, {}, parity).publish(evidence, folder / "candidate.onnx")
-
-def apart(n, target, content):
-    child = os.fork()
-    if child == 0:
-        if n:
-            killed_at(n)
-        export(target, content)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
 
 def pair(target):
     report = target.with_name("m.report.json")
@@ -59,13 +44,13 @@ states = set()
 for n in range(1, 1000):
     target = Path(sys.argv[1], str(n), "m.onnx")
     target.parent.mkdir()
-    assert apart(0, target, b"old") == 0
-    if apart(n, target, b"new") == 0:
+    assert apart(lambda: export(target, b"old")) == 0
+    if apart(lambda: export(target, b"new"), killed_at=n) == 0:
         break
     found = pair(target)
     assert found in (named(b"old"), named(b"new"), (b"old", None), (b"new", None)), (n, found)
     states.add((found[0], found[1] is not None))
-    assert apart(0, target, b"newer") == 0
+    assert apart(lambda: export(target, b"newer")) == 0
     assert pair(target) == named(b"newer")
     assert sorted(os.listdir(target.parent)) == ["m.onnx", "m.report.json"], (n, os.listdir(target.parent))
 print(n, len(states))
@@ -140,7 +125,7 @@ def test_a_kill_at_any_moment_never_leaves_a_file_with_the_report_of_another(exp
     told.write_bytes(pickle.dumps((exported.parity, exported.evidence)))
     (tmp_path / "places").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", KILLS, tmp_path / "places", told], capture_output=True, text=True, check=False
+        [sys.executable, "-c", KILLS, tmp_path / "places", told, MAKERS], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     moments, states = map(int, done.stdout.split())

@@ -3,29 +3,22 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
+import kills
 import pytest
 
 from edgecnn_runtime.lock import Lock
 from edgecnn_runtime.whole_files import LOCK_NAME, publish, sweep, workplace
 
+MAKERS = Path(kills.__file__).parent
 # Replaces a file, killed at its n-th file operation, for every n; then once more as another process would.
 KILLS = """
-import os, signal, sys
+import sys
 from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from kills import apart
 from edgecnn_runtime.whole_files import publish, workplace
-
-EVENTS = ("open", "os.", "shutil.", "fcntl.")
-
-def killed_at(n):
-    seen = 0
-    def hook(event, arguments):
-        nonlocal seen
-        if event.startswith(EVENTS) and event != "os.fork":
-            seen += 1
-            if seen == n:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
 
 def write(folder, text):
     with workplace(folder) as place:
@@ -34,25 +27,16 @@ def write(folder, text):
         (place / "more" / "left").write_text("left")
         publish(place / "new", folder / "target")
 
-def apart(n, folder, text):
-    child = os.fork()
-    if child == 0:
-        if n:
-            killed_at(n)
-        write(folder, text)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
 littered = 0
 for n in range(1, 1000):
     folder = Path(sys.argv[1], str(n))
     folder.mkdir()
     (folder / "target").write_text("old")
-    if apart(n, folder, "new") == 0:
+    if apart(lambda: write(folder, "new"), killed_at=n) == 0:
         break
     littered += len(list(folder.iterdir())) > 1
     assert (folder / "target").read_text() in ("old", "new"), n
-    assert apart(0, folder, "newer") == 0
+    assert apart(lambda: write(folder, "newer")) == 0
     assert [entry.name for entry in folder.iterdir()] == ["target"], (n, list(folder.rglob("*")))
     assert (folder / "target").read_text() == "newer"
 print(n, littered)
@@ -87,7 +71,7 @@ def replace(target, text):
 
 
 def test_a_kill_at_any_moment_leaves_the_old_or_the_new_file_and_the_next_start_sweeps(tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLS, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", KILLS, tmp_path, MAKERS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     moments, littered = map(int, done.stdout.split())
     assert moments >= 15

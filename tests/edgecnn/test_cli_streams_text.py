@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from edgecnn.cli.shown import LogLines, show
-from edgecnn.cli.streams import Results
+from edgecnn.cli.streams import LogLines, Results
 from edgecnn.cli.tables import Table
 
 HOSTILE, SHOWN = "\x1b[31m\r\n\u202e\x9b", r"\x1b[31m\r\n\u202e\x9b"
@@ -18,11 +17,11 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_show_escapes_lines_and_every_cell(stream, monkeypatch):
+def test_report_escapes_lines_and_every_cell(stream, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     written = stream()
-    show(Results(written), [f"line {HOSTILE}", "", Table([f"head {HOSTILE}"], [[f"cell {HOSTILE}"]])])
+    Results(written).report([f"line {HOSTILE}", "", Table([f"head {HOSTILE}"], [[f"cell {HOSTILE}"]])])
     text = re.sub(r"\x1b\[[01]m", "", written.getvalue())  # how rich writes a heading
     assert text.replace("\n", "").replace("\u2500", "").isprintable()
     assert [text.count(f"{word} {SHOWN}") for word in ("line", "head", "cell")] == [1, 1, 1]
