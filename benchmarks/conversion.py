@@ -131,7 +131,8 @@ def export_edgecnn(model: Any, folder: Path) -> Path:
     """Makes the file that is published."""
     from edgecnn.models.adapter import KerasModel
     from edgecnn_exporters import export
-    from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+    from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+    from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
     image = ImageInput("image", *SIZE[:2], "rgb", resize="center_crop", crop_fraction=0.875)
     outputs = (OutputSpec("logits", (CLASSES,)),)

@@ -81,7 +81,7 @@ def export_row(
     seconds, peak = spend(*common, int8, "--quantize", "int8", *options, accepted=(0, *REFUSED))
     report = read_report(int8)
     last = report["tries"][-1]
-    kept = budgets and report["passed"] and last["top1_agreement"] >= budgets[1]
+    kept = budgets and report["passed"] and last["agreement"] >= budgets[1]
     result = {
         "row": row.name,
         "order": [*ROWS, UNTRAINED.name].index(row.name),
@@ -93,7 +93,7 @@ def export_row(
         "int8": last["file"],
         "drop": last["drop"],
         "bound": last["bound"],
-        "top1_agreement": last["top1_agreement"],
+        "top1_agreement": last["agreement"],
         "images": report["parity"]["parity"]["decoded"]["images"],
         "kept": kept,
         "tries": len(report["tries"]),

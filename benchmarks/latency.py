@@ -27,7 +27,7 @@ from turns import interleave, summary
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn_runtime import Predictor, Preprocessor
-from edgecnn_runtime.decoding import softmax
+from edgecnn_runtime.tasks.scores import softmax
 
 SMALL = ("simple_cnn", "mnist_convnet", "fashion_cnn")
 LARGE = "vgg16"

@@ -118,7 +118,7 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
     evaluations = [evaluate(one.session, one.manifest, test, batch_size=1) for one in predictors]
     on_stage("running the int8 file")
     shown = choose_shown(
-        [Shown(image, predictors[1].predict(image), test.labels[class_id]) for image, class_id in test]
+        [Shown(image, _classified(predictors[1], image), test.labels[class_id]) for image, class_id in test]
     )
     with replacing(picture) as temporary:
         draw_shown(shown).save(temporary, format="PNG")
@@ -126,6 +126,28 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
     measured = bench([str(path) for path in paths], BenchConfig(device="cpu", threads=1, runs=200)).files
     float32, int8 = (FileDemo(*parts) for parts in zip(reports, evaluations, measured, strict=True))
     return Demo(keras, float32, int8, shown, picture, perf_counter() - start)
+
+
+def _classified(predictor: Predictor, image: ImageSource) -> Classification:
+    answer = predictor.predict(image)
+    assert isinstance(answer, Classification), "the demonstration trains a classifier"
+    return answer
+
+
+def _check_folder(run_dir: Path, files: Sequence[Path]) -> None:
+    """Refuses to replace another training, or files beside which no demonstration of ours was trained."""
+    check_outputs([Output("-o", path) for path in files], [])
+    try:
+        is_ours = read_record(run_dir).config == _CONFIG
+    except RunFolderError:
+        begun = {entry.name for entry in run_dir.iterdir()} <= {UNFINISHED, LOCK_NAME} if run_dir.is_dir() else False
+        is_ours = begun or not run_dir.exists()
+        is_ours = is_ours and not any(path.exists() for path in files)
+    if not is_ours:
+        raise UsageError(
+            f"{run_dir.parent}: expected an empty folder or that of an earlier demo, received one whose contents the "
+            "demo did not make. Name another folder with -o."
+        )
 
 
 def choose_shown(answered: Sequence[Shown]) -> tuple[Shown, ...]:

@@ -24,6 +24,7 @@ from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
 from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.reads_and_writes import check_export
+from edgecnn.tasks.table import TASKS, load
 from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
 from edgecnn.tries import draw_tries, remove_tries
@@ -81,6 +82,7 @@ def export_source(
             path,
             reference=reference,
             evaluation=None if images is None else _Labelled(images.judged, source.manifest),
+            metric=None if images is None else load(TASKS[source.manifest.task].metric),
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
             golden=None if images is None else _pictures(images.judged, config.golden_samples),
             golden_samples=config.golden_samples,

@@ -89,7 +89,7 @@ def _cells(one: Try) -> list[str]:
         "none" if one.file is None else f"{one.metric} {one.file:.4f}",
         f"{one.drop:.4f}",
         "none" if one.bound is None else f"{one.bound:.4f}{'' if one.decided else ' (not decided)'}",
-        f"{one.top1_agreement:.4f}",
+        f"{one.agreement:.4f}",
         "not measured" if speed is None else f"{speed.ratio:.2f} (n {speed.n}, {speed.threads} thread)",
         f"{one.size_bytes / 1e6:.2f}",
         "yes" if one.fits else "no",

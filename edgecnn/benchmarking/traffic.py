@@ -19,7 +19,7 @@ import numpy as np
 from edgecnn.benchmarking.child import FOUND
 from edgecnn.benchmarking.picture import make_picture
 from edgecnn_runtime import Placement, Predictor, Preprocessor
-from edgecnn_runtime.decoding import decode
+from edgecnn_runtime.tasks.table import decode
 
 TOGETHER = 8  # samples that run together in a graph that takes any number, and those of a query in MultiStream
 _PICTURES = 8

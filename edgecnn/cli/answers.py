@@ -1,9 +1,10 @@
 """How `edgecnn run` writes answers: each format streams, and a run that is cut short leaves whole entries."""
 
-from collections.abc import Callable, Iterator
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from edgecnn.cli.streams import Results, printable, say, to_json
 from edgecnn.csv_text import to_csv
@@ -25,24 +26,22 @@ class AnswerWriter(Protocol):
 
 
 @contextmanager
-def answer_writer(
-    format: AnswerFormat, results: Results, top_k: int, *, on_terminal: bool = False
-) -> Iterator[AnswerWriter]:
+def answer_writer(format: AnswerFormat, results: Results, limit: int, columns: Sequence[str]) -> Iterator[AnswerWriter]:
     """Gives the writer of a format, and closes it however the block ends.
 
     Args:
         format: one of the four.
         results: where answers go; failed images of the text format go to stderr.
-        top_k: how many classes an answer shows, best first.
-        on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
+        limit: how many predictions an answer shows, best first.
+        columns: of a prediction in CSV; see `Task.columns`.
     """
     kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
         "text": TextWriter,
         "json": JsonWriter,
         "jsonl": JsonLinesWriter,
-        "csv": partial(CsvWriter, on_terminal=on_terminal),
+        "csv": lambda results, limit: CsvWriter(results, limit, columns),
     }
-    writer = kinds[format](results, top_k)
+    writer = kinds[format](results, limit)
     try:
         yield writer
     finally:
@@ -52,21 +51,18 @@ def answer_writer(
 class TextWriter:
     """One line an image, for people."""
 
-    def __init__(self, results: Results, top_k: int) -> None:
-        self._results, self._top_k = results, top_k
+    def __init__(self, results: Results, limit: int) -> None:
+        self._results, self._limit = results, limit
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the best classes, the provider and the time; a failure goes to stderr."""
         if isinstance(answer, Failure):
             say(f"edgecnn: {answer.message}")
             return
-        best = [
-            f"{f'class {score.class_id}' if score.label is None else score.label} {score.score:.4f}"
-            for score in answer.top(self._top_k)
-        ]
         speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
         frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
-        self._results.report([f"{answer.source}: {', '.join(best)} [{answer.provider}{speed}{frames}]"])
+        found = ", ".join(answer.lines(self._limit))
+        self._results.line(printable(f"{answer.source}: {found} [{answer.provider}{speed}{frames}]"))
 
     def close(self) -> None:
         """Has nothing to end."""
@@ -75,12 +71,12 @@ class TextWriter:
 class JsonLinesWriter:
     """One JSON object a line."""
 
-    def __init__(self, results: Results, top_k: int) -> None:
-        self._results, self._top_k = results, top_k
+    def __init__(self, results: Results, limit: int) -> None:
+        self._results, self._limit = results, limit
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the answer's object."""
-        self._results.line(_format_object(answer, self._top_k))
+        self._results.line(_format_object(answer, self._limit))
 
     def close(self) -> None:
         """Has nothing to end."""
@@ -89,14 +85,14 @@ class JsonLinesWriter:
 class JsonWriter:
     """One JSON list of objects, which is whole once it is closed."""
 
-    def __init__(self, results: Results, top_k: int) -> None:
-        self._results, self._top_k = results, top_k
+    def __init__(self, results: Results, limit: int) -> None:
+        self._results, self._limit = results, limit
         self._separator = "\n  "
         self._results.write("[")
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the answer's object."""
-        self._results.write(self._separator + _format_object(answer, self._top_k))
+        self._results.write(self._separator + _format_object(answer, self._limit))
         self._separator = ",\n  "
 
     def close(self) -> None:
@@ -107,19 +103,19 @@ class JsonWriter:
 class CsvWriter:
     """One row a prediction, or a failed image, by RFC 4180: names come back whole, whatever they hold."""
 
-    _COLUMNS = ("source", "rank", "name", "class", "confidence", "provider", "error_kind", "error_message")
-
-    def __init__(self, results: Results, top_k: int, *, on_terminal: bool = False) -> None:
-        self._results, self._top_k, self._on_terminal = results, top_k, on_terminal
-        self._row(self._COLUMNS)
+    def __init__(self, results: Results, limit: int, columns: Sequence[str]) -> None:
+        self._results, self._limit, self._columns = results, limit, tuple(columns)
+        self._row(("source", "rank", *columns, "provider", "error_kind", "error_message"))
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the rows of one image."""
         if isinstance(answer, Failure):
-            self._row((answer.source, "", "", "", "", "", answer.kind, answer.message))
+            empty = [""] * len(self._columns)
+            self._row((answer.source, "", *empty, "", answer.kind, answer.message))
             return
-        for rank, best in enumerate(answer.top(self._top_k), start=1):
-            self._row((answer.source, rank, best.label, best.class_id, best.score, answer.provider, "", ""))
+        for rank, prediction in enumerate(answer.predictions(self._limit), start=1):
+            cells = _flat(prediction)
+            self._row((answer.source, rank, *(cells[name] for name in self._columns), answer.provider, "", ""))
 
     def close(self) -> None:
         """Has nothing to end."""
@@ -129,6 +125,14 @@ class CsvWriter:
         self._results.write(to_csv([shown]))
 
 
-def _format_object(answer: Result | Failure, top_k: int) -> str:
-    tree = answer.to_dict() if isinstance(answer, Failure) else answer.to_dict(top_k)
+def _flat(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a prediction's values by name, those of objects in it in their place."""
+    flat: dict[str, Any] = {}
+    for name, value in prediction.items():
+        flat.update(value if isinstance(value, dict) else {name: value})
+    return flat
+
+
+def _format_object(answer: Result | Failure, limit: int) -> str:
+    tree = answer.to_dict() if isinstance(answer, Failure) else answer.to_dict(limit)
     return to_json(tree)

@@ -21,7 +21,7 @@ class PictureFolder:
     Args:
         folder: made where it is missing.
         sources: all that will be answered; the folder must hold none of it, nor lie where a directory is read.
-        top_k: how many classes each picture shows.
+        limit: how many predictions each picture shows.
         model: the file that answers, which is read as well.
         typeface: draws the letters; its file is read as well.
         stdin: the list that "@-" stands for, as `read_stdin` gave it.
@@ -31,17 +31,8 @@ class PictureFolder:
         WriteError: it cannot be made.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        sources: Sequence[str],
-        top_k: int,
-        *,
-        model: str | None = None,
-        typeface: Typeface | None = None,
-        stdin: bytes | Failure | None = None,
-    ) -> None:
-        self._folder, self._top_k, self._typeface = folder, top_k, typeface or Typeface()
+    def __init__(self, folder: Path, sources: Sequence[str], limit: int, *, model: str | None = None) -> None:
+        self._folder, self._limit = folder, limit
         self._names: set[str] = set()
         images = [*_inputs(sources, stdin)]
         _check_apart(folder, images)
@@ -87,7 +78,7 @@ class PictureFolder:
         """
         path = self._folder / self._free_name(Path(result.source or "image").stem)
         with replacing(path) as temporary:
-            result.draw(image, top_k=self._top_k, font=self._typeface).save(temporary, format="PNG")
+            result.draw(image, limit=self._limit).save(temporary, format="PNG")
         return path
 
     def _free_name(self, stem: str) -> str:

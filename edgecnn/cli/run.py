@@ -55,7 +55,8 @@ def run(
         from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
         from edgecnn.cli.pictures import PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
-        from edgecnn_runtime.sources import describe, iter_sources, read_stdin
+        from edgecnn_runtime.sources import describe, iter_sources
+        from edgecnn_runtime.tasks.table import get_task
 
         typeface = None if save is None else open_typeface(font)
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
@@ -72,7 +73,8 @@ def run(
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
-        with answer_writer(format, results, top_k, on_terminal=on_terminal) as writer:
+        columns = get_task(predictor.manifest.task).columns
+        with answer_writer(format, results, top_k, columns) as writer:
             for answer in predictor.stream(images, batch_size=batch):
                 try:
                     if pictures is not None:

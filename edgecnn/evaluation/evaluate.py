@@ -12,10 +12,11 @@ from edgecnn.data.samples import Samples
 from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import TOP_K, Evaluation, score_answers
-from edgecnn_runtime.decoding import decode, top_k
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Preprocessor
 from edgecnn_runtime.session import Model
+from edgecnn_runtime.tasks.classification import CLASSIFICATION
+from edgecnn_runtime.tasks.scores import top_k
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ def evaluate(
         count = len(class_ids)
         true[done : done + count] = class_ids
         outputs = model.run({manifest.image_input.name: _filled(batch.pixels, batch_size)})
-        results = decode(manifest, {name: array[:count] for name, array in outputs.items()}, batch.placements)
-        for index, (result, class_id) in enumerate(zip(results, class_ids, strict=True), start=done):
+        rows = {name: array[:count] for name, array in outputs.items()}
+        results = CLASSIFICATION.decode(manifest, rows, batch.placements)
+        for index, (result, class_id) in enumerate(zip(results, to_model[batch.class_ids], strict=True), start=done):
             answered[index] = result.class_id
             in_top5[index] = class_id in top_k(result.scores, TOP_K)
         done += count

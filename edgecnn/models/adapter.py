@@ -4,7 +4,7 @@ It says besides what its outputs mean, without the runtime's decoding: the sourc
 proven against.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,16 +13,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecnn.models.head import check_head, read_head
+from edgecnn.tasks.table import TASKS, load
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
-
-# what makes scores of raw outputs, by the decoder's kind
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "softmax": keras.ops.softmax,
-    "distance": lambda distances: keras.ops.softmax(-distances),
-    "sigmoid": keras.ops.sigmoid,
-    "probabilities": lambda scores: scores,
-}
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
 
 
 class KerasModel:
@@ -48,7 +43,7 @@ class KerasModel:
         # one trace for all batch sizes: TensorFlow warns of one a size
         signature = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
         self._call = tf.function(call, input_signature=signature)
-        self._decoder = manifest.decoder
+        self._manifest, self._own_results = manifest, load(TASKS[manifest.task].own_results)
         number = self._outputs.index(manifest.decoder.output)
         self._head = read_head(self._call.get_concrete_function(), number)
         check_head(self._head, manifest.decoder, manifest.outputs[number].shape)
@@ -62,21 +57,15 @@ class KerasModel:
         outputs = self._call(*(tf.constant(feeds[name]) for name in self._inputs))
         return {name: tensor.numpy() for name, tensor in zip(self._outputs, outputs, strict=True)}
 
-    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        """Returns the class scores that the model itself gives: by its own softmax or sigmoid, or else by Keras'.
+    def results(self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]) -> list[Result]:
+        """Returns what the model itself means by its outputs, by its own softmax or sigmoid, or else by Keras'.
 
         Args:
             outputs: as `run` returns them, N rows.
-
-        Returns:
-            (N, classes) float32; one unit gives two classes.
+            placements: one an image, N of them.
         """
-        own = tf.cast(outputs[self._decoder.output], tf.float32)
-        if self._head not in ("softmax", "sigmoid"):
-            own = _ACTIVATIONS[self._decoder.kind](own)
-        if own.shape[-1] == 1:
-            own = keras.ops.concatenate([1 - own, own], axis=-1)
-        return np.asarray(own, np.float32)
+        results: list[Result] = self._own_results(self._manifest, self._head, outputs, placements)
+        return results
 
 
 def check_manifest(model: keras.Model, manifest: Manifest) -> None:

@@ -131,13 +131,14 @@ def build_manifest(
         UsageError: as for `build_model`.
         ManifestError: labels that do not fit the number of classes.
     """
+    from edgecnn_runtime import decoders
     from edgecnn_runtime import manifest as parts  # loads numpy, which listing the catalogue must not
 
     height, width_px = image_size or spec.image_size
     if num_classes is None:
         num_classes = spec.num_classes if labels is None else len(labels)
     _check_size(spec, (height, width_px), num_classes, width)
-    decoder = parts.DistanceDecoder() if spec.decoder == "distance" else parts.SoftmaxDecoder()
+    decoder = decoders.DistanceDecoder() if spec.decoder == "distance" else decoders.SoftmaxDecoder()
     return parts.Manifest(
         task=spec.task,
         model=parts.ModelInfo(name=spec.name, width=width),
@@ -153,7 +154,7 @@ def build_manifest(
         ),
         labels=None if labels is None else tuple(labels),
         decoder=decoder,
-        outputs=(parts.OutputSpec(name=decoder.output, shape=(num_classes,)),),
+        outputs=(decoders.OutputSpec(name=decoder.output, shape=(num_classes,)),),
     )
 
 

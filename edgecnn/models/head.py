@@ -3,8 +3,8 @@
 import logging
 from typing import Any, Literal
 
+from edgecnn_runtime.decoders import Decoder
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import Decoder
 
 Head = Literal["softmax", "sigmoid", "linear", "unknown"]
 

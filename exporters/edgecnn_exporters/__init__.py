@@ -19,7 +19,7 @@ from edgecnn_exporters.errors import (
 )
 from edgecnn_exporters.export import export
 from edgecnn_exporters.proof.compare import compare
-from edgecnn_exporters.proof.metric import Accuracy, Metric
+from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.quantization.config import QuantizationConfig
@@ -28,7 +28,6 @@ from edgecnn_exporters.report import ExportReport
 from edgecnn_runtime.report_file import report_path
 
 __all__ = [
-    "Accuracy",
     "BudgetError",
     "CalibrationError",
     "ExportError",

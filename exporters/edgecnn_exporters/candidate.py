@@ -17,15 +17,14 @@ from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.integrity import read_evidence, read_manifest
 from edgecnn_runtime.manifest import METADATA_KEY as MANIFEST_KEY
-from edgecnn_runtime.manifest import Color, Manifest, Task
+from edgecnn_runtime.manifest import Color, Manifest
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.session import Session
+from edgecnn_runtime.tasks.table import get_task
 
 # Reference: https://github.com/onnx/onnx/blob/main/docs/MetadataProps.md
 _PIXEL_FORMAT: Mapping[Color, str] = {"rgb": "Rgb8", "gray": "Gray8"}
 _PIXEL_RANGE = "NominalRange_0_255"
-# Reference: https://docs.ultralytics.com/tasks/ (the word for each task in `YOLO(path, task=...)`)
-_YOLO_TASK: Mapping[Task, str] = {"classification": "classify"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def foreign_entries(manifest: Manifest) -> dict[str, str]:
     entries = {
         "Image.BitmapPixelFormat": _PIXEL_FORMAT[image.color],
         "Image.NominalPixelRange": _PIXEL_RANGE,
-        "task": _YOLO_TASK[manifest.task],
+        "task": get_task(manifest.task).word,
     }
     if manifest.labels is not None:
         entries["names"] = repr(dict(enumerate(manifest.labels)))

@@ -17,7 +17,7 @@ from edgecnn_exporters.graph.publish import OPSETS
 from edgecnn_exporters.proof.compare import Pixels
 from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
-from edgecnn_exporters.proof.metric import Accuracy, ClassIds, Metric
+from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.proof import Proof
 from edgecnn_exporters.proof.source import Source
@@ -46,9 +46,9 @@ def export(
     path: str | os.PathLike[str],
     *,
     reference: Source,
-    evaluation: Iterable[tuple[Pixels, ClassIds]] | None = None,
+    evaluation: Iterable[tuple[Pixels, Any]] | None = None,
     evaluation_fingerprint: str | None = None,
-    metric: Callable[[], Metric] = Accuracy,
+    metric: Callable[[], Metric] | None = None,
     golden: Iterable[ImageSource] | None = None,
     golden_samples: int = MAX_SAMPLES,
     batch: int | None = 1,
@@ -73,10 +73,10 @@ def export(
         path: of the file; an earlier file is replaced, or intact if anything fails. The folder must exist.
         reference: answers as `model` does, and says by itself which class scores it means; the file is compared with
             both.
-        evaluation: batches of images (N, H, W, C) uint8, ready for the network, with their class ids (N,); None
-            compares on synthetic images, without a metric. With `quantization` it is read several times.
+        evaluation: batches of images (N, H, W, C) uint8, ready for the network, with what the data say of them, for the
+            metric; None compares on synthetic images, without a metric. With `quantization` it is read several times.
         evaluation_fingerprint: of the data that `evaluation` is from.
-        metric: makes the metric of level 3; called once for either model.
+        metric: makes the metric of level 3 from decoded results and what the data say; called once for either model.
         golden: pictures of any size, of which the first ones travel in the file, small, as golden samples; None takes
             synthetic ones.
         golden_samples: how many travel, 0 to 4. A file without any cannot be verified on a device.
@@ -102,7 +102,7 @@ def export(
             judge it on.
     """
     _check_arguments(batch, opset, golden_samples)
-    _check_evaluation(quantization, evaluation)
+    _check_evaluation(quantization, evaluation, metric)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
     check_replaceable(target)
     _check_report(target)
@@ -182,11 +182,15 @@ def _check_arguments(batch: int | None, opset: int, golden_samples: int) -> None
         raise ValueError(f"golden_samples: expected 0 to {MAX_SAMPLES}, received {golden_samples}")
 
 
-def _check_evaluation(quantization: QuantizationConfig | None, evaluation: Iterable[Any] | None) -> None:
+def _check_evaluation(
+    quantization: QuantizationConfig | None, evaluation: Iterable[Any] | None, metric: Callable[[], Metric] | None
+) -> None:
     if quantization is None:
         return
     if quantization.precision == "int8" and evaluation is None:
         raise ValueError("evaluation: expected labelled images to judge an int8 file on, received None")
+    if evaluation is not None and metric is None:
+        raise ValueError("metric: expected one to judge a file of fewer bits by on labelled images, received None")
     if isinstance(evaluation, Iterator):
         raise ValueError("evaluation: expected an iterable that can be read again, received an iterator")
 

@@ -199,12 +199,14 @@ def versions() -> dict[str, str]:
 
 def rounded(parity: Parity) -> Parity:
     """Returns the numbers for the evidence: differences rounded up to two digits; counts and metrics stay exact."""
-    decoded, difference = parity.decoded, round_up(parity.decoded.max_score_difference)
+    measured: dict[str, Any] = {
+        name: round_up(value) for name, value in asdict(parity.decoded).items() if name.startswith("max_")
+    }
     tensors = tuple(
         replace(tensor, max_abs=round_up(tensor.max_abs), max_relative=round_up(tensor.max_relative))
         for tensor in parity.tensors
     )
-    return replace(parity, tensors=tensors, decoded=replace(decoded, max_score_difference=difference))
+    return replace(parity, tensors=tensors, decoded=replace(parity.decoded, **measured))
 
 
 def rounded_gate(gate: Gate) -> Gate:

@@ -10,7 +10,7 @@ from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.golden import MAX_BYTES, MAX_SAMPLES, GoldenSample
 from edgecnn_runtime.golden import Precision as Precision  # part of this module's interface
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 METADATA_KEY = "edgecnn.evidence"
 LEAST_ONNXRUNTIME = "1.29.0"  # the lowest that is allowed and tested: docs/adr/0024
 AMX_WEIGHTS = "amx_weights"  # among the rewrites: weights laid out for x86 with AMX
@@ -32,18 +32,28 @@ class TensorParity:
 
 
 @dataclass(frozen=True, slots=True)
-class DecodedParity:
-    """Level 2: whether the decoded results agree.
+class ScoresParity:
+    """Level 2 of a task whose results are class scores.
 
     Attributes:
         images: how many images were compared.
         top1_agreement: the part of them on which both put the same class first, 0 to 1.
         max_score_difference: the largest difference between two scores of one class.
+        kind: always "scores".
     """
 
     images: int
     top1_agreement: float
     max_score_difference: float
+    kind: Literal["scores"] = "scores"
+
+    @property
+    def agreement(self) -> float:
+        """The part of the images on which both put the same answer first, 0 to 1."""
+        return self.top1_agreement
+
+
+DecodedParity = ScoresParity  # level 2, one record a kind of result
 
 
 @dataclass(frozen=True, slots=True)

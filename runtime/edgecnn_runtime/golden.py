@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.results import Score
 
 Precision = Literal["float32", "float16", "int8"]
 MAX_SAMPLES = 4
 MAX_BYTES = 65536  # of all samples of a file, as JSON
-_LARGEST_SCORE = 1 + 1e-6  # a softmax in float32 may round above 1
+_LARGEST_NUMBER = 1 + 1e-6  # a softmax in float32 may round above 1
 _DIGITS = 8  # of a float in JSON; float32 holds 7
 
 
@@ -53,32 +52,43 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one image.
+class Held:
+    """A result as a golden sample holds it, whatever its task.
+
+    Attributes:
+        words: what must be the same, by what it is of, for example "class 3": "'cat'".
+        numbers: what may differ a little, each 0 to 1 (box edges are parts of the image's height or width), by what it
+            is, for example "score of class 3".
+        told: the whole in a few words, for people.
+
+    Raises:
+        ManifestError: there are no numbers, or one is not from 0 to 1.
+    """
+
+    words: Mapping[str, str]
+    numbers: Mapping[str, float]
+    told: str
+
+    def __post_init__(self) -> None:
+        if not self.numbers or not all(0 <= number <= _LARGEST_NUMBER for number in self.numbers.values()):
+            raise ManifestError(f"golden sample: expected numbers from 0 to 1, received {dict(self.numbers)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What became of one image, step by step.
 
     Attributes:
         image_size: (height, width) of the displayed image, in pixels.
         pixels: of the network's input, in gray levels.
         outputs: one a raw output, in the manifest's order.
-        scores: the best classes, best first; a sample holds few of them.
-
-    Raises:
-        ManifestError: there are no scores, or they are no probabilities of different classes, best first.
+        result: as it is held: of a sample the best answers, on a device all of them.
     """
 
     image_size: tuple[int, ...]
     pixels: Digest
     outputs: tuple[Digest, ...]
-    scores: tuple[Score, ...]
-
-    def __post_init__(self) -> None:
-        if not self.scores:
-            raise ManifestError("golden sample: expected the scores of one class or more, received none")
-        class_ids, values = [score.class_id for score in self.scores], [score.score for score in self.scores]
-        if min(class_ids) < 0 or len(set(class_ids)) < len(class_ids):
-            raise ManifestError(f"golden sample: expected classes from 0 on, each once, received {class_ids}")
-        if not all(0 <= value <= _LARGEST_SCORE for value in values) or values != sorted(values, reverse=True):
-            raise ManifestError(f"golden sample: expected scores from 0 to 1, best first, received {values}")
+    result: Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class Tolerance:
     Attributes:
         pixels: of each number of the pixels' digest, in gray levels.
         outputs: of each number of a raw output's digest, as a part of that output's largest value.
-        scores: of each class's score, 0 to 1.
+        results: of each number of the result, 0 to 1.
 
     Raises:
         ManifestError: one is negative, NaN or infinite.
@@ -96,24 +106,24 @@ class Tolerance:
 
     pixels: float
     outputs: float
-    scores: float
+    results: float
 
     def __post_init__(self) -> None:
-        numbers = (self.pixels, self.outputs, self.scores)
+        numbers = (self.pixels, self.outputs, self.results)
         if not all(0 <= number < math.inf for number in numbers):
             raise ManifestError(f"golden sample: expected tolerances of 0 or more, received {numbers}")
 
     def capped(self, limit: "Tolerance") -> "Tolerance":
         """Returns the stricter of the two, number by number."""
         return Tolerance(
-            min(self.pixels, limit.pixels), min(self.outputs, limit.outputs), min(self.scores, limit.scores)
+            min(self.pixels, limit.pixels), min(self.outputs, limit.outputs), min(self.results, limit.results)
         )
 
 
 # The most that a file may allow itself; one that allows less is held to that.
 # Where the same kernels compute. Measured on ten graphs, 1 to 4 threads: bit for bit alike, but for 3e-7 on three
 # in googlenet. At int8, 165 of 200 flips of a weight's sign bit are found within this, 4 within the other.
-ALIKE = Tolerance(pixels=2.0, outputs=1e-4, scores=1e-4)
+ALIKE = Tolerance(pixels=2.0, outputs=1e-4, results=1e-4)
 # Where others compute. Pixels: Pillow's integer arithmetic is the same everywhere; another JPEG decoder moves the mean
 # by up to 1. Outputs, measured on mnist_convnet, resnet34, xception and googlenet, 16 pictures each:
 # float32: 4e-7 with unfused kernels. A machine may be as far from the file's answer as the file may be from its source.
@@ -122,8 +132,8 @@ ALIKE = Tolerance(pixels=2.0, outputs=1e-4, scores=1e-4)
 #   VNNI, emulated on 30 digits) are off by 0.087 at least, so the limit lies between.
 ELSEWHERE: Mapping[Precision, Tolerance] = {
     "float32": ALIKE,
-    "float16": Tolerance(pixels=2.0, outputs=5e-3, scores=1e-2),
-    "int8": Tolerance(pixels=2.0, outputs=0.05, scores=0.1),
+    "float16": Tolerance(pixels=2.0, outputs=5e-3, results=1e-2),
+    "int8": Tolerance(pixels=2.0, outputs=0.05, results=0.1),
 }
 
 
@@ -134,14 +144,14 @@ class GoldenSample:
     Attributes:
         name: what messages call it; ends as the encoding does, for example "turned.jpg".
         image: base64 of the encoded image.
-        answer: that the file gave on the machine where it was proven.
+        trace: of the file's answer on the machine where it was proven.
         alike: how exactly, where the same kernels compute: on a CPU of that family, by that version of ONNX Runtime.
         elsewhere: how exactly on any other machine, for the file's precision.
     """
 
     name: str
     image: str
-    answer: Answer
+    trace: Trace
     alike: Tolerance
     elsewhere: Tolerance
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgecnn_runtime import strict_json
+from edgecnn_runtime.decoders import Decoder, OutputSpec, TaskName
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.images import MAX_PIXELS
 
@@ -19,7 +20,6 @@ METADATA_KEY = "edgecnn.manifest"
 _LEAST_CROP = 0.01  # the scaled image is 100 times as large as the input then
 _MAX_SIZE = 1 << 24
 
-Task = Literal["classification"]
 Color = Literal["rgb", "gray"]
 Resize = Literal["stretch", "letterbox", "center_crop"]
 
@@ -73,78 +73,6 @@ class ImageInput:
 
 
 @dataclass(frozen=True, slots=True)
-class SoftmaxDecoder:
-    """Class scores are the softmax of the raw outputs.
-
-    Attributes:
-        output: the name of the graph output that holds the logits, shape (N, classes).
-        kind: always "softmax".
-    """
-
-    output: str = "logits"
-    kind: Literal["softmax"] = "softmax"
-
-
-@dataclass(frozen=True, slots=True)
-class DistanceDecoder:
-    """Class scores are the softmax of the negative distances: the nearest prototype has the highest score.
-
-    Attributes:
-        output: the name of the graph output that holds the distances, shape (N, classes), at least 0.
-        kind: always "distance".
-    """
-
-    output: str = "distances"
-    kind: Literal["distance"] = "distance"
-
-
-@dataclass(frozen=True, slots=True)
-class SigmoidDecoder:
-    """Class scores are the sigmoid of the raw outputs, each for itself, so that several classes may be true at once.
-
-    One unit tells two classes apart: with p its sigmoid, class 0 has the score 1 - p and class 1 the score p.
-
-    Attributes:
-        output: the name of the graph output that holds the logits, shape (N, units).
-        kind: always "sigmoid".
-    """
-
-    output: str = "logits"
-    kind: Literal["sigmoid"] = "sigmoid"
-
-
-@dataclass(frozen=True, slots=True)
-class ProbabilitiesDecoder:
-    """The outputs are class scores already and are taken as they are: the graph itself ends in softmax or sigmoid.
-
-    One unit tells two classes apart: with p its output, class 0 has the score 1 - p and class 1 the score p.
-
-    Attributes:
-        output: the name of the graph output that holds the scores, shape (N, units), each 0 to 1.
-        kind: always "probabilities".
-    """
-
-    output: str = "probabilities"
-    kind: Literal["probabilities"] = "probabilities"
-
-
-Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecoder
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSpec:
-    """A declared raw output of the graph, float32.
-
-    Attributes:
-        name: named by meaning, for example "logits".
-        shape: without the batch axis; None where a size follows the input's.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """Everything that the device must know about a model besides its graph.
 
@@ -161,7 +89,7 @@ class Manifest:
         ManifestError: the parts contradict each other.
     """
 
-    task: Task
+    task: TaskName
     model: ModelInfo
     inputs: tuple[ImageInput, ...]
     labels: tuple[str, ...] | None
@@ -169,6 +97,11 @@ class Manifest:
     outputs: tuple[OutputSpec, ...]
 
     def __post_init__(self) -> None:
+        if self.task != self.decoder.task:
+            raise ManifestError(
+                f"manifest: expected a decoder for {self.task}, received {self.decoder.kind!r}, one for "
+                f"{self.decoder.task}"
+            )
         _check_inputs(self.inputs)
         _check_outputs(self.outputs)
         _check_labels(self)
@@ -262,7 +195,7 @@ def _check_labels(manifest: Manifest) -> None:
         raise ManifestError(
             f"manifest: expected output {decoder.output!r} to fix the number of its classes, received {shape}"
         )
-    if shape[-1] == 1 and isinstance(decoder, SoftmaxDecoder | DistanceDecoder):
+    if shape[-1] < decoder.least_units:
         raise ManifestError(
             f"{where}: expected 2 units or more for decoder {decoder.kind!r}, received 1, whose softmax is 1.0 for "
             'every image. Write "kind": "sigmoid" for one raw output that tells two classes apart, "probabilities" '

@@ -17,7 +17,6 @@ from PIL import Image
 from edgecnn_runtime.agreement import check_agreement
 from edgecnn_runtime.allocation import release_free_memory
 from edgecnn_runtime.container import ModelFile, parse_model_file, read_model_file
-from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import (
     EdgeCNNError,
     ImageError,
@@ -38,6 +37,7 @@ from edgecnn_runtime.providers import CPU, Device
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
 from edgecnn_runtime.sources import Source, expand
+from edgecnn_runtime.tasks.table import get_task
 
 if TYPE_CHECKING:
     from edgecnn_runtime.verification import Verification
@@ -79,6 +79,7 @@ class Predictor:
         self.session = session
         self.preprocess = Preprocessor(manifest.image_input)
         self._input = manifest.image_input.name
+        self._task = get_task(manifest.task)
         self._origin: _Origin | None = None
 
     @classmethod
@@ -324,7 +325,7 @@ class Predictor:
             start = perf_counter()
             row = {output: values[index : index + 1] for output, values in outputs.items()}
             try:
-                result = decode(self.manifest, row, [placement])[0]
+                result = self._task.decode(self.manifest, row, [placement])[0]
             except OutputError as error:
                 results.append(error)
                 continue

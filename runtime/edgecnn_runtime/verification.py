@@ -1,23 +1,23 @@
 """Whether a file answers on this machine as it did where it was proven: decoding, preprocessing, network, results."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import EdgeCNNError, ModelFileError, VerificationError
 from edgecnn_runtime.evidence import Evidence
-from edgecnn_runtime.golden import ALIKE, ELSEWHERE, Answer, Digest, GoldenSample, Tolerance, digest
+from edgecnn_runtime.golden import ALIKE, ELSEWHERE, Digest, GoldenSample, Held, Tolerance, Trace, digest
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.providers import CPU, onnxruntime
+from edgecnn_runtime.tasks.table import get_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def verify_file(predictor: Predictor, name: str) -> Verification:
     )
 
 
-def answer(predictor: Predictor, image: ImageSource) -> Answer:
+def trace(predictor: Predictor, image: ImageSource) -> Trace:
     """Returns what a file makes of an image, step by step.
 
     Raises:
@@ -195,8 +195,13 @@ def answer(predictor: Predictor, image: ImageSource) -> Answer:
 
 
 def describe(
-    manifest: Manifest, pixels: npt.NDArray[np.uint8], placement: Placement, outputs: Mapping[str, npt.NDArray[Any]]
-) -> Answer:
+    manifest: Manifest,
+    pixels: npt.NDArray[np.uint8],
+    placement: Placement,
+    outputs: Mapping[str, npt.NDArray[Any]],
+    *,
+    limit: int | None = None,
+) -> Trace:
     """Returns what a model, of whatever kind, made of one image.
 
     Args:
@@ -204,37 +209,34 @@ def describe(
         pixels: (1, H, W, C), of the image.
         placement: where the image lies in them.
         outputs: raw outputs by name.
-
-    Returns:
-        The answer, with the scores of all classes.
+        limit: the most answers that are held; None for all there are.
 
     Raises:
         OutputError: an output that the result is read from holds NaN or infinity.
     """
-    result = decode(manifest, outputs, [placement])[0]
-    return Answer(
+    task = get_task(manifest.task)
+    result = task.decode(manifest, outputs, [placement])[0]
+    return Trace(
         result.shape,
         digest("pixels", pixels),
         tuple(digest(output.name, outputs[output.name]) for output in manifest.outputs),
-        tuple(result.top(manifest.num_classes)),
+        task.hold(result, limit),
     )
 
 
-def differences(expected: Answer, received: Answer, tolerance: Tolerance) -> Iterator[Difference]:
+def differences(expected: Trace, received: Trace, tolerance: Tolerance) -> Iterator[Difference]:
     """Yields every number that is compared.
 
     Args:
-        expected: as a sample holds it: the scores of a few classes.
-        received: of the same sizes, shapes and labels, with the scores of all classes.
+        expected: as a sample holds it: a few answers.
+        received: of the same sizes, shapes and words, with all answers.
         tolerance: of the sample, for this machine.
     """
     yield from _digest_differences(expected.pixels, received.pixels, tolerance.pixels)
     for held, got in zip(expected.outputs, received.outputs, strict=True):
         yield from _digest_differences(held, got, tolerance.outputs * held.largest)
-    scores = {score.class_id: score.score for score in received.scores}
-    for best in expected.scores:
-        yield Difference(f"score of class {best.class_id}", best.score, scores[best.class_id], tolerance.scores)
-    yield Difference("best score", expected.scores[0].score, received.scores[0].score, tolerance.scores)
+    for what, number in expected.result.numbers.items():
+        yield Difference(what, number, received.result.numbers[what], tolerance.results)
 
 
 def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:
@@ -244,17 +246,16 @@ def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:
 
 
 def _check(predictor: Predictor, sample: GoldenSample, tolerance: Tolerance) -> SampleCheck:
-    expected = sample.answer
+    expected = sample.trace
     try:
-        received = answer(predictor, sample.image_bytes)
+        received = trace(predictor, sample.image_bytes)
     except EdgeCNNError as error:
-        return SampleCheck(sample.name, False, _format(expected), str(error).rstrip("."), None)
-    class_ids = [score.class_id for score in expected.scores]
-    forms = _form(expected, class_ids), _form(received, class_ids)
+        return SampleCheck(sample.name, False, expected.result.told, str(error).rstrip("."), None)
+    forms = _form(expected, expected.result), _form(received, expected.result)
     if forms[0] != forms[1]:
         return SampleCheck(sample.name, False, *forms, None)
     worst = max(differences(expected, received, tolerance), key=lambda difference: difference.excess)
-    answers = _format(expected), _format(received)
+    answers = expected.result.told, received.result.told
     if worst.passed:
         return SampleCheck(sample.name, True, *answers, worst)
     return SampleCheck(
@@ -272,17 +273,9 @@ def _digest_differences(expected: Digest, received: Digest, allowed: float) -> I
         yield Difference(f"{expected.name} {number}", *values, allowed)
 
 
-def _form(answer: Answer, class_ids: Sequence[int]) -> str:
-    """Returns what must be the same exactly, in words: sizes, shapes, names."""
-    shapes = ", ".join(f"{part.name} {part.shape}" for part in (answer.pixels, *answer.outputs))
-    labels = {score.class_id: score.label for score in answer.scores}
-    names = ", ".join(
-        f"{class_id}: {labels[class_id]!r}" if class_id in labels else f"{class_id}: no such class"
-        for class_id in class_ids
-    )
-    return f"an image of {answer.image_size} (height, width), {shapes}, classes {{{names}}}"
-
-
-def _format(answer: Answer) -> str:
-    best = answer.scores[0]
-    return f"{f'class {best.class_id}' if best.label is None else repr(best.label)} {best.score:.4f}"
+def _form(trace: Trace, held: Held) -> str:
+    """Returns what must be the same exactly, in words: sizes, shapes, and of the result what is held."""
+    shapes = ", ".join(f"{part.name} {part.shape}" for part in (trace.pixels, *trace.outputs))
+    words = ", ".join(f"{what}: {trace.result.words.get(what, 'none')}" for what in held.words)
+    missing = ", ".join(f"no {what}" for what in held.numbers if what not in trace.result.numbers)
+    return f"an image of {trace.image_size} (height, width), {shapes}, {words}{missing and f', {missing}'}"

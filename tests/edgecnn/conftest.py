@@ -8,17 +8,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from edgecnn_runtime.container import append_metadata
-from edgecnn_runtime.evidence import (
-    LEAST_ONNXRUNTIME,
-    DecodedParity,
-    Evidence,
-    Parity,
-    Provenance,
-    Requirements,
-    payload_sha256,
-)
+from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
 from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
-from edgecnn_runtime.manifest import METADATA_KEY, ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.evidence import Evidence, Parity, Provenance, Requirements, ScoresParity, payload_sha256
+from edgecnn_runtime.manifest import METADATA_KEY, ImageInput, Manifest, ModelInfo
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -92,7 +85,7 @@ def proof_of(payload):
     return Evidence(
         payload_sha256=payload_sha256(payload),
         precision="float32",
-        parity=Parity("synthetic", (), DecodedParity(32, 1.0, 0.0), None),
+        parity=Parity("synthetic", (), ScoresParity(32, 1.0, 0.0), None),
         gates=(),
         requirements=Requirements(17, 8, LEAST_ONNXRUNTIME, ("Cast", "Flatten", "MatMul")),
         provenance=Provenance("0" * 64, None, None, {}),

@@ -8,16 +8,22 @@ import pytest
 from edgecnn.cli.answers import answer_writer
 from edgecnn.cli.streams import Results
 from edgecnn_runtime import Classification, Failure, Speed
+from edgecnn_runtime.tasks.classification import CLASSIFICATION
 
 GOOD = Classification(
-    np.array([0.25, 0.75], np.float32), ("cat", "dog"), (4, 6), "a.png", "CPUExecutionProvider", Speed(1.0, 2.0, 3.0)
+    np.array([0.25, 0.75], np.float32),
+    labels=("cat", "dog"),
+    shape=(4, 6),
+    source="a.png",
+    provider="CPUExecutionProvider",
+    speed_ms=Speed(1.0, 2.0, 3.0),
 )
 BAD = Failure("b.png", "image", "b.png: expected an image")
 
 
 def written(format, *answers, top_k=5):
     stream = io.StringIO()
-    with answer_writer(format, Results(stream), top_k) as writer:
+    with answer_writer(format, Results(stream), top_k, CLASSIFICATION.columns) as writer:
         for answer in answers:
             writer.write(answer)
     return stream.getvalue()
@@ -33,7 +39,7 @@ def test_json_is_whole_when_the_run_is_cut_short():
     stream = io.StringIO()
 
     def cut_short():
-        with answer_writer("json", Results(stream), 5) as writer:
+        with answer_writer("json", Results(stream), 5, CLASSIFICATION.columns) as writer:
             writer.write(GOOD)
             raise SystemExit(143)
 
@@ -66,7 +72,9 @@ def test_text_names_the_classes_the_provider_and_the_time():
 
 
 def test_text_numbers_classes_without_names():
-    answer = Classification(np.array([1.0], np.float32), None, (4, 6), "a.png", "CPUExecutionProvider")
+    answer = Classification(
+        np.array([1.0], np.float32), labels=None, shape=(4, 6), source="a.png", provider="CPUExecutionProvider"
+    )
     assert written("text", answer) == "a.png: class 0 1.0000 [CPUExecutionProvider]\n"
 
 

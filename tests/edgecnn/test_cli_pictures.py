@@ -17,7 +17,9 @@ DEJAVU = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 @pytest.fixture
 def result():
     def make(source):
-        return Classification(np.array([0.25, 0.75], np.float32), ("cat", "dog"), (4, 6), str(source))
+        return Classification(
+            np.array([0.25, 0.75], np.float32), labels=("cat", "dog"), shape=(4, 6), source=str(source)
+        )
 
     return make
 

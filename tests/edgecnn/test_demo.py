@@ -13,7 +13,7 @@ GREEN, RED = (26, 127, 55), (207, 34, 46)
 def shown(truth, answered, *, gray=0):
     scores = np.full(10, 0.01, np.float32)
     scores[answered] = 0.91
-    return Shown(np.full((8, 8), gray, np.uint8), Classification(scores, LABELS, (8, 8)), str(truth))
+    return Shown(np.full((8, 8), gray, np.uint8), Classification(scores, labels=LABELS, shape=(8, 8)), str(truth))
 
 
 def test_choose_shown_takes_right_ones_of_many_classes_and_ends_with_a_wrong_one():

@@ -15,13 +15,13 @@ from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn.models.adapter import KerasModel
 from edgecnn_exporters import ParityError, export
-from edgecnn_runtime import Predictor
+from edgecnn_runtime import Placement, Predictor, decoders
 from edgecnn_runtime import manifest as parts
 from edgecnn_runtime.errors import ManifestError
 
 SIZE = (6, 5)
-SOFTMAX, SIGMOID = parts.SoftmaxDecoder, parts.SigmoidDecoder
-PROBABILITIES, DISTANCE = parts.ProbabilitiesDecoder, parts.DistanceDecoder
+SOFTMAX, SIGMOID = decoders.SoftmaxDecoder, decoders.SigmoidDecoder
+PROBABILITIES, DISTANCE = decoders.ProbabilitiesDecoder, decoders.DistanceDecoder
 
 
 def by_softmax(outputs):
@@ -90,7 +90,7 @@ def build(head, seed=0):
 
 def describe(model, decoder, labels=None):
     image = parts.ImageInput("image", *SIZE, "gray")
-    outputs = (parts.OutputSpec("scores", model.output_shape[1:]),)
+    outputs = (decoders.OutputSpec("scores", model.output_shape[1:]),)
     return parts.Manifest("classification", parts.ModelInfo("m", 1.0), (image,), labels, decoder("scores"), outputs)
 
 
@@ -202,12 +202,12 @@ def test_decoding_that_is_wrong_on_both_sides_fails_the_proof(name, tmp_path, mo
     model = build(head)
     manifest = describe(model, decoder)
     step = {"linear softmax": "softmax", "one sigmoid": "two_classes"}[name]
-    right = getattr(__import__("edgecnn_runtime.decoding", fromlist=[step]), step)
+    right = getattr(__import__("edgecnn_runtime.tasks.classification", fromlist=[step]), step)
     wrong = {
         "softmax": lambda logits: right(right(logits)),
         "two_classes": lambda scores: right(scores)[:, ::-1],
     }[step]
-    monkeypatch.setattr(f"edgecnn_runtime.decoding.{step}", wrong)
+    monkeypatch.setattr(f"edgecnn_runtime.tasks.classification.{step}", wrong)
     with pytest.raises(ParityError) as caught:
         export(model, manifest, tmp_path / "m.onnx", reference=KerasModel(model, manifest))
     failed = {gate.name for gate in caught.value.report.gates if not gate.passed}
@@ -235,11 +235,13 @@ def test_a_head_is_read_for_the_output_that_the_decoder_reads():
     manifest = describe(model, PROBABILITIES)
     names = two.output_names
     outputs = tuple(
-        parts.OutputSpec(name, tuple(tensor.shape[1:])) for name, tensor in zip(names, two.outputs, strict=True)
+        decoders.OutputSpec(name, tuple(tensor.shape[1:])) for name, tensor in zip(names, two.outputs, strict=True)
     )
     both = dataclasses.replace(manifest, outputs=outputs)
     outputs = KerasModel(two, both).run({"image": draw()})
-    np.testing.assert_allclose(KerasModel(two, both).scores(outputs), model.predict(draw(), verbose=0), atol=1e-6)
+    placements = [Placement(SIZE, (1.0, 1.0), (0.0, 0.0))] * len(draw())
+    given = [result.scores for result in KerasModel(two, both).results(outputs, placements)]
+    np.testing.assert_allclose(given, model.predict(draw(), verbose=0), atol=1e-6)
 
 
 def test_a_sequential_model_is_exported_as_it_is(tmp_path):

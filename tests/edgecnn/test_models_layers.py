@@ -33,7 +33,8 @@ from edgecnn.models.layers import (
 from edgecnn.models.loading import load_keras
 from edgecnn_exporters import export
 from edgecnn_runtime import Predictor
-from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
 TABLE = ((0, 1), (1, 2), (0,), (0, 1, 2))
 BRANCHES = InceptionBranches(one=1, three_reduce=2, three=3, five_reduce=2, five=2, pool=1)

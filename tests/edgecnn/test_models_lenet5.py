@@ -3,8 +3,8 @@ import numpy as np
 from edgecnn.models import CATALOG, build_manifest, build_model
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.layers.digit_bitmaps import digit_bitmaps
-from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.preprocessing import Preprocessor
+from edgecnn_runtime.tasks.table import decode
 
 SPEC = CATALOG["lenet5"]
 

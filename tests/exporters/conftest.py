@@ -9,11 +9,14 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
+from edgecnn.tasks.classification_metric import Accuracy
 from edgecnn_exporters import export
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_exporters.graph.writer import Converted
-from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.tasks.classification import Classification
 
 SIZE = (12, 10)
 CLASSES = 3
@@ -65,8 +68,16 @@ class KerasReference:
     def run(self, feeds):
         return {"logits": self.call(tf.constant(feeds["image"])).numpy()}
 
-    def scores(self, outputs):
-        return tf.nn.softmax(outputs["logits"]).numpy()
+    def results(self, outputs, placements):
+        return own_results(outputs, placements)
+
+
+def own_results(outputs, placements):
+    """The source's own answer: TensorFlow's softmax."""
+    scores = tf.nn.softmax(outputs["logits"]).numpy()
+    return [
+        Classification(row, labels=None, shape=place.image_size) for row, place in zip(scores, placements, strict=True)
+    ]
 
 
 def draw(count, *, size=SIZE, channels=1, seed=0):
@@ -75,6 +86,7 @@ def draw(count, *, size=SIZE, channels=1, seed=0):
 
 def export_to(model, path, **options):
     options.setdefault("reference", KerasReference(model))
+    options.setdefault("metric", Accuracy)
     return export(model, options.pop("manifest", None) or describe(model), path, **options)
 
 
@@ -166,8 +178,8 @@ class OneByOne:
         parts = [images[first : first + step] for first in range(0, len(images), step)]
         return {"logits": np.concatenate([self.session.run({"image": part})["logits"] for part in parts])}
 
-    def scores(self, outputs):
-        return tf.nn.softmax(outputs["logits"]).numpy()
+    def results(self, outputs, placements):
+        return own_results(outputs, placements)
 
 
 @pytest.fixture(scope="session")

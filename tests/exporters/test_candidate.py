@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_exporters.candidate import foreign_entries, metadata, trailer
-from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
 MANIFEST = Manifest(
     "classification",

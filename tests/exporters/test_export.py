@@ -16,8 +16,8 @@ from edgecnn_exporters import candidate as candidate_module
 from edgecnn_exporters.graph.convert import hash_weights
 from edgecnn_exporters.report import Outcome
 from edgecnn_runtime import Predictor
+from edgecnn_runtime.decoders import OutputSpec
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import OutputSpec
 
 
 def labelled(make_pixels, model, counts):

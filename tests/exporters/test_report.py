@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_exporters.report import report_path, round_up, rounded, versions
-from edgecnn_runtime.evidence import DecodedParity, MetricParity, Parity, TensorParity
+from edgecnn_runtime.evidence import MetricParity, Parity, ScoresParity, TensorParity
 
 
 @given(st.floats(1e-12, 1e12))
@@ -22,13 +22,13 @@ def test_rounded_rounds_differences_and_leaves_counts_and_metrics_exact():
     parity = Parity(
         "synthetic",
         (TensorParity("logits", 1.2345e-7, 3.21e-8),),
-        DecodedParity(10000, 0.9999, 5.5555e-9),
+        ScoresParity(10000, 0.9999, 5.5555e-9),
         MetricParity("accuracy", 10000, 0.99123, 0.99124),
     )
     expected = Parity(
         "synthetic",
         (TensorParity("logits", 1.3e-7, 3.3e-8),),
-        DecodedParity(10000, 0.9999, 5.6e-9),
+        ScoresParity(10000, 0.9999, 5.6e-9),
         MetricParity("accuracy", 10000, 0.99123, 0.99124),
     )
     assert rounded(parity) == expected

@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto
 
 from edgecnn_runtime import Manifest, Predictor, Session
+from edgecnn_runtime.decoders import OutputSpec
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import OutputSpec
 
 
 def test_a_manifest_that_agrees_is_accepted(make_graph, make_manifest):

@@ -5,17 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecnn_runtime.decoders import DistanceDecoder, OutputSpec, ProbabilitiesDecoder, SigmoidDecoder, SoftmaxDecoder
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import (
-    DistanceDecoder,
-    ImageInput,
-    Manifest,
-    ModelInfo,
-    OutputSpec,
-    ProbabilitiesDecoder,
-    SigmoidDecoder,
-    SoftmaxDecoder,
-)
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 SIDES = st.integers(1, 65535)

@@ -10,7 +10,7 @@ import pytest
 
 from edgecnn_runtime import Classification, Failure
 from edgecnn_runtime.errors import OutputError
-from edgecnn_runtime.scores import softmax
+from edgecnn_runtime.tasks.scores import softmax
 
 WEIGHTS, BIASES = np.linspace(-0.02, 0.02, 3), np.linspace(1, -1, 3)
 

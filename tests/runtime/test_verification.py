@@ -17,7 +17,7 @@ from edgecnn_runtime.golden import Tolerance
 from edgecnn_runtime.images import Picture, open_image
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.session import Session
-from edgecnn_runtime.verification import Difference, answer, differences, verify
+from edgecnn_runtime.verification import Difference, differences, trace, verify
 
 
 @pytest.fixture
@@ -75,14 +75,19 @@ def test_verify_takes_files_of_free_size(make_graph, make_manifest, make_golden,
     graph = {"size": ("height", "width")}
     manifest = {"height": None, "width": None, "multiple_of": 4}
     samples = make_golden(make_graph(**graph), make_manifest(**manifest))
-    assert [sample.answer.image_size for sample in samples] == [(40, 60), (60, 40)]
+    assert [sample.trace.image_size for sample in samples] == [(40, 60), (60, 40)]
     assert verify_as(graph, manifest, samples).passed
 
 
-def test_answer_is_what_predict_gives(predictor, photo, encode):
+def test_trace_is_what_predict_gives(predictor, photo, encode):
     image = encode(photo(), "JPEG")
-    given, result = answer(predictor, image), predictor.predict(image)
-    assert given.scores == tuple(result.top(3))
+    given, result = trace(predictor, image), predictor.predict(image)
+    best = result.top(3)
+    assert given.result.numbers == {
+        **{f"score of class {s.class_id}": s.score for s in best},
+        "best score": best[0].score,
+    }
+    assert given.result.words == {f"class {s.class_id}": repr(s.label) for s in best}
     assert given.image_size == result.shape
     assert given.outputs[0].shape == (1, 3)
 
@@ -160,9 +165,10 @@ def test_verify_says_what_kept_an_image_from_being_answered(verify_as, golden):
 
 
 def test_differences_allow_exactly_the_tolerance(predictor, photo):
-    given = answer(predictor, np.asarray(photo()))
-    scores = (dataclasses.replace(given.scores[0], score=given.scores[0].score + 0.2), *given.scores[1:])
-    shifted = dataclasses.replace(given, scores=scores)
+    given = trace(predictor, np.asarray(photo()))
+    what, least = min(given.result.numbers.items(), key=lambda item: item[1])
+    result = dataclasses.replace(given.result, numbers={**given.result.numbers, what: least + 0.2})
+    shifted = dataclasses.replace(given, result=result)
 
     def passed(allowed):
         return all(difference.passed for difference in differences(given, shifted, Tolerance(2.0, 1e-4, allowed)))

@@ -12,20 +12,20 @@ import numpy.typing as npt
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.differences import DecodedDifference, OutputDifference
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET, Compared, Gates, float32_gates
-from edgecnn_exporters.proof.metric import Accuracy, ClassIds, Metric
+from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Reading, Source
-from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.evidence import MetricParity, Parity
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.results import Classification, Result
+from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Model
+from edgecnn_runtime.tasks.table import get_task
 
 _LISTED = 10  # image numbers in a report
 
 Pixels = npt.NDArray[np.uint8]
-Batch = tuple[Pixels, ClassIds | None]
+Batch = tuple[Pixels, Any]
 _Outputs = Mapping[str, npt.NDArray[Any]]
 
 
@@ -37,15 +37,15 @@ def compare(
     *,
     images_from: str,
     candidate_batch: int | None = None,
-    metric: Callable[[], Metric] = Accuracy,
+    metric: Callable[[], Metric] | None = None,
     gates: Gates = float32_gates,
 ) -> ParityReport:
     """Returns how far the candidate's answers are from the reference's.
 
     - Level 1: the largest difference on each output, relative to that output's own maximum.
-    - Level 2: the class scores that the runtime decodes from the candidate's outputs, against those that the reference
-      gives by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and
-      the best class the same wherever the reference's margin between its first and second class exceeds that.
+    - Level 2: the results that the runtime decodes from the candidate's outputs, against those that the reference gives
+      by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and the
+      best answer the same wherever the reference's margin between its first and second one exceeds that.
     - Level 3: the metric, where every batch has labels.
     - An output that is NaN or infinite, of either model, fails.
 
@@ -55,10 +55,10 @@ def compare(
         reference: the source.
         candidate: what was made of it.
         manifest: of both.
-        batches: images (N, H, W, C) uint8, ready for the network, and their class ids (N,) or None.
+        batches: images (N, H, W, C) uint8, ready for the network, and what the data say of them, or None.
         images_from: "synthetic", or the fingerprint of the data.
         candidate_batch: how many images the candidate takes at a time; None for any number.
-        metric: makes a metric; called once for either model.
+        metric: makes a metric; called once for either model. None for no metric.
         gates: makes verdicts of the numbers.
 
     Raises:
@@ -67,11 +67,11 @@ def compare(
     """
     comparison = _Comparison(reference, manifest, metric, gates)
     name = manifest.image_input.name
-    for images, class_ids in batches:
+    for images, truths in batches:
         if not len(images):
             continue
         expected = reference.run({name: images})
-        comparison.update(images, class_ids, expected, _run(candidate, name, images, candidate_batch))
+        comparison.update(images, truths, expected, _run(candidate, name, images, candidate_batch))
     if not comparison.decoded.images:
         raise ExportError("parity: expected at least one image to compare the file on, received none")
     return comparison.report(images_from)
@@ -93,15 +93,15 @@ def _run(model: Model, name: str, images: Pixels, batch: int | None) -> _Outputs
 class _Comparison:
     """Adds up the three levels."""
 
-    def __init__(self, source: Source, manifest: Manifest, metric: Callable[[], Metric], gates: Gates) -> None:
+    def __init__(self, source: Source, manifest: Manifest, metric: Callable[[], Metric] | None, gates: Gates) -> None:
         self._source, self._manifest, self._judge = source, manifest, gates
-        self._reading = Reading(manifest)
-        self._metrics: tuple[Metric, Metric] | None = (metric(), metric())
+        self._reading, self._task = Reading(manifest), get_task(manifest.task)
+        self._metrics: tuple[Metric, Metric] | None = None if metric is None else (metric(), metric())
         self._outputs = [OutputDifference(output.name) for output in manifest.outputs]
         self.decoded = DecodedDifference()
         self._non_finite: list[int] = []
 
-    def update(self, images: Pixels, class_ids: ClassIds | None, expected: _Outputs, received: _Outputs) -> None:
+    def update(self, images: Pixels, truths: Any, expected: _Outputs, received: _Outputs) -> None:
         """Compares one batch (N, H, W, C); images that either side answers with NaN or infinity are counted apart."""
         self._check_shapes(expected, received)
         finite = np.logical_and(_finite(expected, len(images)), _finite(received, len(images)))  # (N,)
@@ -114,11 +114,11 @@ class _Comparison:
             output.update(expected[output.output], received[output.output], numbers[finite])
         placements = [Placement(images.shape[1:3], (1.0, 1.0), (0.0, 0.0))] * int(finite.sum())
         self._reading.update(expected[self._manifest.decoder.output])
-        scores = self._own_scores(expected, len(placements))
-        own = [Classification(row, self._manifest.labels, images.shape[1:3]) for row in scores]
-        decoded = decode(self._manifest, received, placements)
-        self.decoded.update(scores, np.reshape([result.scores for result in decoded], scores.shape), numbers[finite])
-        self._update_metrics((own, decoded), None if class_ids is None else class_ids[finite])
+        own = self._source.results(expected, placements)
+        decoded = self._task.decode(self._manifest, received, placements)
+        for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
+            self.decoded.update(self._task.agreement(reference, candidate), number)
+        self._update_metrics((own, decoded), None if truths is None else truths[finite])
 
     def report(self, images_from: str) -> ParityReport:
         """Returns what the batches came to, and the verdicts."""
@@ -127,15 +127,16 @@ class _Comparison:
         beyond = self.decoded.beyond(TENSOR_BUDGET * self.decoded.largest_log)
         metric = self._metric()
         tensors = tuple(output.parity() for output in self._outputs)
+        decoded = self._task.parity(self.decoded.images, self.decoded.agreeing, self.decoded.differences)
         return ParityReport(
-            parity=Parity(images_from, tensors, self.decoded.parity(), metric),
+            parity=Parity(images_from, tensors, decoded, metric),
             gates=self._judge(
                 Compared(
                     images=self.decoded.images,
                     non_finite=len(self._non_finite),
                     max_relative=worst.max_relative,
                     spread_error=max(output.spread_error for output in self._outputs),
-                    score_difference=self.decoded.max_relative_difference,
+                    results=self.decoded.relative,
                     disagreements=len(beyond),
                     decided=self.decoded.decided,
                     decided_disagreement=self.decoded.decided_disagreement,
@@ -149,19 +150,12 @@ class _Comparison:
             disagreements=beyond[:_LISTED],
         )
 
-    def _own_scores(self, outputs: _Outputs, images: int) -> npt.NDArray[np.float32]:
-        """Returns the scores that the reference gives by itself, (N, classes)."""
-        scores, shape = self._source.scores(outputs), (images, self._manifest.num_classes)
-        if scores.shape != shape:
-            raise ExportError(f"parity: expected scores of shape {shape} from the source, received {scores.shape}")
-        return scores
-
-    def _update_metrics(self, results: Sequence[Sequence[Result]], class_ids: ClassIds | None) -> None:
-        if class_ids is None or self._metrics is None:
+    def _update_metrics(self, results: Sequence[Sequence[Result]], truths: Any) -> None:
+        if truths is None or self._metrics is None:
             self._metrics = None
             return
         for metric, answers in zip(self._metrics, results, strict=True):
-            metric.update(answers, class_ids)
+            metric.update(answers, truths)
 
     def _metric(self) -> MetricParity | None:
         if self._metrics is None:

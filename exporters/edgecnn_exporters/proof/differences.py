@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.evidence import DecodedParity, TensorParity
+from edgecnn_runtime.evidence import TensorParity
+from edgecnn_runtime.tasks.task import Agreement
 
 _LEAST_SPREAD = 0.1
 _DECIDED = math.log(2)  # margin
@@ -91,63 +92,42 @@ class OutputDifference:
 
 @dataclass(slots=True)
 class DecodedDifference:
-    """Level 2: how far the class scores are from the reference's.
-
-    A margin says how sure the reference is of its best class: the logarithm of its score less that of the second. Of
-    scores that are a softmax, that is the difference of the two logits.
+    """Level 2: how far the decoded results are from those that the reference gives by itself.
 
     Attributes:
         images: how many images so far, with those whose outputs were not finite.
-        agreeing: on how many both put the same class first.
-        max_score_difference: the largest difference between two scores of one class.
-        max_relative_difference: likewise, as a part of the reference's best score of that image.
+        agreeing: on how many both put the same answer first.
+        differences: of each kind of number, the largest difference.
+        relative: likewise, as gates judge it.
         largest_log: the largest |logarithm of a score| of the reference.
-        decided: on how many the reference's best class is at least twice as likely as its second.
-        disagreements: (image number, margin) of each image on which the best classes differ.
+        decided: on how many the reference's best score is at least twice its second.
+        disagreements: (image number, margin) of each image on which the best answers differ.
     """
 
     images: int = 0
     agreeing: int = 0
-    max_score_difference: float = 0.0
-    max_relative_difference: float = 0.0
+    differences: dict[str, float] = field(default_factory=dict)
+    relative: dict[str, float] = field(default_factory=dict)
     largest_log: float = 0.0
     decided: int = 0
     disagreements: list[tuple[int, float]] = field(default_factory=list)
 
-    def update(
-        self, reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32], numbers: npt.NDArray[np.intp]
-    ) -> None:
-        """Adds a batch.
-
-        Args:
-            reference: (N, classes) scores, 0 to 1, 2 classes or more.
-            candidate: likewise.
-            numbers: (N,) the images' numbers.
-        """
-        if not numbers.size:
-            return
-        differences = np.abs(reference - candidate).max(axis=1)  # (N,)
-        best = np.maximum(reference.max(axis=1), _SMALLEST)
-        self.max_score_difference = max(self.max_score_difference, float(differences.max()))
-        self.max_relative_difference = max(self.max_relative_difference, float((differences / best).max()))
-        logs = np.log(np.maximum(reference, _SMALLEST).astype(np.float64))  # (N, classes)
-        self.largest_log = max(self.largest_log, float(np.abs(logs).max()))
-        second, first = np.partition(logs, -2, axis=1)[:, -2:].T
-        margins = first - second  # (N,)
-        self.decided += int((margins >= _DECIDED).sum())
-        differing = reference.argmax(axis=1) != candidate.argmax(axis=1)
-        self.agreeing += int(np.count_nonzero(~differing))
-        self.disagreements += zip(numbers[differing].tolist(), margins[differing].tolist(), strict=True)
+    def update(self, found: Agreement, number: int) -> None:
+        """Adds the agreement of one image, by its number."""
+        for largest, new in ((self.differences, found.differences), (self.relative, found.relative)):
+            for name, value in new.items():
+                largest[name] = max(largest.get(name, 0.0), value)
+        self.largest_log = max(self.largest_log, found.largest_log)
+        self.decided += found.margin >= _DECIDED
+        self.agreeing += found.same
+        if not found.same:
+            self.disagreements.append((number, found.margin))
 
     def beyond(self, tolerance: float) -> tuple[int, ...]:
-        """Returns the images on which the first classes differ though the reference's margin exceeds the tolerance."""
+        """Returns the images on which the best answers differ though the reference's margin exceeds the tolerance."""
         return tuple(number for number, margin in self.disagreements if margin > tolerance)
 
     @property
     def decided_disagreement(self) -> float:
-        """The part of the decided images on which the first classes differ; 0 where none is decided."""
+        """The part of the decided images on which the best answers differ; 0 where none is decided."""
         return sum(margin >= _DECIDED for _, margin in self.disagreements) / max(self.decided, 1)
-
-    def parity(self) -> DecodedParity:
-        """Returns level 2 of the evidence."""
-        return DecodedParity(self.images, self.agreeing / max(self.images, 1), self.max_score_difference)

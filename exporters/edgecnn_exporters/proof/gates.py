@@ -11,7 +11,8 @@ from edgecnn_runtime.evidence import Gate, MetricParity, Precision
 
 TENSOR_BUDGET = 1e-4  # of an output's own maximum, float32
 HALF_TENSOR_BUDGET = 1e-2  # likewise, float16 where there are no labels
-SCORE_BUDGET = 1e-3  # of an image's best score, float32
+# Float32, of what `Agreement.relative` holds by that name: of an image's best score.
+RESULT_BUDGETS: Mapping[str, float] = {"scores": 1e-3}
 # The root mean square of the differences, as a part of the source's own spread over the images. Measured, ADR 0018:
 # int8 up to 0.19 and float16 up to 0.007; an output that does not depend on the image is off by 1, half a one by 0.7.
 SPREAD_BUDGETS: Mapping[str, float] = {"int8": 0.5, "float16": 0.05}
@@ -31,10 +32,10 @@ class Compared:
         non_finite: on how many of them an output was NaN or infinite.
         max_relative: the largest difference of an output, as a part of its own maximum.
         spread_error: the root mean square of an output's differences, as a part of the source's spread over the images.
-        score_difference: the largest difference of a class score, as a part of the source's best score of that image.
-        disagreements: on how many images the best classes differ though the source's margin exceeds the tolerance.
-        decided: on how many images the source is sure of its best class.
-        decided_disagreement: the part of those on which the file's best class is another.
+        results: the largest difference of each kind of number in a result, a key of `RESULT_BUDGETS`.
+        disagreements: on how many images the best answers differ though the source's margin exceeds the tolerance.
+        decided: on how many images the source is sure of its best answer.
+        decided_disagreement: the part of those on which the file's best answer is another.
         metric: of both; None without labels.
         drops: (N,) what each image takes from the metric, source minus file; None where the metric is no mean.
     """
@@ -43,7 +44,7 @@ class Compared:
     non_finite: int
     max_relative: float
     spread_error: float
-    score_difference: float
+    results: Mapping[str, float]
     disagreements: int
     decided: int
     decided_disagreement: float
@@ -59,7 +60,7 @@ def float32_gates(numbers: Compared) -> tuple[Gate, ...]:
     gates = [
         _at_most("parity.non_finite_images", 0, numbers.non_finite),
         _at_most("parity.tensors", TENSOR_BUDGET, numbers.max_relative),
-        _at_most("parity.scores", SCORE_BUDGET, numbers.score_difference),
+        *(_at_most(f"parity.{name}", RESULT_BUDGETS[name], value) for name, value in numbers.results.items()),
         _at_most("parity.decided_disagreements", 0, numbers.disagreements),
     ]
     if numbers.metric is not None:

@@ -6,7 +6,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
@@ -17,14 +17,14 @@ from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.differences import OutputDifference
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET
 from edgecnn_exporters.proof.synthetic import synthetic_pictures
-from edgecnn_runtime.decoding import decode
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import Gate
-from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, Answer, GoldenSample, Tolerance
+from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, GoldenSample, Tolerance, Trace
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.manifest import Color
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.session import Model
+from edgecnn_runtime.tasks.table import decode
 from edgecnn_runtime.verification import describe
 
 _MODES: Mapping[Color, str] = {"rgb": "RGB", "gray": "L"}
@@ -33,7 +33,7 @@ _ENCODED_BYTES = 8192  # four of them in base64, and their answers, are below MA
 _ENLARGED = 1.5  # a picture of the input's own size is enlarged by this, so that it is resized on its way in
 _QUALITY = 90
 _ORIENTATION, _LIES_ON_ITS_LEFT = 0x0112, 6  # EXIF: turn by 90 degrees clockwise to display
-_HELD_SCORES = 5
+_HELD = 5  # answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,27 +101,27 @@ def make_golden(
     encodings = _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color)
     for name, encoded in itertools.islice(encodings, count):
         try:
-            answer, difference = _answer(predictor, reference, encoded)
+            trace, difference = _trace(predictor, reference, encoded)
         except OutputError:  # NaN or infinity, which JSON does not hold
             return Golden((), Gate("golden.outputs", limits.source, sys.float_info.max, passed=False))
         apart.append(difference)
-        samples.append(GoldenSample(name, base64.b64encode(encoded).decode(), answer, ALIKE, limits.elsewhere))
+        samples.append(GoldenSample(name, base64.b64encode(encoded).decode(), trace, ALIKE, limits.elsewhere))
     _check_size(samples)
     difference = limits.of(apart)
     return Golden(tuple(samples), Gate("golden.outputs", limits.source, difference, difference <= limits.source))
 
 
-def _answer(predictor: Predictor, reference: Model, encoded: bytes) -> tuple[Answer, float]:
-    """Returns the file's answer with the best classes only, and its largest difference from the source."""
+def _trace(predictor: Predictor, reference: Model, encoded: bytes) -> tuple[Trace, float]:
+    """Returns the trace of the file's answer with the best ones only, and its largest difference from the source."""
     manifest = predictor.manifest
     pixels, placement = predictor.preprocess(encoded)
     received, expected = predictor.run_pixels(pixels), reference.run({manifest.image_input.name: pixels})
     decode(manifest, expected, [placement])  # refuses what is not finite
-    answer = describe(manifest, pixels, placement, received)
+    trace = describe(manifest, pixels, placement, received, limit=_HELD)
     differences = [OutputDifference(output.name) for output in manifest.outputs]
     for output in differences:
         output.update(expected[output.output], received[output.output], np.zeros(1, np.intp))
-    return replace(answer, scores=answer.scores[:_HELD_SCORES]), max(output.max_relative for output in differences)
+    return trace, max(output.max_relative for output in differences)
 
 
 def _encode(pictures: Sequence[Image.Image], color: Color) -> Iterator[tuple[str, bytes]]:

@@ -6,10 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.results import Result
-
-ClassIds = npt.NDArray[np.integer[Any]]
-
 
 class Metric(Protocol):
     """A metric that is fed batch by batch."""
@@ -19,8 +15,8 @@ class Metric(Protocol):
         """What it is called in the evidence."""
         ...
 
-    def update(self, results: Sequence[Result], class_ids: ClassIds) -> None:
-        """Adds a batch: N results and their true classes, (N,)."""
+    def update(self, results: Sequence[Any], truths: Any) -> None:
+        """Adds a batch: N results, and what the data say of their images; only the metric looks inside."""
         ...
 
     def value(self) -> float:
@@ -30,26 +26,3 @@ class Metric(Protocol):
     def scores(self) -> npt.NDArray[np.float64] | None:
         """Returns each image's part, (N,), where the metric is their mean; else None."""
         ...
-
-
-class Accuracy:
-    """The part of the images whose best class is the true one."""
-
-    name = "accuracy"
-
-    def __init__(self) -> None:
-        self._right: list[npt.NDArray[np.bool_]] = []
-
-    def update(self, results: Sequence[Result], class_ids: ClassIds) -> None:
-        """Adds a batch: N results and their true classes, (N,)."""
-        best = np.array([result.class_id for result in results], dtype=np.int64)
-        self._right.append(best == class_ids)
-
-    def value(self) -> float:
-        """Returns the accuracy so far, 0 to 1."""
-        right = self.scores()
-        return float(right.sum()) / max(len(right), 1)
-
-    def scores(self) -> npt.NDArray[np.float64]:
-        """Returns 1 for each image that was answered right and 0 for the others, (N,)."""
-        return np.concatenate([*self._right, np.empty(0)]).astype(np.float64)

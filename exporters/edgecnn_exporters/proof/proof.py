@@ -1,18 +1,19 @@
 """What every file of one export is proven with: the source, the images, the metric."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from edgecnn_exporters.proof.compare import Batch, Pixels, compare
 from edgecnn_exporters.proof.gates import Gates
-from edgecnn_exporters.proof.metric import ClassIds, Metric
+from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.proof.synthetic import synthetic_images
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Session
 
 SYNTHETIC = "synthetic"
@@ -35,9 +36,9 @@ class Proof:
         self,
         reference: Source,
         manifest: Manifest,
-        evaluation: Iterable[tuple[Pixels, ClassIds]] | None,
+        evaluation: Iterable[tuple[Pixels, Any]] | None,
         fingerprint: str | None,
-        metric: Callable[[], Metric],
+        metric: Callable[[], Metric] | None,
     ) -> None:
         self._reference, self._manifest, self._metric = Remembered(reference), manifest, metric
         self._evaluation = evaluation
@@ -95,6 +96,6 @@ class Remembered:
             self._bytes += size
         return outputs
 
-    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        """Returns the class scores (N, classes) that the model itself gives for its raw outputs."""
-        return self._model.scores(outputs)
+    def results(self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]) -> list[Result]:
+        """Returns what the model itself means by its raw outputs, one result an image."""
+        return self._model.results(outputs, placements)

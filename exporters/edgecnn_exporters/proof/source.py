@@ -1,13 +1,16 @@
 """The source of a file: what it must be able to say, and whether the manifest reads its numbers for what they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.decoders import Decoder
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import Decoder, Manifest
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Model
 
 _SUM = 1e-4  # how far from 1 the sum of probabilities may be
@@ -15,10 +18,10 @@ _BEYOND = 1e-3  # how far beyond 0 or 1 a score may be, and a distance below 0, 
 
 
 class Source(Model, Protocol):
-    """A model that says, without the runtime's decoding, which scores its outputs mean."""
+    """A model that says, without the runtime's decoding, which results its outputs mean."""
 
-    def scores(self, outputs: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        """Returns the class scores (N, classes), each 0 to 1, of N rows of raw outputs, as `run` returns them."""
+    def results(self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]) -> list[Result]:
+        """Returns what the source itself means by N rows of raw outputs, as `run` returns them, one result an image."""
         ...
 
 
@@ -48,12 +51,12 @@ class Reading:
         sums = values.sum(axis=-1, dtype=np.float64)
         self._distributions += int(((values.min(axis=-1) >= 0) & (np.abs(sums - 1) <= _SUM)).sum())
         self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
-        kind, numbers = self._decoder.kind, f"received numbers from {self._least:.4g} to {self._most:.4g}"
-        if kind == "probabilities" and (self._least < -_BEYOND or self._most > 1 + _BEYOND):
+        reads, numbers = self._decoder.reads, f"received numbers from {self._least:.4g} to {self._most:.4g}"
+        if reads == "scores" and (self._least < -_BEYOND or self._most > 1 + _BEYOND):
             raise self._contradiction(
                 f"expected scores from 0 to 1, {numbers}", '"softmax" where one class is right, "sigmoid" else'
             )
-        if kind == "distance" and self._least < -_BEYOND * max(self._most, 1.0):
+        if reads == "distances" and self._least < -_BEYOND * max(self._most, 1.0):
             raise self._contradiction(f"expected distances of 0 or more, {numbers}", '"softmax"')
 
     def check(self) -> None:
@@ -62,7 +65,8 @@ class Reading:
         Raises:
             ManifestError: every row is a distribution already, and the decoder takes a softmax of it.
         """
-        if self._decoder.kind == "softmax" and self._images and self._distributions == self._images:
+        softmax = self._decoder.reads == "logits" and self._decoder.least_units > 1
+        if softmax and self._images and self._distributions == self._images:
             raise self._contradiction(
                 f"expected raw outputs, received rows that are 0 or more and sum to 1 on all {self._images} images, "
                 "which a softmax was taken of already",

@@ -22,7 +22,7 @@ class Try:
         drop: source minus file; without labels the largest difference of an output, as a part of its maximum.
         bound: the one-sided 95 % bound on the drop; None where there is none.
         decided: whether the bound keeps the budget too.
-        top1_agreement: the part of the images with the source's best class, 0 to 1.
+        agreement: the part of the images with the source's best answer, 0 to 1.
         speedup: against the float32 file; None where it was not measured.
         size_bytes: of the graph.
         accurate: whether the drop keeps its budget and every output is finite.
@@ -40,7 +40,7 @@ class Try:
     drop: float
     bound: float | None
     decided: bool
-    top1_agreement: float
+    agreement: float
     speedup: Speedup | None
     size_bytes: int
     accurate: bool

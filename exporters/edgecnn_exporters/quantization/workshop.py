@@ -199,7 +199,7 @@ class FileWorkshop:
             drop=gate.value,
             bound=gate.bound,
             decided=gate.decided,
-            top1_agreement=self.parity.parity.decoded.top1_agreement,
+            agreement=self.parity.parity.decoded.agreement,
             speedup=speedup,
             size_bytes=self.candidate.graph.written.size_bytes,
             accurate=self.parity.passed,

@@ -6,19 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgecnn.tasks.classification_metric import Accuracy
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET, quantized_gates
+from edgecnn_runtime.decoders import DistanceDecoder, OutputSpec, ProbabilitiesDecoder, SoftmaxDecoder
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.manifest import (
-    DistanceDecoder,
-    ImageInput,
-    Manifest,
-    ModelInfo,
-    OutputSpec,
-    ProbabilitiesDecoder,
-    SoftmaxDecoder,
-)
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.tasks.classification import Classification
 
 MANIFEST = Manifest(
     "classification",
@@ -41,9 +36,10 @@ class Answering:
         pixels = feeds["image"].reshape(len(feeds["image"]), -1)[:, :3]
         return {"logits": np.asarray(self.change(pixels / 255.0 + np.arange(3)), self.dtype)}
 
-    def scores(self, outputs):
+    def results(self, outputs, placements):
         exponentials = np.exp(outputs["logits"])
-        return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+        return [Classification(row, labels=MANIFEST.labels, shape=(2, 2)) for row in scores[: len(placements)]]
 
 
 def images(count, seed=0):
@@ -52,6 +48,7 @@ def images(count, seed=0):
 
 def verdict(candidate, *batches, reference=None, **options):
     options.setdefault("images_from", "synthetic")
+    options.setdefault("metric", Accuracy)
     batches = batches or ((images(8), None),)
     return compare(reference or Answering(), candidate, MANIFEST, batches, **options)
 
@@ -198,8 +195,8 @@ def test_compare_reads_batches_one_at_a_time():
 class Says(Answering):
     """Gives other scores than its logits mean."""
 
-    def scores(self, outputs):
-        return super().scores(outputs)[:, ::-1]
+    def results(self, outputs, placements):
+        return [dataclasses.replace(one, scores=one.scores[::-1]) for one in super().results(outputs, placements)]
 
 
 def test_compare_takes_the_scores_that_the_source_gives_and_not_those_that_the_runtime_decodes():
@@ -211,10 +208,10 @@ def test_compare_takes_the_scores_that_the_source_gives_and_not_those_that_the_r
 
 def test_compare_refuses_scores_of_another_number_of_classes():
     class Few(Answering):
-        def scores(self, outputs):
-            return super().scores(outputs)[:, :2]
+        def results(self, outputs, placements):
+            return [dataclasses.replace(one, scores=one.scores[:2]) for one in super().results(outputs, placements)]
 
-    with pytest.raises(ExportError, match=r"expected scores of shape \(8, 3\) from the source, received \(8, 2\)"):
+    with pytest.raises(ValueError, match=r"expected as many as the source gives, \(2,\), received \(3,\)"):
         verdict(Answering(), reference=Few())
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from edgecnn_exporters.proof.differences import DecodedDifference, OutputDifference
+from edgecnn_runtime.tasks.scores import compare_scores
 
 
 def scores(logits):
@@ -55,28 +56,30 @@ def test_spread_error_of_answers_that_hardly_differ_is_a_part_of_their_size():
     assert difference.spread_error == pytest.approx(0.1)
 
 
+def add(difference, reference, candidate, first=0):
+    for number, rows in enumerate(zip(reference, candidate, strict=True), start=first):
+        difference.update(compare_scores(*rows), number)
+
+
 def test_decoded_difference_counts_agreement_and_keeps_the_margin_of_the_others():
-    reference, candidate = scores([[1, 3, 2], [5, 4.5, 0]]), scores([[1, 3, 2], [4.5, 5, 0]])
     difference = DecodedDifference(images=2)
-    difference.update(reference, candidate, np.array([4, 5]))
+    add(difference, scores([[1, 3, 2], [5, 4.5, 0]]), scores([[1, 3, 2], [4.5, 5, 0]]), first=4)
     assert difference.agreeing == 1
     assert difference.disagreements == [(5, pytest.approx(0.5))]
-    assert difference.parity().top1_agreement == 0.5
     assert (difference.decided, difference.decided_disagreement) == (1, 0)  # the margin of the other is below log 2
 
 
 def test_decoded_difference_counts_disagreement_where_the_reference_is_sure():
-    reference, candidate = scores([[3, 0, 0]] * 4), scores([[3, 0, 0]] * 3 + [[0, 0, 3]])
     difference = DecodedDifference(images=4)
-    difference.update(reference, candidate, np.arange(4))
+    add(difference, scores([[3, 0, 0]] * 4), scores([[3, 0, 0]] * 3 + [[0, 0, 3]]))
     assert (difference.decided, difference.decided_disagreement) == (4, 0.25)
 
 
-def test_decoded_difference_takes_the_largest_score_difference():
+def test_decoded_difference_takes_the_largest_difference_of_each_kind():
     difference = DecodedDifference(images=1)
-    difference.update(scores([[0, 0]]), scores([[0, np.log(3)]]), np.array([0]))
-    assert difference.max_score_difference == pytest.approx(0.25, abs=1e-6)
-    assert difference.max_relative_difference == pytest.approx(0.5, abs=1e-6)
+    add(difference, scores([[0, 0], [0, 0]]), scores([[0, np.log(3)], [0, 0]]))
+    assert difference.differences == pytest.approx({"scores": 0.25}, abs=1e-6)
+    assert difference.relative == pytest.approx({"scores": 0.5}, abs=1e-6)
 
 
 @pytest.mark.parametrize(("tolerance", "beyond"), [(0.4, (5,)), (0.6, ())])
@@ -84,8 +87,7 @@ def test_decoded_difference_forgives_what_the_tolerance_leaves_undecided(toleran
     assert DecodedDifference(disagreements=[(5, 0.5)]).beyond(tolerance) == beyond
 
 
-def test_decoded_difference_takes_scores_that_are_all_0_and_an_empty_batch():
+def test_decoded_difference_takes_scores_that_are_all_0():
     difference = DecodedDifference(images=1)
-    difference.update(np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32), np.array([0]))
-    difference.update(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.arange(0))
-    assert (difference.agreeing, difference.max_relative_difference) == (1, 0)
+    add(difference, np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32))
+    assert (difference.agreeing, difference.relative) == (1, {"scores": 0})

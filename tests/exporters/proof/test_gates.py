@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from edgecnn_exporters.proof.gates import (
     HALF_TENSOR_BUDGET,
-    SCORE_BUDGET,
+    RESULT_BUDGETS,
     SPREAD_BUDGETS,
     Compared,
     float32_gates,
@@ -22,7 +22,7 @@ def compared(drops=None, *, metric=True, **numbers):
         "non_finite": 0,
         "max_relative": 0.5,
         "spread_error": 0.03,
-        "score_difference": 0.2,
+        "results": {"scores": 0.2},
         "disagreements": 3,
         "decided": 80,
         "decided_disagreement": 0.0,
@@ -97,7 +97,9 @@ def test_quantized_gates_judge_the_classes_of_which_the_source_is_sure(decided, 
 
 @pytest.mark.parametrize(("factor", "expected"), [(0.9, []), (1.1, ["parity.scores"])])
 def test_float32_gates_judge_the_scores(factor, expected):
-    numbers = compared(metric=False, max_relative=0.0, disagreements=0, score_difference=factor * SCORE_BUDGET)
+    numbers = compared(
+        metric=False, max_relative=0.0, disagreements=0, results={"scores": factor * RESULT_BUDGETS["scores"]}
+    )
     assert failed(float32_gates(numbers)) == expected
 
 

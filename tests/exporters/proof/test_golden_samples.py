@@ -61,8 +61,8 @@ def test_make_golden_covers_encodings_colours_sizes_and_turns(make, make_model, 
     assert {sample.name: opened(sample).mode for sample in samples} == expected
     assert [opened(sample).format for sample in samples] == ["PNG", "JPEG", "JPEG", "PNG"]
     assert opened(samples[2]).getexif()[0x0112] == 6
-    assert [sample.answer.image_size for sample in samples] == [(12, 10), (18, 15), (12, 13), (12, 10)]
-    assert {sample.answer.pixels.shape for sample in samples} == {(1, 12, 10, channels)}
+    assert [sample.trace.image_size for sample in samples] == [(12, 10), (18, 15), (12, 13), (12, 10)]
+    assert {sample.trace.pixels.shape for sample in samples} == {(1, 12, 10, channels)}
 
 
 def test_make_golden_takes_the_pictures_that_are_given(make, model, make_pixels):
@@ -89,8 +89,9 @@ def test_make_golden_holds_what_the_file_answers(make, model, exported, make_pix
     predictor = Predictor.load(exported.path, device="cpu")
     for sample in samples:
         result = predictor.predict(sample.image_bytes)
-        assert [score.class_id for score in sample.answer.scores] == [score.class_id for score in result.top(5)]
-        np.testing.assert_allclose([s.score for s in sample.answer.scores], [s.score for s in result.top(5)], atol=1e-6)
+        best = result.top(5)
+        expected = {**{f"score of class {s.class_id}": s.score for s in best}, "best score": best[0].score}
+        assert sample.trace.result.numbers == pytest.approx(expected, abs=1e-6)
 
 
 def test_make_golden_fits_a_thousand_classes_at_299_pixels_of_noise(make, make_model, make_pixels):
@@ -99,7 +100,7 @@ def test_make_golden_fits_a_thousand_classes_at_299_pixels_of_noise(make, make_m
     labels = tuple(f"a label of usual length, number {number}" for number in range(1000))
     samples = make(model, make_pixels(4, size=size, channels=3), labels=labels).samples
     assert size_of(samples) <= MAX_BYTES
-    assert {sample.answer.pixels.shape for sample in samples} == {(1, 299, 299, 3)}
+    assert {sample.trace.pixels.shape for sample in samples} == {(1, 299, 299, 3)}
     assert max(max(opened(sample).size) for sample in samples) >= 48
 
 
@@ -141,7 +142,7 @@ def test_make_golden_passes_nothing_that_is_not_finite(make, model, make_referen
 
 def test_limits_are_wider_where_numbers_are_narrower():
     rows = [LIMITS[precision] for precision in ("float32", "float16", "int8")]
-    assert rows == sorted(rows, key=lambda row: (row.elsewhere.outputs, row.elsewhere.scores, row.source))
+    assert rows == sorted(rows, key=lambda row: (row.elsewhere.outputs, row.elsewhere.results, row.source))
     assert all(ALIKE.outputs <= row.elsewhere.outputs <= row.source for row in rows)
 
 
@@ -190,7 +191,7 @@ def test_export_refuses_a_file_that_answers_golden_pictures_otherwise(
         def __init__(self):
             self.model, self.calls = make_reference(model), 0
 
-            self.scores = self.model.scores
+            self.results = self.model.results
 
         def run(self, feeds):
             self.calls += 1

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from edgecnn.tasks.classification_metric import Accuracy
 from edgecnn_exporters.errors import CalibrationError, QuantizationError
 from edgecnn_exporters.proof.gates import quantized_gates
-from edgecnn_exporters.proof.metric import Accuracy
 from edgecnn_exporters.proof.proof import Proof
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.workshop import quantize_file

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgecnn_runtime.scores import sigmoid, softmax, top_k
+from edgecnn_runtime.tasks.scores import sigmoid, softmax, top_k
 
 LOGITS = hnp.arrays(
     np.float32,

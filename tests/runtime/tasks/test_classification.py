@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgecnn_runtime.decoding import decode, softmax, top_k
+from edgecnn_runtime.decoders import DistanceDecoder, OutputSpec, ProbabilitiesDecoder, SigmoidDecoder
 from edgecnn_runtime.errors import OutputError, SessionError
-from edgecnn_runtime.manifest import DistanceDecoder, Manifest, OutputSpec, ProbabilitiesDecoder, SigmoidDecoder
+from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.tasks.scores import softmax, top_k
+from edgecnn_runtime.tasks.table import decode
 
 PLACEMENTS = [Placement((10, 20), (1.0, 1.0), (0.0, 0.0)), Placement((30, 40), (1.0, 1.0), (0.0, 0.0))]
 LOGITS = np.array([[0, 1, 2], [2, 1, 0]], dtype=np.float32)

@@ -1,11 +1,32 @@
-"""Scores: the softmax or sigmoid of logits, and the best classes."""
+"""Class scores: the softmax or sigmoid of logits, the best ones, and how those of two models are compared."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.golden import Held
+from edgecnn_runtime.tasks.task import Agreement
+
+_SMALLEST = float(np.finfo(np.float32).tiny)  # a score of 0 has a logarithm all the same
 _NEGLIGIBLE = 1000.0  # exp(-1000) is 0 in float32; the bound keeps -3e38 - 3e38 from overflowing
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One class and how sure the model is of it.
+
+    Attributes:
+        label: the class's name; None for a model that never saw data.
+        class_id: its index in the model's output.
+        score: 0 to 1.
+    """
+
+    label: str | None
+    class_id: int
+    score: float
 
 
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -80,3 +101,48 @@ def top_k(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.intp]:
     if k < 1:
         raise ValueError(f"k: expected 1 or more, received {k}")
     return np.argsort(-scores, kind="stable")[:k]
+
+
+def compare_scores(reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32]) -> Agreement:
+    """Returns how far the class scores of one image are apart, as "scores".
+
+    Args:
+        reference: (classes,) each 0 to 1, 2 classes or more.
+        candidate: likewise.
+
+    Returns:
+        The largest difference, and the same as a part of the reference's best score.
+
+    Raises:
+        ValueError: they score other numbers of classes.
+
+    Example:
+        >>> found = compare_scores(np.float32([0.25, 0.75]), np.float32([0.5, 0.5]))
+        >>> found.same, found.differences, round(found.margin, 3)
+        (False, {'scores': 0.25}, 1.099)
+    """
+    if reference.shape != candidate.shape:
+        raise ValueError(f"scores: expected as many as the source gives, {reference.shape}, received {candidate.shape}")
+    difference = float(np.abs(reference - candidate).max())
+    logs = np.log(np.maximum(reference, _SMALLEST).astype(np.float64))
+    second, first = np.partition(logs, -2)[-2:]
+    return Agreement(
+        same=bool(reference.argmax() == candidate.argmax()),
+        margin=float(first - second),
+        largest_log=float(np.abs(logs).max()),
+        differences={"scores": difference},
+        relative={"scores": difference / max(float(reference.max()), _SMALLEST)},
+    )
+
+
+def hold_scores(best: Sequence[Score]) -> Held:
+    """Returns what a golden sample holds of class scores: the names, each score, and the best one whatever its class.
+
+    Args:
+        best: best first, one or more.
+    """
+    return Held(
+        words={f"class {one.class_id}": repr(one.label) for one in best},
+        numbers={**{f"score of class {one.class_id}": one.score for one in best}, "best score": best[0].score},
+        told=f"{f'class {best[0].class_id}' if best[0].label is None else repr(best[0].label)} {best[0].score:.4f}",
+    )

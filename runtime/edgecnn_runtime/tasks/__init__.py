@@ -1,0 +1,1 @@
+"""What a model can be for: a task a file, and what tasks share."""

@@ -1,0 +1,149 @@
+"""Classification: which class an image is of, and how sure the model is.
+
+No proof stands on these lines alone: an export compares their scores with those that the source gives by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgecnn_runtime.decoders import DistanceDecoder, SigmoidDecoder, SoftmaxDecoder, TaskName
+from edgecnn_runtime.drawing import draw_lines
+from edgecnn_runtime.evidence import ScoresParity
+from edgecnn_runtime.golden import Held
+from edgecnn_runtime.images import ImageSource, open_image
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
+from edgecnn_runtime.tasks.scores import Score, compare_scores, hold_scores, sigmoid, softmax, top_k, two_classes
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Classification(Result):
+    """The class scores of one image.
+
+    Attributes:
+        scores: (classes,) float32, each 0 to 1: probabilities whose sum is 1; or, where several classes are scored each
+            for itself, how likely each is whatever the others are.
+    """
+
+    task: ClassVar[TaskName] = "classification"
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def class_id(self) -> int:
+        """The best class's index; of equal ones the lowest."""
+        return int(self.scores.argmax())
+
+    @property
+    def label(self) -> str | None:
+        """The best class's name; None for a model that never saw data."""
+        return self.name_of(self.class_id)
+
+    @property
+    def score(self) -> float:
+        """The best class's score."""
+        return float(self.scores.max())
+
+    def top(self, k: int) -> list[Score]:
+        """Returns the k best classes, best first; of equal ones the lower class id comes first.
+
+        Raises:
+            ValueError: k is below 1.
+
+        Example:
+            >>> scores = np.array([0.25, 0.75], dtype=np.float32)
+            >>> Classification(scores, labels=("cat", "dog"), shape=(28, 28)).top(1)
+            [Score(label='dog', class_id=1, score=0.75)]
+        """
+        return [
+            Score(self.name_of(index), index, float(self.scores[index])) for index in top_k(self.scores, k).tolist()
+        ]
+
+    def predictions(self, limit: int = 5) -> list[dict[str, Any]]:
+        """Returns the JSON objects of the best classes; as for every `Result`."""
+        return [{"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.top(limit)]
+
+    def lines(self, limit: int = 5) -> list[str]:
+        """Returns the best classes with their scores; as for every `Result`."""
+        return [
+            f"{f'class {best.class_id}' if best.label is None else best.label} {best.score:.4f}"
+            for best in self.top(limit)
+        ]
+
+    def draw(self, image: ImageSource, *, limit: int = 1) -> Image.Image:
+        """Returns an RGB copy of the image with the best classes and their scores written on it.
+
+        A small image is enlarged by a whole factor, so that the text is readable.
+
+        Args:
+            image: the image that was classified, as `Predictor.predict` takes it.
+            limit: how many classes to write, one a line.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        lines = [f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(limit)]
+        return draw_lines(open_image(image), lines)
+
+
+class _Classification:
+    """The task."""
+
+    name: TaskName = "classification"
+    word = "classify"  # https://docs.ultralytics.com/tasks/
+    columns: tuple[str, ...] = ("name", "class", "confidence")
+
+    def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Classification]:
+        """Returns one result an image."""
+        scores = class_scores(manifest, outputs, len(placements))
+        return [
+            Classification(row, labels=manifest.labels, shape=placement.image_size)
+            for row, placement in zip(scores, placements, strict=True)
+        ]
+
+    def agreement(self, reference: Classification, candidate: Classification) -> Agreement:
+        """Compares all scores: absolute, and as a part of the reference's best one."""
+        return compare_scores(reference.scores, candidate.scores)
+
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> ScoresParity:
+        """Returns the record for the evidence."""
+        return ScoresParity(images, agreeing / max(images, 1), differences.get("scores", 0.0))
+
+    def hold(self, result: Classification, limit: int | None = None) -> Held:
+        """Holds the best classes' names and scores."""
+        return hold_scores(result.top(len(result.scores) if limit is None else limit))
+
+
+CLASSIFICATION: Task[Classification] = _Classification()
+
+
+def class_scores(manifest: Manifest, outputs: Outputs, images: int) -> npt.NDArray[np.float32]:
+    """Returns the class scores that a manifest's decoder reads from raw outputs.
+
+    Args:
+        manifest: of the model that gave the outputs.
+        outputs: raw outputs by name.
+        images: N.
+
+    Returns:
+        (N, classes) float32.
+
+    Raises:
+        OutputError: the output holds NaN or infinity.
+        SessionError: it is missing or has another shape than the manifest declares.
+    """
+    decoder = manifest.decoder
+    values = read_output(manifest.output(decoder.output), outputs, images)  # (N, units)
+    if isinstance(decoder, SoftmaxDecoder):
+        return softmax(values)
+    if isinstance(decoder, DistanceDecoder):
+        return softmax(-values)
+    # rounding alone may put a score beyond: the export saw that they are scores
+    scores = sigmoid(values) if isinstance(decoder, SigmoidDecoder) else values.astype(np.float32).clip(0, 1)
+    return two_classes(scores) if values.shape[1] == 1 else scores

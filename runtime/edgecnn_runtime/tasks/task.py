@@ -1,0 +1,115 @@
+"""What a task must be able to say; nothing outside the rooms of the tasks asks which one it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edgecnn_runtime.decoders import OutputSpec, TaskName
+from edgecnn_runtime.errors import OutputError, SessionError
+from edgecnn_runtime.evidence import DecodedParity
+from edgecnn_runtime.golden import Held
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
+
+R = TypeVar("R", bound=Result)
+Outputs = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far two results of one image are apart.
+
+    Attributes:
+        same: whether both put the same answer first.
+        margin: how sure the reference is of it: the logarithm of its best score over its second; infinite without one.
+        largest_log: the largest |logarithm of a score| of the reference, which what is lost by rounding is a part of.
+        differences: of each kind of number, the largest difference: absolute, for people.
+        relative: likewise, as the gate of that name judges it.
+    """
+
+    same: bool
+    margin: float
+    largest_log: float
+    differences: Mapping[str, float]
+    relative: Mapping[str, float]
+
+
+class Task(Protocol[R]):
+    """A kind of result: from raw outputs to it, and how two of them are compared.
+
+    Attributes:
+        name: as manifests write it.
+        word: what other YOLO runtimes call it.
+        columns: of a prediction in CSV: its keys, those of objects in it in their place.
+    """
+
+    name: TaskName
+    word: str
+    columns: tuple[str, ...]
+
+    def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[R]:
+        """Returns one result an image.
+
+        Args:
+            manifest: of the model that gave the outputs.
+            outputs: raw outputs by name, N rows each, floating point.
+            placements: one an image, N of them.
+
+        Raises:
+            OutputError: an output that is read holds NaN or infinity.
+            SessionError: an output is missing or has another shape than the manifest declares.
+        """
+        ...
+
+    def agreement(self, reference: R, candidate: R) -> Agreement:
+        """Returns how far the candidate's result is from the reference's, of one image."""
+        ...
+
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> DecodedParity:
+        """Returns the record for the evidence.
+
+        Args:
+            images: how many were compared.
+            agreeing: on how many the first answers are the same.
+            differences: the largest ones, by the names that `agreement` gives.
+        """
+        ...
+
+    def hold(self, result: R, limit: int | None = None) -> Held:
+        """Returns what a golden sample holds of a result.
+
+        Args:
+            result: of the sample's image.
+            limit: the most answers that are held; None for all there are.
+        """
+        ...
+
+
+def read_output(spec: OutputSpec, outputs: Outputs, images: int) -> npt.NDArray[Any]:
+    """Returns a raw output, once its shape and numbers are checked.
+
+    Args:
+        spec: of the output.
+        outputs: raw outputs by name.
+        images: how many rows there must be.
+
+    Raises:
+        OutputError: it holds NaN or infinity.
+        SessionError: it is missing, or has another shape than the manifest declares.
+    """
+    if spec.name not in outputs:
+        raise SessionError(f"outputs: expected {spec.name!r}, received {sorted(outputs)}")
+    received, expected = outputs[spec.name], (images, *spec.shape)
+    if received.shape != expected:
+        raise SessionError(f"output {spec.name!r}: expected shape {expected}, received {received.shape}")
+    if not np.isfinite(received).all():
+        invalid = received.size - np.count_nonzero(np.isfinite(received))
+        raise OutputError(
+            f"output {spec.name!r}: expected finite numbers, received {invalid} NaN or infinite of {received.size}, so "
+            "no answer can be read from it. The weights or the input are damaged."
+        )
+    return received
