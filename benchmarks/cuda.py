@@ -29,6 +29,7 @@ from turns import interleave, summary
 
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.inputs import join
 from edgecnn_runtime.providers import cuda_problem
 from edgecnn_runtime.session import Session
 
@@ -158,8 +159,8 @@ def _pixels(image: ImageSource) -> npt.NDArray[np.uint8]:
 def _images(predictor: Predictor, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Returns the kept images as the network takes them, (N, H, W, C), and their class ids, (N,)."""
     with np.load(path) as kept:
-        pixels = [predictor.preprocess(kept[name])[0] for name in kept.files if name != "class_ids"]
-        return np.concatenate(pixels), kept["class_ids"]
+        feeds = [predictor.inputs(kept[name]).feeds for name in kept.files if name != "class_ids"]
+        return join(feeds)[predictor.manifest.image_input.name], kept["class_ids"]
 
 
 def _logits(session: Session, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
 from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
-from edgecnn.data.narrowing import as_class_ids
+from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.parts import announce
 from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import DatasetError, UsageError
@@ -29,7 +29,7 @@ from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
 from edgecnn.tries import draw_tries, remove_tries
 from edgecnn_exporters import BudgetError, ExportReport, QuantizationConfig, export
-from edgecnn_runtime import Manifest, Preprocessor
+from edgecnn_runtime import Batch, Manifest, Preprocessor
 from edgecnn_runtime.images import ImageSource
 
 _CALIBRATION_SEED = 0  # of the choice of images
@@ -228,11 +228,11 @@ class _Labelled:
     def __post_init__(self) -> None:
         class_map(self.manifest, self.samples)  # other classes are refused before anything else is done
 
-    def __iter__(self) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    def __iter__(self) -> Iterator[Batch]:
         to_model = class_map(self.manifest, self.samples)
-        preprocessor = Preprocessor(self.manifest.image_input)
-        for pixels, targets in iter_batches(self.samples, preprocessor, _BATCH_SIZE):
-            yield pixels, to_model[class_ids_of(targets)]
+        image = self.manifest.image_input
+        for batch in iter_placed_batches(self.samples, Preprocessor(image), _BATCH_SIZE):
+            yield Batch({image.name: batch.pixels}, batch.placements, to_model[batch.class_ids])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-
 from edgecnn.benchmarking.child import FOUND
 from edgecnn.benchmarking.picture import make_picture
-from edgecnn_runtime import Placement, Predictor, Preprocessor
+from edgecnn_runtime import Placement, Predictor
+from edgecnn_runtime.inputs import join
 from edgecnn_runtime.tasks.table import decode
 
 TOGETHER = 8  # samples that run together in a graph that takes any number, and those of a query in MultiStream
@@ -38,17 +37,13 @@ class Answerer:
 
     def __init__(self, predictor: Predictor, pictures: Sequence[bytes]) -> None:
         self._predictor = predictor
-        spec = predictor.manifest.image_input
-        self._name = spec.name
-        self._samples = [Preprocessor(spec)(picture) for picture in pictures]
+        self._samples = [predictor.inputs(picture) for picture in pictures]
         self.together = predictor.batch or TOGETHER
 
     def answer(self, indices: Sequence[int]) -> None:
         """Answers samples, at most `together`; a fixed batch that is not full is filled up with the last one."""
-        pixels, placements = zip(*(self._samples[index] for index in indices), strict=True)
-        missing = (self._predictor.batch or len(indices)) - len(indices)
-        batch = np.concatenate([*pixels, *pixels[-1:] * missing])  # (together, H, W, C)
-        outputs = self._predictor.session.run({self._name: batch})
+        feeds, placements = zip(*(self._samples[index] for index in indices), strict=True)
+        outputs = self._predictor.run(join(feeds))
         for row, placement in enumerate(placements):
             self._decode({name: values[row : row + 1] for name, values in outputs.items()}, placement)
 

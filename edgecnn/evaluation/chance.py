@@ -12,7 +12,7 @@ from edgecnn.data.samples import Samples
 from edgecnn.evaluation.evaluate import evaluate
 from edgecnn.evaluation.metrics import Evaluation
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.session import Model
+from edgecnn_runtime.model import Model
 
 _FEWEST = 30  # images; of fewer, a useful model may score like this by bad luck
 _TRIED_ON = 256  # images, spread over all

@@ -13,8 +13,8 @@ from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import TOP_K, Evaluation, score_answers
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.model import Model, run_all
 from edgecnn_runtime.preprocessing import Preprocessor
-from edgecnn_runtime.session import Model
 from edgecnn_runtime.tasks.classification import CLASSIFICATION
 from edgecnn_runtime.tasks.scores import top_k
 
@@ -36,8 +36,8 @@ def evaluate(
         model: a Session, or a KerasModel.
         manifest: of the model; its labels are matched with the data's by name, in whatever order they stand.
         samples: at least one labelled image.
-        batch_size: images a run; every run gets exactly so many, the last one filled up with black images whose
-            answers are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
+        batch_size: images a run; every run gets exactly so many, the last one filled up with copies whose answers
+            are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
         skip_bad: leave the pictures out that cannot be decoded, and count them.
         on_batch: called with (images done, images in all).
 
@@ -58,12 +58,10 @@ def evaluate(
     for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size, on_bad=bad.append):
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
-        class_ids = to_model[class_ids_of(batch.targets)]
-        count = len(class_ids)
-        true[done : done + count] = class_ids
-        outputs = model.run({manifest.image_input.name: _filled(batch.pixels, batch_size)})
-        rows = {name: array[:count] for name, array in outputs.items()}
-        results = CLASSIFICATION.decode(manifest, rows, batch.placements)
+        count = len(batch.class_ids)
+        true[done : done + count] = to_model[batch.class_ids]
+        outputs = run_all(model, {manifest.image_input.name: batch.pixels}, batch_size)
+        results = CLASSIFICATION.decode(manifest, outputs, batch.placements)
         for index, (result, class_id) in enumerate(zip(results, to_model[batch.class_ids], strict=True), start=done):
             answered[index] = result.class_id
             in_top5[index] = class_id in top_k(result.scores, TOP_K)
@@ -99,8 +97,3 @@ def class_map(manifest: Manifest, samples: Samples) -> npt.NDArray[np.int64]:
             "Give data of the classes that the model was trained on"
         )
     return np.array([manifest.labels.index(label) for label in samples.labels])
-
-
-def _filled(pixels: npt.NDArray[np.uint8], batch_size: int) -> npt.NDArray[np.uint8]:
-    missing = batch_size - len(pixels)
-    return np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels

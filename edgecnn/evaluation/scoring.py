@@ -11,7 +11,7 @@ from edgecnn.evaluation.chance import explain_near_chance
 from edgecnn.evaluation.evaluate import evaluate
 from edgecnn.evaluation.metrics import Evaluation
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.session import Model
+from edgecnn_runtime.model import Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,7 @@ from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
-from edgecnn_exporters.graph.publish import OPSETS
-from edgecnn_exporters.proof.compare import Pixels
+from edgecnn_exporters.graph.publish import ONNXRUNTIME_BY_OPSET
 from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
 from edgecnn_exporters.proof.metric import Metric
@@ -28,6 +27,7 @@ from edgecnn_runtime.errors import EdgeCNNError, ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
 from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
@@ -46,7 +46,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     reference: Source,
-    evaluation: Iterable[tuple[Pixels, Any]] | None = None,
+    evaluation: Iterable[Batch] | None = None,
     evaluation_fingerprint: str | None = None,
     metric: Callable[[], Metric] | None = None,
     golden: Iterable[ImageSource] | None = None,
@@ -73,8 +73,8 @@ def export(
         path: of the file; an earlier file is replaced, or intact if anything fails. The folder must exist.
         reference: answers as `model` does, and says by itself which class scores it means; the file is compared with
             both.
-        evaluation: batches of images (N, H, W, C) uint8, ready for the network, with what the data say of them, for the
-            metric; None compares on synthetic images, without a metric. With `quantization` it is read several times.
+        evaluation: images, ready for the network, with what the data say of them, for the metric; None compares on
+            synthetic images, without a metric. With `quantization` it is read several times.
         evaluation_fingerprint: of the data that `evaluation` is from.
         metric: makes the metric of level 3 from decoded results and what the data say; called once for either model.
         golden: pictures of any size, of which the first ones travel in the file, small, as golden samples; None takes

@@ -21,15 +21,18 @@ from edgecnn_runtime.errors import (
     VerificationError,
 )
 from edgecnn_runtime.evidence import Evidence
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.model import Model
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 from edgecnn_runtime.results import Failure, Result, Speed
-from edgecnn_runtime.session import Model, Session
+from edgecnn_runtime.session import Session
 from edgecnn_runtime.tasks.classification import Classification
 from edgecnn_runtime.tasks.scores import Score
 
 __all__ = [
+    "Batch",
     "Classification",
     "EdgeCNNError",
     "Evidence",

@@ -27,7 +27,7 @@ class Digest:
     """A few numbers of an array; a change of any element moves at least one of them.
 
     Attributes:
-        name: of the output, or "pixels".
+        name: of the input or output.
         shape: of the array.
         largest: max |element|, which differences are relative to.
         mean: of the elements: a shift of all.
@@ -80,13 +80,13 @@ class Trace:
 
     Attributes:
         image_size: (height, width) of the displayed image, in pixels.
-        pixels: of the network's input, in gray levels.
+        inputs: one an input of the graph, in the manifest's order; of pixels in gray levels.
         outputs: one a raw output, in the manifest's order.
         result: as it is held: of a sample the best answers, on a device all of them.
     """
 
     image_size: tuple[int, ...]
-    pixels: Digest
+    inputs: tuple[Digest, ...]
     outputs: tuple[Digest, ...]
     result: Held
 
@@ -174,7 +174,7 @@ def digest(name: str, array: npt.NDArray[Any]) -> Digest:
     """Returns the digest of an array.
 
     Args:
-        name: of the output, or "pixels".
+        name: of the input or output.
         array: numbers, at least one; a digest of NaN or infinity holds them too.
 
     Example:

@@ -29,10 +29,12 @@ from edgecnn_runtime.errors import (
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.forks import loading_again
 from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.inputs import Inputs, Prepared, join
 from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.model import Feeds, run_all
 from edgecnn_runtime.other_processor import warn_of_other_processor
-from edgecnn_runtime.preprocessing import Placement, Preprocessor
+from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.providers import CPU, Device
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from edgecnn_runtime.verification import Verification
 
 _LOGGER = logging.getLogger(__name__)
-_Pixels = npt.NDArray[np.uint8]
 
 
 class Predictor:
@@ -62,7 +63,7 @@ class Predictor:
         claims: the evidence, or what an altered file still says was proven; only for `verify` to compare with.
         verification: what they gave on this machine, where `load` was asked to verify; else None.
         session: the loaded graph.
-        preprocess: from an image to the network's pixels, and where it lies in them.
+        inputs: from an image to what the graph takes, and where the image lies in its pixels.
     """
 
     def __init__(self, session: Session, manifest: Manifest, evidence: Evidence | None = None) -> None:
@@ -77,8 +78,7 @@ class Predictor:
         self.claims = evidence
         self.verification: Verification | None = None
         self.session = session
-        self.preprocess = Preprocessor(manifest.image_input)
-        self._input = manifest.image_input.name
+        self.inputs = Inputs(manifest)
         self._task = get_task(manifest.task)
         self._origin: _Origin | None = None
 
@@ -157,11 +157,11 @@ class Predictor:
         """The graph's fixed batch size, or None where it is free."""
         return self.session.batch
 
-    def run_pixels(self, pixels: _Pixels) -> dict[str, npt.NDArray[Any]]:
-        """Returns the raw outputs of pixels that are ready for the network, one row an image.
+    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+        """Returns the raw outputs of what is ready for the graph, one row an image.
 
         Args:
-            pixels: (N, H, W, C) uint8, as `preprocess` makes them; N is at most the graph's fixed batch size.
+            feeds: one array an input, N rows each, as `inputs` makes them; N may be any number of 1 or more.
 
         Raises:
             SessionError: the shape is not what the graph takes, or the run failed.
@@ -169,8 +169,7 @@ class Predictor:
         """
         if self.session.lost:
             self._load_again()
-        outputs = self.session.run({self._input: _filled(pixels, self.batch)})
-        return {name: values[: len(pixels)] for name, values in outputs.items()}
+        return run_all(self.session, feeds, self.batch)
 
     def predict(self, image: ImageSource) -> Result:
         """Returns the result of one image.
@@ -189,9 +188,9 @@ class Predictor:
             SessionError: the run failed.
         """
         start = perf_counter()
-        pixels, placement = self.preprocess(image)
+        feeds, placement = self.inputs(image)
         preprocess_ms = (perf_counter() - start) * 1000
-        result = self._run(pixels, [placement], [_name(image)], preprocess_ms)[0]
+        result = self._run(feeds, [placement], [_name(image)], preprocess_ms)[0]
         if isinstance(result, EdgeCNNError):
             raise result
         return result
@@ -274,13 +273,15 @@ class Predictor:
     def _answer(self, sources: Sequence[Source | Failure]) -> list[Result | Failure]:
         """Returns one answer a source: prepares each, runs those of one input size together, keeps the order."""
         answers: dict[int, Result | Failure] = {}
-        ready: dict[tuple[int, ...], list[tuple[int, _Prepared]]] = {}
+        ready: dict[tuple[tuple[int, ...], ...], list[tuple[int, _Waiting]]] = {}
         for index, source in enumerate(sources):
             prepared = source if isinstance(source, Failure) else self._prepare(source)
             if isinstance(prepared, Failure):
                 answers[index] = prepared
             else:
-                ready.setdefault(prepared.pixels.shape, []).append((index, prepared))
+                ready.setdefault(tuple(values.shape for values in prepared.ready.feeds.values()), []).append(
+                    (index, prepared)
+                )
         for same_size in ready.values():
             step = self.batch or len(same_size)
             for first in range(0, len(same_size), step):
@@ -288,22 +289,22 @@ class Predictor:
                 answers.update(zip(indices, self._answer_batch(items), strict=True))
         return [answers[index] for index in range(len(sources))]
 
-    def _prepare(self, source: Source) -> "_Prepared | Failure":
+    def _prepare(self, source: Source) -> "_Waiting | Failure":
         start = perf_counter()
         try:
-            pixels, placement = self.preprocess(source.image)
+            ready = self.inputs(source.image)
         except ImageError as error:
             return _failure(source.name, error)
         except MemoryError:
             return _no_memory(source.name)
-        return _Prepared(source.name, pixels, placement, (perf_counter() - start) * 1000)
+        return _Waiting(source.name, ready, (perf_counter() - start) * 1000)
 
-    def _answer_batch(self, items: Sequence["_Prepared"]) -> list[Result | Failure]:
+    def _answer_batch(self, items: Sequence["_Waiting"]) -> list[Result | Failure]:
         names = [item.name for item in items]
         preprocess_ms = sum(item.preprocess_ms for item in items) / len(items)
         try:
-            pixels = items[0].pixels if len(items) == 1 else np.concatenate([item.pixels for item in items])
-            results = self._run(pixels, [item.placement for item in items], names, preprocess_ms)
+            feeds = items[0].ready.feeds if len(items) == 1 else join([item.ready.feeds for item in items])
+            results = self._run(feeds, [item.ready.placement for item in items], names, preprocess_ms)
         except SessionError as error:
             return [_failure(name, error) for name in names]
         except MemoryError:
@@ -314,11 +315,11 @@ class Predictor:
         ]
 
     def _run(
-        self, pixels: _Pixels, placements: Sequence[Placement], names: Sequence[str | None], preprocess_ms: float
+        self, feeds: Feeds, placements: Sequence[Placement], names: Sequence[str | None], preprocess_ms: float
     ) -> list[Result | OutputError]:
         """Returns one result an image, or the error of that image alone."""
         start = perf_counter()
-        outputs = self.run_pixels(pixels)
+        outputs = self.run(feeds)
         inference_ms = (perf_counter() - start) * 1000 / len(placements)
         results: list[Result | OutputError] = []
         for index, (placement, name) in enumerate(zip(placements, names, strict=True)):
@@ -335,12 +336,11 @@ class Predictor:
         return results
 
 
-class _Prepared(NamedTuple):
-    """An image that is ready to run."""
+class _Waiting(NamedTuple):
+    """An image that is ready to run, with its name and the time that took."""
 
     name: str | None
-    pixels: _Pixels
-    placement: Placement
+    ready: Prepared
     preprocess_ms: float
 
 
@@ -390,13 +390,6 @@ def _load(origin: _Origin) -> Predictor:
 def _holds_images(images: object) -> bool:
     """Whether it can be gone through image by image; a file's lines, bytes and keys are none."""
     return isinstance(images, Iterable) and not isinstance(images, bytes | bytearray | memoryview | Mapping | IOBase)
-
-
-def _filled(pixels: _Pixels, batch: int | None) -> _Pixels:
-    """Returns as many rows as the graph's fixed batch size: the last one repeated."""
-    if batch is None or len(pixels) == batch:
-        return pixels
-    return np.concatenate([pixels, np.repeat(pixels[-1:], batch - len(pixels), axis=0)])
 
 
 def _name(image: ImageSource) -> str | None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Protocol, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -47,14 +47,6 @@ _CUDA_FAILURE = re.compile(
     r"\b(?:CUDA|CUDNN|CUBLAS|CURAND) failure [^;\n]*[^;\s]"
 )  # what follows is for ONNX Runtime's makers
 _FATAL = 4  # of ONNX Runtime's severities; its errors arrive as exceptions
-
-
-class Model(Protocol):
-    """What evaluation and parity hold: a Session, or an adapter round a Keras model."""
-
-    def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Returns the raw outputs by name for the inputs by name."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.errors import EdgeCNNError, ModelFileError, VerificationError
 from edgecnn_runtime.evidence import Evidence
 from edgecnn_runtime.golden import ALIKE, ELSEWHERE, Digest, GoldenSample, Held, Tolerance, Trace, digest
 from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.inputs import Prepared
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
-from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.providers import CPU, onnxruntime
 from edgecnn_runtime.tasks.table import get_task
 
@@ -25,7 +24,7 @@ class Difference:
     """One number of an answer.
 
     Attributes:
-        what: for example "pixels mean", "logits rms" or "score of class 3".
+        what: for example "image mean", "logits rms" or "score of class 3".
         expected: as the sample holds it.
         received: on this machine.
         allowed: the largest difference that passes.
@@ -190,24 +189,18 @@ def trace(predictor: Predictor, image: ImageSource) -> Trace:
         OutputError: the network answered with NaN or infinity.
         SessionError: the run failed.
     """
-    pixels, placement = predictor.preprocess(image)
-    return describe(predictor.manifest, pixels, placement, predictor.run_pixels(pixels))
+    prepared = predictor.inputs(image)
+    return describe(predictor.manifest, prepared, predictor.run(prepared.feeds))
 
 
 def describe(
-    manifest: Manifest,
-    pixels: npt.NDArray[np.uint8],
-    placement: Placement,
-    outputs: Mapping[str, npt.NDArray[Any]],
-    *,
-    limit: int | None = None,
+    manifest: Manifest, prepared: Prepared, outputs: Mapping[str, npt.NDArray[Any]], *, limit: int | None = None
 ) -> Trace:
     """Returns what a model, of whatever kind, made of one image.
 
     Args:
         manifest: of the model.
-        pixels: (1, H, W, C), of the image.
-        placement: where the image lies in them.
+        prepared: what the model was given of the image.
         outputs: raw outputs by name.
         limit: the most answers that are held; None for all there are.
 
@@ -215,10 +208,10 @@ def describe(
         OutputError: an output that the result is read from holds NaN or infinity.
     """
     task = get_task(manifest.task)
-    result = task.decode(manifest, outputs, [placement])[0]
+    result = task.decode(manifest, outputs, [prepared.placement])[0]
     return Trace(
         result.shape,
-        digest("pixels", pixels),
+        tuple(digest(name, values) for name, values in prepared.feeds.items()),
         tuple(digest(output.name, outputs[output.name]) for output in manifest.outputs),
         task.hold(result, limit),
     )
@@ -232,7 +225,8 @@ def differences(expected: Trace, received: Trace, tolerance: Tolerance) -> Itera
         received: of the same sizes, shapes and words, with all answers.
         tolerance: of the sample, for this machine.
     """
-    yield from _digest_differences(expected.pixels, received.pixels, tolerance.pixels)
+    for held, got in zip(expected.inputs, received.inputs, strict=True):
+        yield from _digest_differences(held, got, tolerance.pixels)
     for held, got in zip(expected.outputs, received.outputs, strict=True):
         yield from _digest_differences(held, got, tolerance.outputs * held.largest)
     for what, number in expected.result.numbers.items():
@@ -275,7 +269,7 @@ def _digest_differences(expected: Digest, received: Digest, allowed: float) -> I
 
 def _form(trace: Trace, held: Held) -> str:
     """Returns what must be the same exactly, in words: sizes, shapes, and of the result what is held."""
-    shapes = ", ".join(f"{part.name} {part.shape}" for part in (trace.pixels, *trace.outputs))
+    shapes = ", ".join(f"{part.name} {part.shape}" for part in (*trace.inputs, *trace.outputs))
     words = ", ".join(f"{what}: {trace.result.words.get(what, 'none')}" for what in held.words)
     missing = ", ".join(f"no {what}" for what in held.numbers if what not in trace.result.numbers)
     return f"an image of {trace.image_size} (height, width), {shapes}, {words}{missing and f', {missing}'}"

@@ -1,5 +1,6 @@
 import dataclasses
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,9 @@ from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_exporters.graph.writer import Converted
 from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.tasks.classification import Classification
 
 SIZE = (12, 10)
@@ -84,7 +87,17 @@ def draw(count, *, size=SIZE, channels=1, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, *size, channels), dtype=np.uint8)
 
 
+def batch_of(pixels, truths=None):
+    """Pixels that are whole images, and what the data say of them."""
+    return Batch({"image": pixels}, [Placement(pixels.shape[1:3], (1.0, 1.0), (0.0, 0.0))] * len(pixels), truths)
+
+
 def export_to(model, path, **options):
+    """Exports; evaluation may be given as pairs of pixels and class ids."""
+    pairs = options.get("evaluation")
+    if pairs is not None:
+        batches = (batch_of(*pair) for pair in pairs)
+        options["evaluation"] = batches if isinstance(pairs, Iterator) else list(batches)
     options.setdefault("reference", KerasReference(model))
     options.setdefault("metric", Accuracy)
     return export(model, options.pop("manifest", None) or describe(model), path, **options)
@@ -195,6 +208,11 @@ def make_manifest():
 @pytest.fixture(scope="session")
 def make_pixels():
     return draw
+
+
+@pytest.fixture(scope="session")
+def make_batch():
+    return batch_of
 
 
 @pytest.fixture(scope="session")

@@ -134,8 +134,8 @@ def _make_golden(
     predictor = Predictor(Session(payload, device="cpu", threads=1), manifest)
     samples = []
     for name, image in encoded.items():
-        pixels, placement = predictor.preprocess(image)
-        held = describe(manifest, pixels, placement, predictor.run_pixels(pixels), limit=2)
+        prepared = predictor.inputs(image)
+        held = describe(manifest, prepared, predictor.run(prepared.feeds), limit=2)
         samples.append(GoldenSample(name, base64.b64encode(image).decode(), held, ALIKE, ELSEWHERE))
     return tuple(samples)
 

@@ -3,6 +3,7 @@
 Both models answer the same images, batch by batch; nothing accumulates but a few numbers.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,16 +17,14 @@ from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Reading, Source
 from edgecnn_runtime.evidence import MetricParity, Parity
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.model import Model, run_all
 from edgecnn_runtime.results import Result
-from edgecnn_runtime.session import Model
 from edgecnn_runtime.tasks.table import get_task
 
 _LISTED = 10  # image numbers in a report
 
-Pixels = npt.NDArray[np.uint8]
-Batch = tuple[Pixels, Any]
 _Outputs = Mapping[str, npt.NDArray[Any]]
 
 
@@ -55,7 +54,7 @@ def compare(
         reference: the source.
         candidate: what was made of it.
         manifest: of both.
-        batches: images (N, H, W, C) uint8, ready for the network, and what the data say of them, or None.
+        batches: images, ready for the network, with what the data say of them, if they do.
         images_from: "synthetic", or the fingerprint of the data.
         candidate_batch: how many images the candidate takes at a time; None for any number.
         metric: makes a metric; called once for either model. None for no metric.
@@ -66,28 +65,12 @@ def compare(
         ManifestError: the reference's numbers are not what the decoder reads.
     """
     comparison = _Comparison(reference, manifest, metric, gates)
-    name = manifest.image_input.name
-    for images, truths in batches:
-        if not len(images):
-            continue
-        expected = reference.run({name: images})
-        comparison.update(images, truths, expected, _run(candidate, name, images, candidate_batch))
+    for batch in batches:
+        if len(batch):
+            comparison.update(batch, reference.run(batch.feeds), run_all(candidate, batch.feeds, candidate_batch))
     if not comparison.decoded.images:
         raise ExportError("parity: expected at least one image to compare the file on, received none")
     return comparison.report(images_from)
-
-
-def _run(model: Model, name: str, images: Pixels, batch: int | None) -> _Outputs:
-    """Returns the outputs for any number of images from a model that takes `batch` at a time."""
-    if batch is None or batch == len(images):
-        return model.run({name: images})
-    parts = []
-    for first in range(0, len(images), batch):
-        part = images[first : first + batch]
-        padding = np.repeat(part[-1:], batch - len(part), axis=0)
-        outputs = model.run({name: np.concatenate([part, padding]) if len(padding) else part})
-        parts.append({output: values[: len(part)] for output, values in outputs.items()})
-    return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
 
 
 class _Comparison:
@@ -101,24 +84,24 @@ class _Comparison:
         self.decoded = DecodedDifference()
         self._non_finite: list[int] = []
 
-    def update(self, images: Pixels, truths: Any, expected: _Outputs, received: _Outputs) -> None:
-        """Compares one batch (N, H, W, C); images that either side answers with NaN or infinity are counted apart."""
+    def update(self, batch: Batch, expected: _Outputs, received: _Outputs) -> None:
+        """Compares one batch; images that either side answers with NaN or infinity are counted apart."""
         self._check_shapes(expected, received)
-        finite = np.logical_and(_finite(expected, len(images)), _finite(received, len(images)))  # (N,)
-        numbers = self.decoded.images + np.arange(len(images))
-        self.decoded.images += len(images)
+        finite = np.logical_and(_finite(expected, len(batch)), _finite(received, len(batch)))  # (N,)
+        numbers = self.decoded.images + np.arange(len(batch))
+        self.decoded.images += len(batch)
         self._non_finite += numbers[~finite].tolist()
         expected = {name: values[finite] for name, values in expected.items()}
         received = {name: values[finite] for name, values in received.items()}
         for output in self._outputs:
             output.update(expected[output.output], received[output.output], numbers[finite])
-        placements = [Placement(images.shape[1:3], (1.0, 1.0), (0.0, 0.0))] * int(finite.sum())
+        placements = [placement for placement, kept in zip(batch.placements, finite, strict=True) if kept]
         self._reading.update(expected[self._manifest.decoder.output])
         own = self._source.results(expected, placements)
         decoded = self._task.decode(self._manifest, received, placements)
         for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
             self.decoded.update(self._task.agreement(reference, candidate), number)
-        self._update_metrics((own, decoded), None if truths is None else truths[finite])
+        self._update_metrics((own, decoded), None if batch.truths is None else _kept(batch.truths, finite))
 
     def report(self, images_from: str) -> ParityReport:
         """Returns what the batches came to, and the verdicts."""
@@ -174,6 +157,11 @@ class _Comparison:
             raise ExportError(
                 f"parity: expected outputs of shape {shapes[0]} as the source gives, received {shapes[1]}"
             )
+
+
+def _kept(truths: Any, finite: npt.NDArray[np.bool_]) -> Any:
+    """Returns those of the images that were compared; truths are an array, or a sequence of what each image has."""
+    return truths[finite] if isinstance(truths, np.ndarray) else list(itertools.compress(truths, finite))
 
 
 def _finite(outputs: _Outputs, images: int) -> npt.NDArray[np.bool_]:

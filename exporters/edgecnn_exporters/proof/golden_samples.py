@@ -22,8 +22,8 @@ from edgecnn_runtime.evidence import Gate
 from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, GoldenSample, Tolerance, Trace
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.manifest import Color
+from edgecnn_runtime.model import Model
 from edgecnn_runtime.predictor import Predictor
-from edgecnn_runtime.session import Model
 from edgecnn_runtime.tasks.table import decode
 from edgecnn_runtime.verification import describe
 
@@ -114,10 +114,10 @@ def make_golden(
 def _trace(predictor: Predictor, reference: Model, encoded: bytes) -> tuple[Trace, float]:
     """Returns the trace of the file's answer with the best ones only, and its largest difference from the source."""
     manifest = predictor.manifest
-    pixels, placement = predictor.preprocess(encoded)
-    received, expected = predictor.run_pixels(pixels), reference.run({manifest.image_input.name: pixels})
-    decode(manifest, expected, [placement])  # refuses what is not finite
-    trace = describe(manifest, pixels, placement, received, limit=_HELD)
+    prepared = predictor.inputs(encoded)
+    received, expected = predictor.run(prepared.feeds), reference.run(prepared.feeds)
+    decode(manifest, expected, [prepared.placement])  # refuses what is not finite
+    trace = describe(manifest, prepared, received, limit=_HELD)
     differences = [OutputDifference(output.name) for output in manifest.outputs]
     for output in differences:
         output.update(expected[output.output], received[output.output], np.zeros(1, np.intp))

@@ -1,16 +1,17 @@
 """What every file of one export is proven with: the source, the images, the metric."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
-from edgecnn_exporters.proof.compare import Batch, Pixels, compare
+from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.gates import Gates
 from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.proof.synthetic import synthetic_images
+from edgecnn_runtime.inputs import Batch, Inputs, join
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
@@ -36,7 +37,7 @@ class Proof:
         self,
         reference: Source,
         manifest: Manifest,
-        evaluation: Iterable[tuple[Pixels, Any]] | None,
+        evaluation: Iterable[Batch] | None,
         fingerprint: str | None,
         metric: Callable[[], Metric] | None,
     ) -> None:
@@ -64,8 +65,14 @@ class Proof:
         )
 
     def _batches(self) -> Iterable[Batch]:
-        synthetic: Iterator[Batch] = ((images, None) for images in synthetic_images(self._manifest.image_input))
-        return synthetic if self._evaluation is None else self._evaluation
+        if self._evaluation is not None:
+            return self._evaluation
+        inputs = Inputs(self._manifest)
+        return (
+            Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
+            for images in synthetic_images(self._manifest.image_input)
+            if (prepared := [inputs(image) for image in images])
+        )
 
 
 class Remembered:

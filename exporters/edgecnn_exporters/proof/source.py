@@ -9,9 +9,9 @@ import numpy.typing as npt
 from edgecnn_runtime.decoders import Decoder
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.model import Model
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
-from edgecnn_runtime.session import Model
 
 _SUM = 1e-4  # how far from 1 the sum of probabilities may be
 _BEYOND = 1e-3  # how far beyond 0 or 1 a score may be, and a distance below 0, as a part of the largest

@@ -30,6 +30,7 @@ from onnxruntime.quantization.calibrate import (
 
 from edgecnn_exporters.errors import CalibrationError
 from edgecnn_exporters.files import writing
+from edgecnn_runtime.model import runs
 
 Method = Literal["trimmed", "minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -212,10 +213,7 @@ def _laid_out(calibrator: Any, layout: TensorsData) -> HistogramCollector:
 def feeds_of(images: Iterable[Pixels], input_name: str, batch: int | None) -> Iterator[dict[str, Pixels]]:
     """Yields what one run of the graph takes; images that do not fill a fixed batch are filled up with the last one."""
     for pixels in images:
-        for first in range(0, len(pixels), batch or 1):
-            part = pixels[first : first + (batch or 1)]
-            padding = np.repeat(part[-1:], (batch or 1) - len(part), axis=0)
-            yield {input_name: np.concatenate([part, padding])}
+        yield from (full for full, _ in runs({input_name: pixels}, batch or 1))
 
 
 class _Reader:

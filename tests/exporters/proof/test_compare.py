@@ -12,7 +12,9 @@ from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET, quantized_gates
 from edgecnn_runtime.decoders import DistanceDecoder, OutputSpec, ProbabilitiesDecoder, SoftmaxDecoder
 from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.tasks.classification import Classification
 
 MANIFEST = Manifest(
@@ -42,14 +44,18 @@ class Answering:
         return [Classification(row, labels=MANIFEST.labels, shape=(2, 2)) for row in scores[: len(placements)]]
 
 
-def images(count, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, 2, 2, 1), dtype=np.uint8)
+def batch_of(pixels, truths=None):
+    return Batch({"image": pixels}, [Placement((2, 2), (1.0, 1.0), (0.0, 0.0))] * len(pixels), truths)
+
+
+def images(count, truths=None, seed=0):
+    return batch_of(np.random.default_rng(seed).integers(0, 256, (count, 2, 2, 1), dtype=np.uint8), truths)
 
 
 def verdict(candidate, *batches, reference=None, **options):
     options.setdefault("images_from", "synthetic")
     options.setdefault("metric", Accuracy)
-    batches = batches or ((images(8), None),)
+    batches = batches or (images(8),)
     return compare(reference or Answering(), candidate, MANIFEST, batches, **options)
 
 
@@ -72,7 +78,7 @@ def test_compare_draws_the_line_at_the_tensor_budget(factor, gates):
         return logits + np.array([0, 0, shift])
 
     full = np.full((1, 2, 2, 1), 255, np.uint8)
-    report = verdict(Answering(change, np.float64), (full, None), reference=Answering(dtype=np.float64))
+    report = verdict(Answering(change, np.float64), batch_of(full), reference=Answering(dtype=np.float64))
     assert failed(report) == gates
 
 
@@ -80,7 +86,7 @@ def test_compare_names_the_worst_image_over_all_batches():
     def change(logits):
         return logits + (logits[:, :1] > 0.99) * 0.5
 
-    batches = [(np.zeros((3, 2, 2, 1), np.uint8), None) for _ in range(2)]
+    batches = [batch_of(np.zeros((3, 2, 2, 1), np.uint8)) for _ in range(2)]
     batches[1][0][1] = 255
     report = verdict(Answering(change), *batches)
     assert report.worst_image == 4
@@ -96,7 +102,7 @@ def test_compare_fails_when_a_decided_class_changes():
 
 def test_compare_forgives_a_class_that_the_reference_left_undecided():
     tied = np.float64([[1.0, 1.0 + 1e-6, 0.0]])
-    report = verdict(Answering(lambda _: tied[:, [1, 0, 2]]), (images(1), None), reference=Answering(lambda _: tied))
+    report = verdict(Answering(lambda _: tied[:, [1, 0, 2]]), images(1), reference=Answering(lambda _: tied))
     assert report.passed
     assert report.parity.decoded.top1_agreement == 0
 
@@ -124,7 +130,7 @@ def test_compare_fails_when_no_answer_is_finite():
 @given(counts=st.lists(st.integers(0, 7), min_size=1, max_size=4).filter(any), batch=st.integers(1, 5))
 def test_compare_splits_and_fills_batches_for_a_fixed_batch_size(counts, batch):
     candidate = Answering()
-    batches = [(images(count, seed=count), None) for count in counts]
+    batches = [images(count, seed=count) for count in counts]
     report = verdict(candidate, *batches, candidate_batch=batch)
     assert report.passed
     assert report.parity.decoded.images == sum(counts)
@@ -133,7 +139,7 @@ def test_compare_splits_and_fills_batches_for_a_fixed_batch_size(counts, batch):
 
 def test_compare_measures_the_metric_of_both():
     class_ids = np.array([2, 2, 2, 0, 1, 2, 2, 2])  # the reference always says 2
-    report = verdict(Answering(lambda logits: logits[:, ::-1]), (images(8), class_ids))
+    report = verdict(Answering(lambda logits: logits[:, ::-1]), images(8, class_ids))
     assert report.parity.metric is not None
     assert (report.parity.metric.name, report.parity.metric.images) == ("accuracy", 8)
     assert (report.parity.metric.source, report.parity.metric.file) == (6 / 8, 1 / 8)
@@ -146,7 +152,7 @@ def test_compare_has_no_metric_without_labels():
 
 
 def test_compare_has_no_metric_when_one_batch_has_no_labels():
-    assert verdict(Answering(), (images(2), np.array([2, 2])), (images(2), None)).parity.metric is None
+    assert verdict(Answering(), images(2, np.array([2, 2])), images(2)).parity.metric is None
 
 
 def test_compare_takes_any_metric():
@@ -165,13 +171,13 @@ def test_compare_takes_any_metric():
         def scores(self):
             return None
 
-    report = verdict(Answering(), (images(3), np.array([1, 1, 1])), metric=Count)
+    report = verdict(Answering(), images(3, np.array([1, 1, 1])), metric=Count)
     assert (report.parity.metric.name, report.parity.metric.source, report.parity.metric.file) == ("count", 6, 6)
 
 
 def test_compare_refuses_no_images():
     with pytest.raises(ExportError, match="at least one image"):
-        verdict(Answering(), (images(0), None))
+        verdict(Answering(), images(0))
 
 
 def test_compare_refuses_outputs_of_another_shape():
@@ -186,7 +192,7 @@ def test_compare_reads_batches_one_at_a_time():
         for count in (2, 3):
             assert sum(candidate.batches) == sum(alive)
             alive.append(count)
-            yield images(count), None
+            yield images(count)
 
     candidate = Answering()
     assert compare(Answering(), candidate, MANIFEST, stream(), images_from="x").parity.decoded.images == 5
@@ -200,7 +206,7 @@ class Says(Answering):
 
 
 def test_compare_takes_the_scores_that_the_source_gives_and_not_those_that_the_runtime_decodes():
-    report = verdict(Answering(), (images(8), np.full(8, 2)), reference=Says())
+    report = verdict(Answering(), images(8, np.full(8, 2)), reference=Says())
     assert failed(report) == ["parity.scores", "parity.decided_disagreements", "parity.accuracy"]
     assert report.parity.tensors[0].max_abs == 0
     assert (report.parity.metric.source, report.parity.metric.file) == (0.0, 1.0)
@@ -229,9 +235,8 @@ BROKEN = {
 @pytest.mark.parametrize("precision", ["int8", "float16"])
 @pytest.mark.parametrize("fault", BROKEN)
 def test_compare_refuses_broken_outputs_where_the_labels_are_at_chance(precision, fault):
-    pixels = images(60)
     labels = np.random.default_rng(5).integers(0, 3, 60)
-    report = verdict(Answering(BROKEN[fault]), (pixels, labels), gates=quantized_gates(precision, 1.0))
+    report = verdict(Answering(BROKEN[fault]), images(60, labels), gates=quantized_gates(precision, 1.0))
     assert "parity.outputs" in failed(report)
 
 
@@ -240,9 +245,7 @@ def test_compare_lets_pass_what_int8_rounds_away(part, passed):
     def change(logits):
         return logits + np.random.default_rng(1).normal(0, part * 0.29, logits.shape)
 
-    report = verdict(
-        Answering(change), (images(200), None), gates=lambda numbers: quantized_gates("int8", 0.01)(numbers)[:-1]
-    )
+    report = verdict(Answering(change), images(200), gates=lambda numbers: quantized_gates("int8", 0.01)(numbers)[:-1])
     assert report.passed is passed
 
 
@@ -264,7 +267,7 @@ def test_compare_lets_pass_what_int8_rounds_away(part, passed):
 def test_compare_refuses_numbers_that_the_decoder_does_not_read(decoder, change, message):
     manifest, model = dataclasses.replace(MANIFEST, decoder=decoder), Answering(change)
     with pytest.raises(ManifestError, match=message):
-        compare(model, model, manifest, [(images(8), None)], images_from="synthetic")
+        compare(model, model, manifest, [images(8)], images_from="synthetic")
 
 
 def test_compare_lets_one_row_sum_to_1_by_chance():

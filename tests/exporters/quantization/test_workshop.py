@@ -20,7 +20,7 @@ def quick(monkeypatch):
 
 
 @pytest.fixture
-def quantize(tiny, tmp_path):
+def quantize(tiny, make_batch, tmp_path):
     """Quantizes a tiny graph and judges it on labels that its float32 file gives: returns both."""
     counter = itertools.count()
 
@@ -30,7 +30,7 @@ def quantize(tiny, tmp_path):
         float32 = tiny.write(folder, spread=spread, batch=batch)
         reference = tiny.reference(float32)
         test = tiny.draw(200, seed=2, batch_size=batch or 16)
-        labelled = [(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
+        labelled = [make_batch(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
         proof = Proof(reference, float32.manifest, labelled, "f" * 64, Accuracy)
         if precision == "int8":
             options.setdefault("images", tiny.draw(64))

@@ -1,0 +1,54 @@
+"""What answers arrays with arrays, an ONNX file or a Keras model alike, and how any number of rows goes through it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Feeds = Mapping[str, npt.NDArray[Any]]
+
+
+class Model(Protocol):
+    """What evaluation and parity hold: a Session, or an adapter round a Keras model."""
+
+    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+        """Returns the raw outputs by name for the inputs by name."""
+        ...
+
+
+def run_all(model: Model, feeds: Feeds, batch: int | None) -> dict[str, npt.NDArray[Any]]:
+    """Returns the raw outputs of any number of rows, from a model that takes a fixed number at a time.
+
+    Args:
+        model: is run as often as it takes.
+        feeds: one array an input, N rows each, N at least 1.
+        batch: how many rows a run takes; None for any number. A run that is not full is filled up with its last row,
+            whose answers are dropped.
+    """
+    if batch is None or batch == len(next(iter(feeds.values()))):
+        return model.run(feeds)
+    parts = [{name: values[:count] for name, values in model.run(full).items()} for full, count in runs(feeds, batch)]
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def runs(feeds: Feeds, batch: int) -> Iterator[tuple[dict[str, npt.NDArray[Any]], int]]:
+    """Yields what the runs of a fixed batch take, and how many rows of each are no filling.
+
+    Args:
+        feeds: one array an input, N rows each.
+        batch: rows a run.
+
+    Example:
+        >>> [(full["x"].tolist(), count) for full, count in runs({"x": np.array([1, 2, 3])}, 2)]
+        [([1, 2], 2), ([3, 3], 1)]
+    """
+    for first in range(0, len(next(iter(feeds.values()))), batch):
+        part = {name: values[first : first + batch] for name, values in feeds.items()}
+        count = len(next(iter(part.values())))
+        yield {name: _filled(values, batch) for name, values in part.items()}, count
+
+
+def _filled(values: npt.NDArray[Any], batch: int) -> npt.NDArray[Any]:
+    missing = batch - len(values)
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) if missing else values
