@@ -9,17 +9,20 @@ from PIL import Image, ImageOps
 
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.benchmarking import BenchConfig, FileBench, bench
-from edgecnn.data import load_dataset
-from edgecnn.demo_folder import DEMO_TRAINING, DemoFolder
-from edgecnn.evaluation import Evaluation, evaluate
+from edgecnn.data import Samples, load_dataset
+from edgecnn.errors import RunFolderError, UsageError
+from edgecnn.evaluation import evaluate
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.quantize_config import QuantizeConfig
-from edgecnn.training import Progress, RunFolder, train
-from edgecnn_exporters import ExportReport
-from edgecnn_runtime import Classification, Predictor
+from edgecnn.reads_and_writes import tries_paths
+from edgecnn.tasks.classification.metric import ClassificationEvaluation
+from edgecnn.training import Progress, RunFolder, TrainConfig, train
+from edgecnn.training.run_folder import UNFINISHED, read_record
+from edgecnn_exporters import ExportReport, report_path
+from edgecnn_runtime import Classification, Manifest, Model, Predictor
 from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.images import ImageSource, open_image
 
@@ -42,7 +45,7 @@ class FileDemo:
     """
 
     export: ExportReport
-    evaluation: Evaluation
+    evaluation: ClassificationEvaluation
     bench: FileBench
 
 
@@ -79,7 +82,7 @@ class Demo:
         seconds: the whole way took.
     """
 
-    keras: Evaluation
+    keras: ClassificationEvaluation
     float32: FileDemo
     int8: FileDemo
     shown: tuple[Shown, ...]
@@ -113,9 +116,9 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
     ]
     on_stage("evaluating all three")
     test, run = load_dataset("digits").test, RunFolder.open(run_dir)
-    keras = evaluate(KerasModel(load_keras(run.model_path), run.manifest), run.manifest, test)
+    keras = _evaluated(KerasModel(load_keras(run.model_path), run.manifest), run.manifest, test, 64)
     predictors = [Predictor.load(path, device="cpu") for path in paths]
-    evaluations = [evaluate(one.session, one.manifest, test, batch_size=1) for one in predictors]
+    evaluations = [_evaluated(one.session, one.manifest, test, 1) for one in predictors]
     on_stage("running the int8 file")
     shown = choose_shown(
         [Shown(image, _classified(predictors[1], image), test.labels[class_id]) for image, class_id in test]
@@ -126,6 +129,12 @@ def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None
     measured = bench([str(path) for path in paths], BenchConfig(device="cpu", threads=1, runs=200)).files
     float32, int8 = (FileDemo(*parts) for parts in zip(reports, evaluations, measured, strict=True))
     return Demo(keras, float32, int8, shown, picture, perf_counter() - start)
+
+
+def _evaluated(model: Model, manifest: Manifest, samples: Samples, batch_size: int) -> ClassificationEvaluation:
+    evaluation = evaluate(model, manifest, samples, batch_size=batch_size)
+    assert isinstance(evaluation, ClassificationEvaluation), "the demonstration trains a classifier"
+    return evaluation
 
 
 def _classified(predictor: Predictor, image: ImageSource) -> Classification:

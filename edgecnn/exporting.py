@@ -16,7 +16,8 @@ from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.parts import announce
 from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import DatasetError, UsageError
-from edgecnn.evaluation import class_map, evaluate, explain_near_chance
+from edgecnn.evaluation import class_map, evaluate
+from edgecnn.evaluation.scoring import explain, narrow
 from edgecnn.export_config import ExportConfig
 from edgecnn.export_source import check_source, read_labels
 from edgecnn.models.adapter import KerasModel
@@ -24,7 +25,7 @@ from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
 from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.reads_and_writes import check_export
-from edgecnn.tasks.table import TASKS, load
+from edgecnn.tasks.table import TASKS, metric_of
 from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
 from edgecnn.tries import draw_tries, remove_tries
@@ -82,7 +83,7 @@ def export_source(
             path,
             reference=reference,
             evaluation=None if images is None else _Labelled(images.judged, source.manifest),
-            metric=None if images is None else load(TASKS[source.manifest.task].metric),
+            metric=None if images is None else metric_of(source.manifest),
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
             golden=None if images is None else _pictures(images.judged, config.golden_samples),
             golden_samples=config.golden_samples,
@@ -109,12 +110,13 @@ def export_source(
 
 def _warn_of_chance(report: ExportReport, reference: KerasModel, manifest: Manifest, samples: Samples) -> None:
     """Says where source and file agree on answers that are worth nothing."""
-    shares = np.bincount(class_ids_of(samples.targets)) / len(samples)
+    shares = np.unique(samples.targets.classes(), return_counts=True)[1] / len(samples)
     metric = report.evidence.parity.metric
-    if metric is None or metric.source > max(0.625, shares.max()):  # beyond what is near chance for any classes
+    if (
+        TASKS[manifest.task].explain is None or metric is None or metric.source > max(0.625, shares.max())
+    ):  # beyond what is near chance for any classes
         return
-    warning = explain_near_chance(evaluate(reference, manifest, samples), reference, manifest, samples)
-    if warning is not None:
+    for warning in explain(evaluate(reference, manifest, samples), reference, manifest, samples):
         logger.warning("the file answers like its source, but %s", warning)
 
 
@@ -165,12 +167,12 @@ def _open(config: ExportConfig) -> _Source:
 def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
     """Returns the labelled images to prove the file on; where there are none, says why."""
     if config.data is not None:
-        return as_class_ids(load_dataset(config.data, skip_bad=config.skip_bad))
+        return narrow(source.manifest, load_dataset(config.data, skip_bad=config.skip_bad))
     if source.data is None:
         reason = "no data were given: name some with --data"
     else:
         try:
-            dataset = as_class_ids(load_dataset(source.data, skip_bad=config.skip_bad))
+            dataset = narrow(source.manifest, load_dataset(source.data, skip_bad=config.skip_bad))
         except DatasetError as error:
             reason = f"the run's own data cannot be read ({error}): name a copy with --data"
         else:
@@ -232,7 +234,7 @@ class _Labelled:
         to_model = class_map(self.manifest, self.samples)
         image = self.manifest.image_input
         for batch in iter_placed_batches(self.samples, Preprocessor(image), _BATCH_SIZE):
-            yield Batch({image.name: batch.pixels}, batch.placements, to_model[batch.class_ids])
+            yield Batch({image.name: batch.pixels}, batch.placements, batch.targets.truths(to_model))
 
 
 @dataclass(frozen=True, slots=True)

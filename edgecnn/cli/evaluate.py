@@ -16,6 +16,7 @@ from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.extras import require
 
 if TYPE_CHECKING:
+    from edgecnn.evaluation import Evaluation
     from edgecnn_runtime import Manifest, Model
 
 _BATCH_SIZE = 64
@@ -47,13 +48,15 @@ def evaluate(
         check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
         check_data(data)
         opened = _open_folder(model) if is_folder else _open_file(model, device or "auto")
-        if needs_tensorflow(data):
-            load_tensorflow()
-        from edgecnn.cli.progress import counted  # these load scikit-learn
-        from edgecnn.evaluation import class_map, score_dataset
+        from edgecnn.cli.progress import counted  # these load numpy, scikit-learn and matplotlib
+        from edgecnn.data import load_dataset
+        from edgecnn.evaluation import score_dataset
+        from edgecnn.tasks.table import TASKS, load
 
+        pictures = TASKS[opened.manifest.task].pictures
+        if confusion is not None and pictures is None:
+            raise typer.BadParameter(f"{opened.manifest.task} has no confusion matrix.", param_hint="--confusion")
         dataset = load_dataset(data, skip_bad=skip_bad)
-        class_map(opened.manifest, dataset.select(split))  # other classes are said before Keras' seconds
         with counted("evaluating") as on_batch:
             scored = score_dataset(
                 opened.load(),
@@ -66,16 +69,14 @@ def evaluate(
                 on_batch=on_batch,
             )
         if confusion is not None:
-            from edgecnn.evaluation.pictures import draw_confusion_matrix  # loads matplotlib
-
-            draw_confusion_matrix(scored.evaluation, confusion)
+            load(str(pictures))(scored.evaluation, confusion)
         tree = {"model": model, "provider": opened.provider, **scored.to_dict()}
         for warning in scored.warnings:
             say(f"edgecnn: {warning}")
         if format == "json":
             results.json(tree)
         else:
-            results.report(_format_evaluation(tree))
+            results.report(_format_evaluation(tree, scored.evaluation))
 
 
 class _Opened(NamedTuple):
@@ -114,22 +115,11 @@ def _open_file(path: str, device: DeviceName) -> _Opened:
     return _Opened(lambda: predictor.session, predictor.manifest, predictor.provider, batch, trained_on)
 
 
-def _format_evaluation(tree: dict[str, Any]) -> list[str | Table]:
-    top5 = "" if tree["top5"] is None else f", top-5 {tree['top5']:.4f}"
+def _format_evaluation(tree: dict[str, Any], evaluation: Evaluation) -> list[str | Table]:
     part = "" if tree["split"] == "all" else f"{tree['split']} "
-    skipped = f", {tree['skipped']} bad ones left out" if tree["skipped"] else ""
-    rows = [
-        [
-            f"class {entry['class']}" if entry["name"] is None else entry["name"],
-            "-" if entry["precision"] is None else f"{entry['precision']:.4f}",
-            "-" if entry["recall"] is None else f"{entry['recall']:.4f}",
-            str(entry["support"]),
-        ]
-        for entry in tree["per_class"]
-    ]
+    skipped = f", {evaluation.skipped} bad ones left out" if evaluation.skipped else ""
     return [
-        f"{tree['model']}: accuracy {tree['accuracy']:.4f}{top5} on {tree['images']} {part}images"
-        f"{skipped} [{tree['provider']}]",
+        f"{tree['model']}: {evaluation.headline()} on {evaluation.images} {part}images{skipped} [{tree['provider']}]",
         "",
-        Table(["class", "precision", "recall", "images"], rows),
+        Table(*evaluation.table()),
     ]

@@ -5,7 +5,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -52,6 +52,14 @@ class Targets(Protocol):
         """Returns the label of one image, in the form that belongs to the kind."""
         ...
 
+    def truths(self, to_model: npt.NDArray[np.int64]) -> Any:
+        """Returns the label of each image as a metric takes them, N.
+
+        Args:
+            to_model: (classes,) for each class id of the data, the model's.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassIds:
@@ -91,6 +99,10 @@ class ClassIds:
     def truth(self, index: int) -> int:
         """Returns the class id."""
         return int(self.ids[index])
+
+    def truths(self, to_model: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Returns the model's class ids, (N,)."""
+        return to_model[self.ids]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,12 +227,16 @@ class Boxes:
         """Returns the objects in one image."""
         return self.images[index]
 
+    def truths(self, to_model: npt.NDArray[np.int64]) -> list[Objects]:
+        """Returns the objects of each image, with the model's class ids."""
+        return [replace(image, class_ids=to_model[image.class_ids]) for image in self.images]
+
 
 def class_ids_of(targets: Targets) -> npt.NDArray[np.int64]:
     """Returns the class of each image, (N,): a classifier's way in.
 
     Raises:
-        TypeError: they are no classes; `edgecnn.data.as_class_ids` makes classes of boxes.
+        TypeError: they are no classes; `edgecnn.data.as_classes` makes classes of boxes.
     """
     if not isinstance(targets, ClassIds):
         raise TypeError(f"targets: expected a class an image, received {type(targets).__name__}")

@@ -11,12 +11,12 @@ from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import UsageError
-from edgecnn.evaluation.metrics import TOP_K, Evaluation, score_answers
+from edgecnn.evaluation.metrics import Evaluation
+from edgecnn.tasks.table import metric_of
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model, run_all
 from edgecnn_runtime.preprocessing import Preprocessor
-from edgecnn_runtime.tasks.classification import CLASSIFICATION
-from edgecnn_runtime.tasks.scores import top_k
+from edgecnn_runtime.tasks.table import get_task
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def evaluate(
     skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Runs a classifier over labelled images and scores its answers.
+    """Runs a model over labelled images and scores its answers by the metric of its task.
 
     Args:
         model: a Session, or a KerasModel.
@@ -42,43 +42,28 @@ def evaluate(
         on_batch: called with (images done, images in all).
 
     Returns:
-        Accuracy, top-5, precision and recall a class, and the confusion matrix.
+        What the task shows: of a classifier accuracy, top-5, precision and recall a class, and the confusion matrix.
 
     Raises:
         UsageError: the data's labels are not the model's.
         DatasetError: pictures cannot be decoded, all of which were looked for; or, with `skip_bad`, none can.
         OutputError: the model answers with NaN or infinity.
     """
-    to_model = class_map(manifest, samples)
-    true = np.zeros(len(samples), np.int64)
-    answered = np.zeros(len(samples), np.int64)
-    in_top5 = np.zeros(len(samples), bool)
+    to_model, task, metric = class_map(manifest, samples), get_task(manifest.task), metric_of(manifest)()
     bad: list[BadPicture] = []
     done = 0
     for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size, on_bad=bad.append):
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
-        count = len(batch.class_ids)
-        true[done : done + count] = to_model[batch.class_ids]
         outputs = run_all(model, {manifest.image_input.name: batch.pixels}, batch_size)
-        results = CLASSIFICATION.decode(manifest, outputs, batch.placements)
-        for index, (result, class_id) in enumerate(zip(results, to_model[batch.class_ids], strict=True), start=done):
-            answered[index] = result.class_id
-            in_top5[index] = class_id in top_k(result.scores, TOP_K)
-        done += count
+        metric.update(task.decode(manifest, outputs, batch.placements), batch.targets.truths(to_model))
+        done += len(batch.placements)
         if on_batch is not None:
             on_batch(done + len(bad), len(samples))
     if not skip_bad or not done:
         refuse_bad_pictures(bad, of=len(samples))
-    evaluation = score_answers(
-        true[:done],
-        answered[:done],
-        num_classes=manifest.num_classes,
-        labels=manifest.labels,
-        in_top5=in_top5[:done] if manifest.num_classes >= TOP_K else None,
-        skipped=len(bad),
-    )
-    logger.info("evaluated %d images: accuracy %.4f", evaluation.images, evaluation.accuracy)
+    evaluation = metric.evaluation(skipped=len(bad))
+    logger.info("evaluated %d images: %s", evaluation.images, evaluation.headline())
     return evaluation
 
 

@@ -1,127 +1,58 @@
-"""What a classifier's answers are worth, counted by scikit-learn."""
+"""What a task's metric must be able to say, for evaluation, for proofs and for the gate of files of fewer bits."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
-
-TOP_K = 5
 
 
-@dataclass(frozen=True, slots=True)
-class ClassMetrics:
-    """One class's share.
-
-    Attributes:
-        name: the label; None for a model that never saw data.
-        class_id: its index in the model's output.
-        precision: of the images put into this class, the part that belongs there; None where none was put there.
-        recall: of the images that belong to this class, the part that was put there; None where there are none.
-        support: how many images belong to it.
-    """
-
-    name: str | None
-    class_id: int
-    precision: float | None
-    recall: float | None
-    support: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object of one class; its id is called "class", as in results."""
-        tree = asdict(self)
-        return {"name": tree.pop("name"), "class": tree.pop("class_id"), **tree}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """What a classifier's answers over labelled images come to.
+class Evaluation(Protocol):
+    """What a model's answers over labelled images come to.
 
     Attributes:
         images: how many.
-        accuracy: the part whose best class is the true one, 0 to 1.
-        top5: the part whose true class is among the five best (of equal scores the lower class id counts as better);
-            None below 5 classes, and always 1.0 with exactly 5.
-        per_class: one entry a class, in the model's order.
-        confusion: (classes, classes) int64, images by true class (row) and best class (column).
         skipped: how many more were left out, because they cannot be decoded.
     """
 
-    images: int
-    accuracy: float
-    top5: float | None
-    per_class: tuple[ClassMetrics, ...]
-    confusion: npt.NDArray[np.int64]
-    skipped: int = 0
+    @property
+    def images(self) -> int: ...  # noqa: D102
+    @property
+    def skipped(self) -> int: ...  # noqa: D102
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object: images, skipped, accuracy, top5, per_class (name, class, …), confusion."""
-        return {
-            "images": self.images,
-            "skipped": self.skipped,
-            "accuracy": self.accuracy,
-            "top5": self.top5,
-            "per_class": [entry.to_dict() for entry in self.per_class],
-            "confusion": self.confusion.tolist(),
-        }
+        """Returns the JSON object."""
+        ...
+
+    def headline(self) -> str:
+        """Returns the metrics in a few words."""
+        ...
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Returns the columns and the rows of what people read besides."""
+        ...
 
 
-def score_answers(
-    true: npt.NDArray[np.int64],
-    answered: npt.NDArray[np.int64],
-    *,
-    num_classes: int,
-    labels: tuple[str, ...] | None,
-    in_top5: npt.NDArray[np.bool_] | None = None,
-    skipped: int = 0,
-) -> Evaluation:
-    """Compares answers with the truth.
+class TaskMetric(Protocol):
+    """A metric that is fed batch by batch; also an exporters' `Metric`."""
 
-    Args:
-        true: (N,) class ids, N at least 1.
-        answered: (N,) class ids, the best class of each image.
-        num_classes: of the model.
-        labels: one name a class, or None.
-        in_top5: (N,), whether the true class is among the five best; None below 5 classes.
-        skipped: images that were left out.
+    @property
+    def name(self) -> str:
+        """What it is called in the evidence."""
+        ...
 
-    Returns:
-        The evaluation of N images.
+    def update(self, results: Sequence[Any], truths: Any) -> None:
+        """Adds a batch: N results of the task, and the truths of their images."""
+        ...
 
-    Reference:
-        scikit-learn, sklearn.metrics.precision_recall_fscore_support.
+    def value(self) -> float:
+        """Returns the metric over everything so far."""
+        ...
 
-    Example:
-        >>> true, answered = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-        >>> evaluation = score_answers(true, answered, num_classes=2, labels=("cat", "dog"))
-        >>> evaluation.accuracy, evaluation.per_class[0].precision, evaluation.confusion.tolist()
-        (0.75, 1.0, [[1, 1], [0, 2]])
-    """
-    classes = np.arange(num_classes)
-    precision, recall, _, support = precision_recall_fscore_support(
-        true, answered, labels=classes, zero_division=np.nan
-    )
-    per_class = tuple(
-        ClassMetrics(
-            name=None if labels is None else labels[i],
-            class_id=i,
-            precision=_or_none(precision[i]),
-            recall=_or_none(recall[i]),
-            support=int(support[i]),
-        )
-        for i in range(num_classes)
-    )
-    return Evaluation(
-        images=len(true),
-        accuracy=float(accuracy_score(true, answered)),
-        top5=None if in_top5 is None else float(in_top5.mean()),
-        per_class=per_class,
-        confusion=confusion_matrix(true, answered, labels=classes).astype(np.int64),
-        skipped=skipped,
-    )
+    def scores(self) -> npt.NDArray[np.float64] | None:
+        """Returns each image's part, (N,), where the metric is their mean; else None."""
+        ...
 
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+    def evaluation(self, *, skipped: int = 0) -> Evaluation:
+        """Returns all that the answers so far come to."""
+        ...

@@ -6,10 +6,10 @@ from typing import Any
 
 from edgecnn.data.narrowing import as_class_ids
 from edgecnn.data.parts import announce, count_learned
-from edgecnn.data.samples import Dataset, Split
-from edgecnn.evaluation.chance import explain_near_chance
+from edgecnn.data.samples import Dataset, Samples, Split
 from edgecnn.evaluation.evaluate import evaluate
 from edgecnn.evaluation.metrics import Evaluation
+from edgecnn.tasks.table import TASKS, load
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model
 
@@ -51,7 +51,7 @@ def score_dataset(
     skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Scored:
-    """Runs a classifier over a part of a data set.
+    """Runs a model over a part of a data set.
 
     Args:
         model: a Session, or a KerasModel.
@@ -68,7 +68,7 @@ def score_dataset(
         DatasetError: pictures cannot be decoded.
         OutputError: the model answers with NaN or infinity.
     """
-    dataset = as_class_ids(dataset)
+    dataset = narrow(manifest, dataset)
     samples = dataset.select(split)
     announce("scoring", dataset, samples)
     evaluation = evaluate(model, manifest, samples, batch_size=batch_size, skip_bad=skip_bad, on_batch=on_batch)
@@ -79,7 +79,32 @@ def score_dataset(
         warnings.append(
             f"{learned} of these images are those that the model was trained on: score others with {others}"
         )
-    near_chance = explain_near_chance(evaluation, model, manifest, samples, batch_size=batch_size)
-    if near_chance is not None:
-        warnings.append(near_chance)
+    warnings += explain(evaluation, model, manifest, samples, batch_size=batch_size)
     return Scored(samples.part, learned, evaluation, tuple(warnings))
+
+
+def narrow(manifest: Manifest, dataset: Dataset) -> Dataset:
+    """Returns the data as the model's task takes them.
+
+    Raises:
+        UsageError: they are labelled otherwise than the task needs.
+    """
+    narrowed: Dataset = load(TASKS[manifest.task].narrow)(dataset)
+    return narrowed
+
+
+def explain(
+    evaluation: Evaluation, model: Model, manifest: Manifest, samples: Samples, *, batch_size: int = 64
+) -> list[str]:
+    """Returns what must be known of a score, by the model's task; nothing where all is well.
+
+    Args:
+        evaluation: of the model over the samples.
+        model: is tried on some of them.
+        manifest: of the model.
+        samples: as for `evaluate`.
+        batch_size: likewise.
+    """
+    place = TASKS[manifest.task].explain
+    said = None if place is None else load(place)(evaluation, model, manifest, samples, batch_size=batch_size)
+    return [] if said is None else [said]

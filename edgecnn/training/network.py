@@ -22,8 +22,8 @@ from edgecnn.models.build import build_model, build_training_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.spec import ModelSpec
 from edgecnn.models.weights import load_weights
+from edgecnn.tasks.classification.losses import DistanceCrossentropy, NearestAccuracy
 from edgecnn.training.config import Optimizer, Strategy, TrainConfig
-from edgecnn.training.losses import DistanceCrossentropy, NearestAccuracy
 from edgecnn.training.run_folder import TRAINING_MODEL
 
 logger = logging.getLogger(__name__)

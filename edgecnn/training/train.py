@@ -16,7 +16,7 @@ import numpy.typing as npt
 from edgecnn.atomic import make_folder
 from edgecnn.data.bad_pictures import BadPicture, good_positions
 from edgecnn.data.cache import CachedPart, cached_pixels
-from edgecnn.data.load import check_data, load_dataset
+from edgecnn.data.load import load_dataset
 from edgecnn.data.narrowing import as_class_ids
 from edgecnn.data.parts import announce
 from edgecnn.data.samples import Dataset, Samples
@@ -214,6 +214,9 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
+    if config.transfers and spec.backbone is None:
+        known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
+        raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
     dataset = as_class_ids(load_dataset(config.data, skip_bad=skip_bad))
     if config.num_classes not in (None, len(dataset.labels)):
         raise UsageError(

@@ -21,7 +21,6 @@ sys.exit(code)
         ["--version"],
         ["models"],
         ["models", "--format", "json"],
-        ["models", "vgg16"],
         ["train", "--help"],
         ["data", "--help"],
         ["run", "--help"],

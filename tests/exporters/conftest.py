@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
-from edgecnn.tasks.classification_metric import Accuracy
+from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters import export
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.graph.layer_names import mark
@@ -99,8 +99,9 @@ def export_to(model, path, **options):
         batches = (batch_of(*pair) for pair in pairs)
         options["evaluation"] = batches if isinstance(pairs, Iterator) else list(batches)
     options.setdefault("reference", KerasReference(model))
-    options.setdefault("metric", Accuracy)
-    return export(model, options.pop("manifest", None) or describe(model), path, **options)
+    manifest = options.pop("manifest", None) or describe(model)
+    options.setdefault("metric", lambda: Accuracy(manifest))
+    return export(model, manifest, path, **options)
 
 
 TINY_SIZE, TINY_CHANNELS, TINY_CLASSES = 8, 4, 3

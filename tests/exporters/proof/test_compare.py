@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn.tasks.classification_metric import Accuracy
+from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET, quantized_gates
@@ -54,7 +54,7 @@ def images(count, truths=None, seed=0):
 
 def verdict(candidate, *batches, reference=None, **options):
     options.setdefault("images_from", "synthetic")
-    options.setdefault("metric", Accuracy)
+    options.setdefault("metric", lambda: Accuracy(MANIFEST))
     batches = batches or (images(8),)
     return compare(reference or Answering(), candidate, MANIFEST, batches, **options)
 
@@ -87,7 +87,7 @@ def test_compare_names_the_worst_image_over_all_batches():
         return logits + (logits[:, :1] > 0.99) * 0.5
 
     batches = [batch_of(np.zeros((3, 2, 2, 1), np.uint8)) for _ in range(2)]
-    batches[1][0][1] = 255
+    batches[1].feeds["image"][1] = 255
     report = verdict(Answering(change), *batches)
     assert report.worst_image == 4
     assert "worst output 'logits', worst image 4 of 6 (synthetic)" in report.summary()

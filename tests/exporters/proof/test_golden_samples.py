@@ -62,7 +62,7 @@ def test_make_golden_covers_encodings_colours_sizes_and_turns(make, make_model, 
     assert [opened(sample).format for sample in samples] == ["PNG", "JPEG", "JPEG", "PNG"]
     assert opened(samples[2]).getexif()[0x0112] == 6
     assert [sample.trace.image_size for sample in samples] == [(12, 10), (18, 15), (12, 13), (12, 10)]
-    assert {sample.trace.pixels.shape for sample in samples} == {(1, 12, 10, channels)}
+    assert {sample.trace.inputs[0].shape for sample in samples} == {(1, 12, 10, channels)}
 
 
 def test_make_golden_takes_the_pictures_that_are_given(make, model, make_pixels):
@@ -100,7 +100,7 @@ def test_make_golden_fits_a_thousand_classes_at_299_pixels_of_noise(make, make_m
     labels = tuple(f"a label of usual length, number {number}" for number in range(1000))
     samples = make(model, make_pixels(4, size=size, channels=3), labels=labels).samples
     assert size_of(samples) <= MAX_BYTES
-    assert {sample.trace.pixels.shape for sample in samples} == {(1, 299, 299, 3)}
+    assert {sample.trace.inputs[0].shape for sample in samples} == {(1, 299, 299, 3)}
     assert max(max(opened(sample).size) for sample in samples) >= 48
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgecnn.tasks.classification_metric import Accuracy
+from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters.errors import CalibrationError, QuantizationError
 from edgecnn_exporters.proof.gates import quantized_gates
 from edgecnn_exporters.proof.proof import Proof
@@ -31,7 +31,7 @@ def quantize(tiny, make_batch, tmp_path):
         reference = tiny.reference(float32)
         test = tiny.draw(200, seed=2, batch_size=batch or 16)
         labelled = [make_batch(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
-        proof = Proof(reference, float32.manifest, labelled, "f" * 64, Accuracy)
+        proof = Proof(reference, float32.manifest, labelled, "f" * 64, lambda: Accuracy(float32.manifest))
         if precision == "int8":
             options.setdefault("images", tiny.draw(64))
         config = QuantizationConfig(precision, max_drop=max_drop, min_speedup=0, **options)

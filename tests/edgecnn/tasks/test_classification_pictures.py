@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from edgecnn.errors import WriteError
-from edgecnn.evaluation import score_answers
-from edgecnn.evaluation.pictures import draw_confusion_matrix
+from edgecnn.tasks.classification.metric import score_answers
+from edgecnn.tasks.classification.pictures import draw_confusion_matrix
 from edgecnn.training.curves import draw_curves
 from edgecnn.training.history import EpochMetrics
 

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from edgecnn.data.samples import Samples
 from edgecnn.evaluation.evaluate import evaluate
-from edgecnn.evaluation.metrics import Evaluation
+from edgecnn.tasks.classification.metric import ClassificationEvaluation
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model
 
@@ -45,7 +45,7 @@ _CHANGES: Mapping[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def is_near_chance(evaluation: Evaluation) -> bool:
+def is_near_chance(evaluation: ClassificationEvaluation) -> bool:
     """Says whether the answers are hardly better than those of somebody who does not look at the images.
 
     The mean recall of the K classes that occur is taken, not the accuracy: who does not look has 1/K of it whatever he
@@ -63,7 +63,7 @@ def is_near_chance(evaluation: Evaluation) -> bool:
 
 
 def explain_near_chance(
-    evaluation: Evaluation, model: Model, manifest: Manifest, samples: Samples, *, batch_size: int = 64
+    evaluation: ClassificationEvaluation, model: Model, manifest: Manifest, samples: Samples, *, batch_size: int = 64
 ) -> str | None:
     """Returns a warning where the answers are near chance, with the cause that was found or else the likeliest ones.
 
@@ -97,7 +97,7 @@ class _Tried:
     said: str
 
 
-def _other_order(evaluation: Evaluation) -> _Tried:
+def _other_order(evaluation: ClassificationEvaluation) -> _Tried:
     """Looks for the order of the labels that fits best, and tests it on the half that it was not found on."""
     confusion = evaluation.confusion
     random = np.random.default_rng(0)
@@ -127,6 +127,7 @@ def _other_pixels(model: Model, manifest: Manifest, samples: Samples, batch_size
         if "BGR" in what and manifest.image_input.channels != 3:
             continue
         tried = evaluate(_Changed(model, change), manifest, chosen, batch_size=batch_size, skip_bad=True)
+        assert isinstance(tried, ClassificationEvaluation), "explained for classifiers alone"
         said = f"On {tried.images} of the images, {what} it would be {tried.accuracy:.4f}"
         yield _Tried(_mean_recall(tried.confusion), said)
 

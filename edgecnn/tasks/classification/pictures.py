@@ -6,15 +6,15 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from edgecnn.evaluation.metrics import Evaluation
-from edgecnn.figures import make_figure, plain, save_figure
+from edgecnn.atomic import replacing
+from edgecnn.tasks.classification.metric import ClassificationEvaluation
 
 _MOST_NUMBERED = 30  # classes; above, numbers in the cells are too small to read
 _SHORT_NAME = 8  # letters that have room at the side of a small matrix
 _LETTER = 0.14  # inches that a wide one more takes
 
 
-def draw_confusion_matrix(evaluation: Evaluation, path: str | Path) -> None:
+def draw_confusion_matrix(evaluation: ClassificationEvaluation, path: str | Path) -> None:
     """Draws how many images of each true class (row) were put into which class (column).
 
     Colours show the part of the row; the numbers are images.

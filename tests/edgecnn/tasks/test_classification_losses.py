@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from edgecnn.training.losses import DistanceCrossentropy, NearestAccuracy
+from edgecnn.tasks.classification.losses import DistanceCrossentropy, NearestAccuracy
 
 DISTANCES = np.array([[1.0, 3.0], [2.0, 0.0]], np.float32)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecnn.evaluation.metrics import score_answers
+from edgecnn.tasks.classification.metric import score_answers
 
 TRUE = np.array([0, 0, 0, 1, 1, 2])
 ANSWERED = np.array([0, 0, 1, 1, 0, 0])

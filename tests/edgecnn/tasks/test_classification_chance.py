@@ -3,8 +3,10 @@ import pytest
 
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import ClassIds
-from edgecnn.evaluation import evaluate, explain_near_chance, is_near_chance, score_answers
+from edgecnn.evaluation import evaluate
 from edgecnn.models.build import build_manifest, get_spec
+from edgecnn.tasks.classification.chance import explain_near_chance, is_near_chance
+from edgecnn.tasks.classification.metric import score_answers
 from edgecnn_runtime.manifest import ImageInput
 
 LABELS = ("ant", "bee", "cat", "dog", "emu")
