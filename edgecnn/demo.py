@@ -10,18 +10,16 @@ from PIL import Image, ImageOps
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.benchmarking import BenchConfig, FileBench, bench
 from edgecnn.data import Samples, load_dataset
-from edgecnn.errors import RunFolderError, UsageError
+from edgecnn.demo_folder import DEMO_TRAINING, DemoFolder
 from edgecnn.evaluation import evaluate
 from edgecnn.export_config import ExportConfig
 from edgecnn.exporting import export_source
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.quantize_config import QuantizeConfig
-from edgecnn.reads_and_writes import tries_paths
 from edgecnn.tasks.classification.metric import ClassificationEvaluation
-from edgecnn.training import Progress, RunFolder, TrainConfig, train
-from edgecnn.training.run_folder import UNFINISHED, read_record
-from edgecnn_exporters import ExportReport, report_path
+from edgecnn.training import Progress, RunFolder, train
+from edgecnn_exporters import ExportReport
 from edgecnn_runtime import Classification, Manifest, Model, Predictor
 from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.images import ImageSource, open_image
@@ -141,22 +139,6 @@ def _classified(predictor: Predictor, image: ImageSource) -> Classification:
     answer = predictor.predict(image)
     assert isinstance(answer, Classification), "the demonstration trains a classifier"
     return answer
-
-
-def _check_folder(run_dir: Path, files: Sequence[Path]) -> None:
-    """Refuses to replace another training, or files beside which no demonstration of ours was trained."""
-    check_outputs([Output("-o", path) for path in files], [])
-    try:
-        is_ours = read_record(run_dir).config == _CONFIG
-    except RunFolderError:
-        begun = {entry.name for entry in run_dir.iterdir()} <= {UNFINISHED, LOCK_NAME} if run_dir.is_dir() else False
-        is_ours = begun or not run_dir.exists()
-        is_ours = is_ours and not any(path.exists() for path in files)
-    if not is_ours:
-        raise UsageError(
-            f"{run_dir.parent}: expected an empty folder or that of an earlier demo, received one whose contents the "
-            "demo did not make. Name another folder with -o."
-        )
 
 
 def choose_shown(answered: Sequence[Shown]) -> tuple[Shown, ...]:

@@ -14,7 +14,6 @@ from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
 from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
 from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.parts import announce
-from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map, evaluate
 from edgecnn.evaluation.scoring import explain, narrow

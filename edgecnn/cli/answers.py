@@ -1,9 +1,8 @@
 """How `edgecnn run` writes answers: each format streams, and a run that is cut short leaves whole entries."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from edgecnn.cli.streams import Results, printable, say, to_json
@@ -26,7 +25,9 @@ class AnswerWriter(Protocol):
 
 
 @contextmanager
-def answer_writer(format: AnswerFormat, results: Results, limit: int, columns: Sequence[str]) -> Iterator[AnswerWriter]:
+def answer_writer(
+    format: AnswerFormat, results: Results, limit: int, columns: Sequence[str], *, on_terminal: bool = False
+) -> Iterator[AnswerWriter]:
     """Gives the writer of a format, and closes it however the block ends.
 
     Args:
@@ -34,12 +35,13 @@ def answer_writer(format: AnswerFormat, results: Results, limit: int, columns: S
         results: where answers go; failed images of the text format go to stderr.
         limit: how many predictions an answer shows, best first.
         columns: of a prediction in CSV; see `Task.columns`.
+        on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
     """
     kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
         "text": TextWriter,
         "json": JsonWriter,
         "jsonl": JsonLinesWriter,
-        "csv": lambda results, limit: CsvWriter(results, limit, columns),
+        "csv": partial(CsvWriter, columns=columns, on_terminal=on_terminal),
     }
     writer = kinds[format](results, limit)
     try:
@@ -62,7 +64,7 @@ class TextWriter:
         speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
         frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
         found = ", ".join(answer.lines(self._limit))
-        self._results.line(printable(f"{answer.source}: {found} [{answer.provider}{speed}{frames}]"))
+        show(self._results, [f"{answer.source}: {found} [{answer.provider}{speed}{frames}]"])
 
     def close(self) -> None:
         """Has nothing to end."""
@@ -103,8 +105,8 @@ class JsonWriter:
 class CsvWriter:
     """One row a prediction, or a failed image, by RFC 4180: names come back whole, whatever they hold."""
 
-    def __init__(self, results: Results, limit: int, columns: Sequence[str]) -> None:
-        self._results, self._limit, self._columns = results, limit, tuple(columns)
+    def __init__(self, results: Results, limit: int, *, columns: Sequence[str], on_terminal: bool = False) -> None:
+        self._results, self._limit, self._columns, self._on_terminal = results, limit, tuple(columns), on_terminal
         self._row(("source", "rank", *columns, "provider", "error_kind", "error_message"))
 
     def write(self, answer: Result | Failure) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecnn.cli.options import DATA_HELP, Format
+from edgecnn.cli.options import DATA_HELP, Font, Format, check_font
 from edgecnn.cli.streams import Results, say, stdout_for_results
 from edgecnn.cli.tables import Table
 
@@ -25,11 +25,14 @@ def data(
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Draw a sheet of each part here, with boxes or classes.")
     ] = None,
+    font: Font = None,
     format: Format = "text",
 ) -> None:
     """Tell what a data set holds before anyone trains on it: format, parts, classes, sizes, and all that is wrong."""
+    check_font(font, save)
     with stdout_for_results() as results, _quiet():
-        from edgecnn.cli.progress import counted  # these load numpy and Pillow
+        from edgecnn.cli.pictures import open_typeface  # these load numpy and Pillow
+        from edgecnn.cli.progress import counted
         from edgecnn.data.faults import Faults
         from edgecnn.data.load import path_of, read_dataset
         from edgecnn.data.sheets import draw_sheet
@@ -37,6 +40,7 @@ def data(
         from edgecnn.errors import DatasetError
         from edgecnn.outputs import Input, check_output_folder
 
+        typeface = None if save is None else open_typeface(font)
         if save is not None:
             path = path_of(data)
             check_output_folder("--save", save, [] if path is None else [Input("DATA", path)])
@@ -49,9 +53,11 @@ def data(
             raise
         with counted("decoding") as on_image:
             surveyed = survey(found, faults, on_image=on_image)
-        if save is not None:
+        if save is not None and typeface is not None:
             for part in parts_of(found.dataset):
-                draw_sheet(part, save / f"{part.part}.png")
+                draw_sheet(part, save / f"{part.part}.png", typeface=typeface)
+            if typeface.warning is not None:
+                say(f"edgecnn: {typeface.warning}")
         _write(results, surveyed, format)
         if surveyed.errors:
             raise typer.Exit(1)
@@ -86,7 +92,7 @@ def _write(results: Results, surveyed: Survey, format: str) -> None:
             Table(["pixels", "least", "5 %", "median", "95 %", "largest"], _size_rows(surveyed)),
             *_listed("errors", surveyed.errors),
             *_listed("notes", surveyed.notes),
-        ]
+        ],
     )
 
 

@@ -48,15 +48,17 @@ def evaluate(
         check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
         check_data(data)
         opened = _open_folder(model) if is_folder else _open_file(model, device or "auto")
-        from edgecnn.cli.progress import counted  # these load numpy, scikit-learn and matplotlib
-        from edgecnn.data import load_dataset
-        from edgecnn.evaluation import score_dataset
+        if needs_tensorflow(data):
+            load_tensorflow()
+        from edgecnn.cli.progress import counted  # these load scikit-learn
+        from edgecnn.evaluation import class_map, narrow, score_dataset
         from edgecnn.tasks.table import TASKS, load
 
         pictures = TASKS[opened.manifest.task].pictures
         if confusion is not None and pictures is None:
             raise typer.BadParameter(f"{opened.manifest.task} has no confusion matrix.", param_hint="--confusion")
-        dataset = load_dataset(data, skip_bad=skip_bad)
+        dataset = narrow(opened.manifest, load_dataset(data, skip_bad=skip_bad))
+        class_map(opened.manifest, dataset.select(split))  # other classes are said before Keras' seconds
         with counted("evaluating") as on_batch:
             scored = score_dataset(
                 opened.load(),
@@ -76,7 +78,7 @@ def evaluate(
         if format == "json":
             results.json(tree)
         else:
-            results.report(_format_evaluation(tree, scored.evaluation))
+            show(results, _format_evaluation(tree, scored.evaluation))
 
 
 class _Opened(NamedTuple):

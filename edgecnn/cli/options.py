@@ -64,6 +64,10 @@ DATA_HELP = (
     "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO or YOLO."
 )
 DataOption = Annotated[str, typer.Option(metavar="DATA", help=DATA_HELP)]
+Font = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Font of those pictures: .ttf, .otf or .ttc. [default: one with the letters]"),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes.")
 ]

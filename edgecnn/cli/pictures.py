@@ -31,8 +31,17 @@ class PictureFolder:
         WriteError: it cannot be made.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[str], limit: int, *, model: str | None = None) -> None:
-        self._folder, self._limit = folder, limit
+    def __init__(
+        self,
+        folder: Path,
+        sources: Sequence[str],
+        limit: int,
+        *,
+        model: str | None = None,
+        typeface: Typeface | None = None,
+        stdin: bytes | Failure | None = None,
+    ) -> None:
+        self._folder, self._limit, self._typeface = folder, limit, typeface or Typeface()
         self._names: set[str] = set()
         images = [*_inputs(sources, stdin)]
         _check_apart(folder, images)
@@ -78,7 +87,7 @@ class PictureFolder:
         """
         path = self._folder / self._free_name(Path(result.source or "image").stem)
         with replacing(path) as temporary:
-            result.draw(image, limit=self._limit).save(temporary, format="PNG")
+            result.draw(image, limit=self._limit, font=self._typeface).save(temporary, format="PNG")
         return path
 
     def _free_name(self, stem: str) -> str:

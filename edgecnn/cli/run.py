@@ -55,7 +55,7 @@ def run(
         from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
         from edgecnn.cli.pictures import PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
-        from edgecnn_runtime.sources import describe, iter_sources
+        from edgecnn_runtime.sources import describe, iter_sources, read_stdin
         from edgecnn_runtime.tasks.table import get_task
 
         typeface = None if save is None else open_typeface(font)
@@ -74,7 +74,7 @@ def run(
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
         columns = get_task(predictor.manifest.task).columns
-        with answer_writer(format, results, top_k, columns) as writer:
+        with answer_writer(format, results, top_k, columns, on_terminal=on_terminal) as writer:
             for answer in predictor.stream(images, batch_size=batch):
                 try:
                     if pictures is not None:

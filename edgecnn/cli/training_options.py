@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.augmentations import AUGMENTATIONS
+from edgecnn.augmentations import AUGMENTATIONS, BOX_AUGMENTATIONS
 
 
 def read_names(text: str) -> tuple[str, ...]:
@@ -28,7 +28,11 @@ Schedule = Annotated[
 ]
 Augment = Annotated[
     Any,  # a tuple of names or None; typer would ask for many options
-    typer.Option(parser=read_names, metavar="NAMES", help=f"Of {', '.join(AUGMENTATIONS)}; with commas."),
+    typer.Option(
+        parser=read_names,
+        metavar="NAMES",
+        help=f"Of {', '.join(AUGMENTATIONS)}; or where there are boxes of {', '.join(BOX_AUGMENTATIONS)}; with commas.",
+    ),
 ]
 Balance = Annotated[
     bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")

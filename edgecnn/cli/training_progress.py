@@ -67,8 +67,11 @@ class _Bars:
 def format_epoch(metrics: EpochMetrics, epochs: int) -> str:
     """Returns what an epoch came to, on one line.
 
-    >>> format_epoch(EpochMetrics(2, 0.25, 0.9), 5)
-    'epoch 2 of 5: loss 0.2500, accuracy 0.9000'
+    >>> format_epoch(EpochMetrics(2, 0.25, {"accuracy": 0.9}, 0.5, {"accuracy": 0.8}), 5)
+    'epoch 2 of 5: loss 0.2500, accuracy 0.9000, held out: 0.5000, 0.8000'
     """
-    held_out = "" if metrics.val_loss is None else f", held out: {metrics.val_loss:.4f}, {metrics.val_accuracy:.4f}"
-    return f"epoch {metrics.epoch} of {epochs}: loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.4f}{held_out}"
+    learned = {"loss": metrics.loss, **metrics.metrics}
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in learned.items())
+    held_out = () if metrics.val_loss is None else (metrics.val_loss, *metrics.val_metrics.values())
+    validation = f", held out: {', '.join(f'{value:.4f}' for value in held_out)}" if held_out else ""
+    return f"epoch {metrics.epoch} of {epochs}: {shown}{validation}"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -35,18 +35,32 @@ class CachedPart:
     Attributes:
         pixels: (N, height, width, channels) uint8, read-only and mapped from the disk: only what is used takes memory.
             Those of bad pictures are black.
-        places: (N, 7) float64 in the same file: what `placement` gives.
+        placements: N, where each image lies in its pixels; those of bad pictures mean nothing.
         bad: the pictures that could not be decoded.
     """
 
     pixels: npt.NDArray[np.uint8]
-    places: npt.NDArray[np.float64]
+    placements: Sequence[Placement]
     bad: tuple[BadPicture, ...]
 
-    def placement(self, index: int) -> Placement:
-        """Returns where one image lies in its pixels; of a bad picture nothing that means anything."""
-        height, width, *others, frames = self.places[index].tolist()
-        down, across, top, left = others
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placements(Sequence[Placement]):
+    """Placements that are made when they are asked for, of (N, 7) numbers in the file."""
+
+    places: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Placement: ...
+    @overload
+    def __getitem__(self, index: slice) -> "_Placements": ...
+    def __getitem__(self, index: Any) -> "Placement | _Placements":
+        if isinstance(index, slice):
+            return _Placements(self.places[index])
+        height, width, down, across, top, left, frames = self.places[index].tolist()
         return Placement((int(height), int(width)), (down, across), (top, left), int(frames))
 
 
@@ -94,7 +108,7 @@ def _cached_part(
         bad = _write(path, samples, Preprocessor(image_input), record, on_image)
         images = np.load(path, mmap_mode="r")
         logger.info("cache: %d images of %s, %.1f MB", len(samples), record["pixels"].shape, images.nbytes / 1e6)
-    return CachedPart(images["pixels"], images["place"], bad)
+    return CachedPart(images["pixels"], _Placements(images["place"]), bad)
 
 
 def _record(image_input: ImageInput) -> np.dtype[Any]:

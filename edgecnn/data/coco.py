@@ -22,15 +22,18 @@ from edgecnn.data.marked import (
     checked_box,
     entries,
     image_shape,
+    is_file,
     read_text,
 )
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset
 from edgecnn.errors import DatasetError
+from edgecnn_runtime import strict_json
 
 LOOKED_FOR = "a JSON file of images, annotations and categories, also in annotations/ or in a folder a part (COCO)"
 _LARGEST = 2 * 2**30  # bytes; COCO's own have half of one
 _SNIFFED = 1 << 20  # bytes
+_ANNOTATIONS = "annotations"  # the folder of COCO's own files
 _KEYS = ("images", "annotations", "categories")
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")  # of COCO's own files
 _PART = re.compile("|".join(sorted(PART_NAMES, key=len, reverse=True)))
@@ -63,6 +66,8 @@ def read_coco(path: Path, faults: Faults | None = None) -> Dataset:
     if not files:
         raise DatasetError(f"{path}: expected {LOOKED_FOR}, received none")
     root = path if path.is_dir() else path.parent
+    if not path.is_dir() and root.name.lower() == _ANNOTATIONS:
+        root = root.parent
     trees = {part: _tree(file) for part, file in files.items()}
     categories = {part: _categories(tree, files[part], faults) for part, tree in trees.items()}
     labels, origin = _labels(categories, files)
@@ -115,7 +120,7 @@ def _candidates(path: Path) -> list[Path]:
 
 
 def _is_holder(name: str) -> bool:
-    return name == "annotations" or name in PART_NAMES
+    return name == _ANNOTATIONS or name in PART_NAMES
 
 
 def _looks_like_coco(file: Path) -> bool:
@@ -143,7 +148,7 @@ def _part(file: Path) -> str | None:
 def _tree(file: Path) -> dict[str, Any]:
     text = read_text(file, largest=_LARGEST)
     try:
-        tree = json.loads(text, parse_constant=_no_number, object_pairs_hook=_object)
+        tree = strict_json.parse(text)
     except json.JSONDecodeError as error:
         raise DatasetError(f"{file}:{error.lineno}: expected JSON, received {error.msg}") from error
     except (ValueError, RecursionError) as error:
@@ -151,18 +156,6 @@ def _tree(file: Path) -> dict[str, Any]:
     if not isinstance(tree, dict) or not all(isinstance(tree.get(key), list) for key in _KEYS):
         received = sorted(tree)[:10] if isinstance(tree, dict) else type(tree).__name__
         raise DatasetError(f"{file}: expected an object with the lists {', '.join(_KEYS)}, received {received}")
-    return tree
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name}, which is no JSON number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    tree = dict(pairs)
-    if len(tree) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {max(keys, key=keys.count)!r:.60} twice in one object")
     return tree
 
 
@@ -257,7 +250,7 @@ class _Reader:
         around = [self.file.parent, *inside, self.root / self.part, self.root / "images", self.root]
         places = [folder for folder in dict.fromkeys(around) if folder.is_dir()]
         name = next((name for name in names if _is_name(name)), None)
-        return sorted(places, key=lambda folder: name is None or not (folder / name).is_file())
+        return sorted(places, key=lambda folder: name is None or not is_file(folder / name))
 
     def _image(self, item: Mapping[str, Any], where: str, places: Sequence[Path]) -> Path | None:
         name = item.get("file_name")
@@ -266,7 +259,7 @@ class _Reader:
                 "images without a file", f"{where}: expected a relative path as file_name, received {name!r:.60}"
             )
             return None
-        found = next((folder / str(name) for folder in places[:1] if (folder / str(name)).is_file()), None)
+        found = next((folder / str(name) for folder in places[:1] if is_file(folder / str(name))), None)
         if found is None:
             looked = ", ".join(map(str, places[:1])) or str(self.root)
             self.faults.error(

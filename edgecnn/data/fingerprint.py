@@ -25,6 +25,7 @@ def fingerprint(parts: Sequence[Samples], digests: Sequence[Sequence[bytes]]) ->
         digests: of each part, what `image_digests` gives.
 
     Example:
+        >>> from edgecnn.data.targets import ClassIds
         >>> pixels, ids = np.zeros((2, 1, 1), np.uint8), ClassIds(np.array([0, 1]))
         >>> part, other = (Samples(array, ids, ("a", "b"), "train") for array in (pixels, pixels + 1))
         >>> fingerprint([part], [image_digests(part)]) == fingerprint([other], [image_digests(other)])

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgecnn.data import coco, shapes, voc, yolo
@@ -119,18 +120,33 @@ def read_dataset(name_or_path: str, faults: Faults) -> Found:
         DatasetError: likewise.
         MissingDependencyError: likewise.
     """
-    if name_or_path == "digits":
-        return Found(read_digits(), name_or_path)
-    if shapes.is_shapes(name_or_path):
-        return Found(shapes.read_shapes(name_or_path), shapes.NAME)
-    if name_or_path in KERAS_DATASETS:
-        return Found(read_keras_dataset(name_or_path), name_or_path)
-    kind, _, rest = name_or_path.partition(":")
-    if rest and kind == "tfds":
-        return Found(read_tfds(rest), "TensorFlow Datasets")
-    if rest and kind in _FORMATS:
-        return Found(_FORMATS[kind].read(Path(rest), faults), _FORMATS[kind].name)
-    return _read_path(Path(name_or_path), faults)
+    reader = _reader(name_or_path)
+    return Found(reader.read(faults), reader.format)
+
+
+def check_data(name_or_path: str) -> None:
+    """Refuses what `load_dataset` would not know or find, without reading it.
+
+    Args:
+        name_or_path: as for `load_dataset`.
+
+    Raises:
+        UnknownDatasetError: as for `load_dataset`.
+        DatasetError: a path that was forced is missing, or one cannot be read.
+    """
+    reader = _reader(name_or_path)
+    kind, _, path = name_or_path.partition(":")
+    if path and kind in _FORMATS and path_of(name_or_path) is None:
+        reader.read(Faults())  # which says what is missing
+
+
+def needs_tensorflow(name_or_path: str) -> bool:
+    """Says whether data of that name are read by Keras or TensorFlow Datasets.
+
+    >>> needs_tensorflow("mnist"), needs_tensorflow("tfds:tf_flowers"), needs_tensorflow("digits")
+    (True, True, False)
+    """
+    return name_or_path in KERAS_DATASETS or name_or_path.startswith("tfds:")
 
 
 def path_of(name_or_path: str) -> Path | None:
@@ -146,11 +162,42 @@ def path_of(name_or_path: str) -> Path | None:
     return path if os.path.exists(path) else None  # noqa: PTH110  (of a name too long, it says no)
 
 
-def _read_path(path: Path, faults: Faults) -> Found:
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What reads data that were recognised: as what, and how."""
+
+    format: str
+    read: Callable[[Faults], Dataset]
+
+
+def _reader(name_or_path: str) -> _Reader:
+    if name_or_path == "digits":
+        return _Reader(name_or_path, lambda _: read_digits())
+    if shapes.is_shapes(name_or_path):
+        most = shapes.most_objects(name_or_path)
+        return _Reader(shapes.NAME, lambda _: shapes.read_shapes(most))
+    if name_or_path in KERAS_DATASETS:
+        return _Reader(name_or_path, lambda _: read_keras_dataset(name_or_path))
+    kind, _, rest = name_or_path.partition(":")
+    if rest and kind == "tfds":
+        return _Reader("TensorFlow Datasets", lambda _: read_tfds(rest))
+    if rest and kind in _FORMATS:
+        return _Reader(_FORMATS[kind].name, partial(_read_forced, kind, Path(rest)))
+    return _reader_of(Path(name_or_path))
+
+
+def _read_forced(kind: str, path: Path, faults: Faults) -> Dataset:
+    try:
+        return _FORMATS[kind].read(path, faults)
+    except (OSError, ValueError) as error:  # a name too long, a null character
+        raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error
+
+
+def _reader_of(path: Path) -> _Reader:
     try:
         found = next((each for each in _FORMATS.values() if each.holds(path)), None)
         if found is not None:
-            return Found(found.read(path, faults), found.name)
+            return _Reader(found.name, partial(found.read, path))
         exists, deeper = path.exists(), below(path) if path.is_dir() else []
     except (OSError, ValueError) as error:  # a name too long, a null character
         raise UnknownDatasetError(f"{str(path)!r}: cannot be read as data: {error}") from error

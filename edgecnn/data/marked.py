@@ -1,6 +1,7 @@
 """What the readers of boxes share: images as they are found, what is marked in them, and what is checked of it."""
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +173,16 @@ def pictures_in(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
             found.setdefault(path.stem, path)
     return found
+
+
+def is_file(path: Path) -> bool:
+    """Says whether a name out of a file leads to a file; not where no file can have it."""
+    return os.path.isfile(path)  # noqa: PTH113  (of a name too long, or with a null character, it says no)
+
+
+def is_folder(path: Path) -> bool:
+    """Says whether a name out of a file leads to a folder; not where no folder can have it."""
+    return os.path.isdir(path)  # noqa: PTH112  (as above)
 
 
 def entries(folder: Path) -> list[Path]:

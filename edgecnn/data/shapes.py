@@ -21,11 +21,11 @@ def is_shapes(name: str) -> bool:
     return name == NAME or name.startswith(f"{NAME}:")
 
 
-def read_shapes(name: str = NAME) -> Dataset:
-    """Draws the data set: 1,200 images to learn from and 300 to judge by, of 96 x 128 pixels, always the same ones.
+def most_objects(name: str) -> int:
+    """Returns how many objects an image of that data set has at most.
 
     Args:
-        name: "shapes", with 1 to 6 objects an image; "shapes:1", with one, which is larger; "shapes:N" with 1 to N.
+        name: "shapes", with 1 to 6; "shapes:1", with one, which is larger; "shapes:N" with 1 to N.
 
     Raises:
         UnknownDatasetError: another N.
@@ -34,6 +34,16 @@ def read_shapes(name: str = NAME) -> Dataset:
     most = int(found[1] or MOST) if found else 0
     if not 1 <= most <= MOST:
         raise UnknownDatasetError(f"{name}: expected shapes, or shapes:N of 1 to N objects an image, N up to {MOST}")
+    return most
+
+
+def read_shapes(most: int = MOST) -> Dataset:
+    """Draws the data set: 1,200 images to learn from and 300 to judge by, of 96 x 128 pixels, always the same ones.
+
+    Args:
+        most: objects in an image; where it is 1 they are larger.
+    """
+    name = NAME if most == MOST else f"{NAME}:{most}"
     return make_dataset(name, name, [_part(part, most) for part in _IMAGES])
 
 

@@ -236,7 +236,7 @@ def class_ids_of(targets: Targets) -> npt.NDArray[np.int64]:
     """Returns the class of each image, (N,): a classifier's way in.
 
     Raises:
-        TypeError: they are no classes; `edgecnn.data.as_classes` makes classes of boxes.
+        TypeError: they are no classes; `edgecnn.data.as_class_ids` makes classes of boxes.
     """
     if not isinstance(targets, ClassIds):
         raise TypeError(f"targets: expected a class an image, received {type(targets).__name__}")

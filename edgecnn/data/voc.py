@@ -260,7 +260,7 @@ def _parser() -> Any:
     try:
         from defusedxml import ElementTree  # other data need no XML
     except ImportError as error:
-        raise MissingDependencyError.for_extra("defusedxml", "train") from error
+        raise MissingDependencyError.of("defusedxml") from error
     return ElementTree.XMLParser
 
 

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from edgecnn.data.faults import Faults, logger
-from edgecnn.data.marked import Mark, MarkedImage, MarkedPart, checked_box, entries, image_shape, read_text
+from edgecnn.data.marked import (
+    Mark,
+    MarkedImage,
+    MarkedPart,
+    checked_box,
+    entries,
+    image_shape,
+    is_file,
+    is_folder,
+    read_text,
+)
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset
 from edgecnn.errors import DatasetError, MissingDependencyError
@@ -115,9 +125,9 @@ def _config(file: Path) -> _Config:
         )
     root = file.parent
     if "path" in top:
-        given = Path(_scalar(top["path"], file)).expanduser()
-        root = given if given.is_absolute() and given.is_dir() else file.parent / given
-        root = root if root.is_dir() else file.parent  # it was of another machine
+        given = Path(_scalar(top["path"], file))
+        root = given if given.is_absolute() and is_folder(given) else file.parent / given
+        root = root if is_folder(root) else file.parent  # it was of another machine
     parts: dict[str, tuple[tuple[str, int], ...]] = {}
     for key, node in top.items():
         part = _OTHER_NAMES.get(key, key)
@@ -151,11 +161,11 @@ def _images(config: _Config, part: str, named: Sequence[tuple[str, int]], faults
     images: list[Path] = []
     for text, line in named:
         place, where = _place(config.root, text), f"{config.file}:{line}"
-        if place.is_dir():
+        if is_folder(place):
             found = _pictures(place)
             _check_labels(place, found, faults)
             images += found
-        elif place.is_file():
+        elif is_file(place):
             images += _listed(place, config, faults)
         elif part == "train":
             raise DatasetError(
@@ -176,7 +186,7 @@ def _images(config: _Config, part: str, named: Sequence[tuple[str, int]], faults
 def _place(root: Path, text: str) -> Path:
     """Returns where a part lies; sets of Roboflow begin with ../ and mean the file's own folder."""
     place = root / text
-    if not place.exists() and text.startswith("../"):
+    if text.startswith("../") and not is_folder(place) and not is_file(place):
         return root / text.removeprefix("../")
     return place
 
@@ -195,7 +205,7 @@ def _listed(file: Path, config: _Config, faults: Faults) -> list[Path]:
         name = text.strip()
         if not name:
             continue
-        image = next((folder / name for folder in (file.parent, config.root) if _exists(folder / name)), None)
+        image = next((folder / name for folder in (file.parent, config.root) if is_file(folder / name)), None)
         if image is None:
             faults.error(
                 "files that a part names and that are missing", f"{file}:{line}: there is no image {name!r:.200}"
@@ -203,13 +213,6 @@ def _listed(file: Path, config: _Config, faults: Faults) -> list[Path]:
         else:
             images.append(image)
     return images
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name too long, a null character
-        return False
 
 
 def _label_file(image: Path) -> Path:
@@ -229,7 +232,8 @@ def _check_labels(folder: Path, images: Sequence[Path], faults: Faults) -> None:
         return
     expected = {_label_file(image) for image in images}
     for file in entries(labels):
-        if file.suffix == ".txt" and file.name not in _NO_LABELS and file not in expected:
+        is_label = file.suffix == ".txt" and file.name not in _NO_LABELS and not file.name.lower().startswith("readme")
+        if is_label and file not in expected:
             faults.error("labels without images", f"{file}:1: no image {file.stem!r} in {folder}")
 
 
@@ -295,7 +299,7 @@ def _composed(file: Path) -> Any:
     try:
         import yaml  # other data need no YAML
     except ImportError as error:
-        raise MissingDependencyError.for_extra("PyYAML", "train") from error
+        raise MissingDependencyError.of("yaml") from error
     text = read_text(file, largest=_LARGEST)
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)

@@ -2,6 +2,6 @@
 
 from edgecnn.evaluation.evaluate import class_map, evaluate
 from edgecnn.evaluation.metrics import Evaluation, TaskMetric
-from edgecnn.evaluation.scoring import Scored, score_dataset
+from edgecnn.evaluation.scoring import Scored, narrow, score_dataset
 
-__all__ = ["Evaluation", "Scored", "TaskMetric", "class_map", "evaluate", "score_dataset"]
+__all__ = ["Evaluation", "Scored", "TaskMetric", "class_map", "evaluate", "narrow", "score_dataset"]

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from edgecnn.data.bad_pictures import BadPicture, refuse_bad_pictures
 from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.samples import Samples
-from edgecnn.data.targets import class_ids_of
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import Evaluation
 from edgecnn.tasks.table import metric_of

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgecnn.data.narrowing import as_class_ids
 from edgecnn.data.parts import announce, count_learned
 from edgecnn.data.samples import Dataset, Samples, Split
 from edgecnn.evaluation.evaluate import evaluate

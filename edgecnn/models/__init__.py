@@ -1,7 +1,7 @@
 """The documented models: the catalogue, and building one by name."""
 
-from edgecnn.models.build import build_manifest, build_model, build_training_model, get_spec
+from edgecnn.models.build import build_manifest, build_model, get_spec
 from edgecnn.models.catalog import CATALOG
 from edgecnn.models.spec import ModelSpec
 
-__all__ = ["CATALOG", "ModelSpec", "build_manifest", "build_model", "build_training_model", "get_spec"]
+__all__ = ["CATALOG", "ModelSpec", "build_manifest", "build_model", "get_spec"]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from edgecnn.models.catalog import CATALOG
+from edgecnn.tasks.table import TASKS, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import keras
 
     from edgecnn.models.spec import ModelSpec
     from edgecnn_runtime.manifest import Manifest
-
-_AUXILIARY_WEIGHT = 0.3  # Szegedy et al. 2014, section 5
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -70,13 +66,13 @@ def build_model(
         seed: of the weights; None draws another one each time.
 
     Returns:
-        A functional model from "image", uint8 (N, height, width, channels), to "logits", or "distances" where the row's
-        decoder says so, float32 (N, num_classes).
+        A functional model from "image", uint8 (N, height, width, channels), to the outputs that `build_manifest` names,
+        float32: "logits" (N, num_classes) of most rows.
 
     Raises:
         UnknownModelError: no such row.
-        UsageError: a size below the model's least one, fewer than 2 classes, a width that is not above 0, or another
-            width than 1 for a model that has one size.
+        UsageError: a size below the model's least one, fewer classes than the task takes, a width that is not above 0,
+            or another width than 1 for a model that has one size.
     """
     import keras  # takes seconds: only when a model is really built
 
@@ -85,29 +81,9 @@ def build_model(
     _check_size(spec, image_size, num_classes, width)
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    builder = _load(spec.builder)
+    builder = load(spec.builder)
     model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width)
     return cast("keras.Model", model)
-
-
-def build_training_model(model: keras.Model, spec: ModelSpec) -> tuple[keras.Model, tuple[float, ...]]:
-    """Adds the outputs that only training has, on layers shared with the model: training the one trains the other.
-
-    Args:
-        model: from `build_model`; the one to evaluate, save and export.
-        spec: its catalogue row.
-
-    Returns:
-        A model whose first output is the given one's, and the weight of each output's loss. Rows without auxiliary
-        classifiers give the model itself and (1.0,).
-    """
-    import keras  # takes seconds: only when a model is really built
-
-    if spec.auxiliary is None:
-        return model, (1.0,)
-    outputs = _load(spec.auxiliary)(model)
-    training_model = keras.Model(model.input, [model.output, *outputs.values()], name=f"{model.name}_training")
-    return training_model, (1.0,) + (_AUXILIARY_WEIGHT,) * len(outputs)
 
 
 def build_manifest(
@@ -131,14 +107,13 @@ def build_manifest(
         UsageError: as for `build_model`.
         ManifestError: labels that do not fit the number of classes.
     """
-    from edgecnn_runtime import decoders
     from edgecnn_runtime import manifest as parts  # loads numpy, which listing the catalogue must not
 
     height, width_px = image_size or spec.image_size
     if num_classes is None:
         num_classes = spec.num_classes if labels is None else len(labels)
     _check_size(spec, (height, width_px), num_classes, width)
-    decoder = decoders.DistanceDecoder() if spec.decoder == "distance" else decoders.SoftmaxDecoder()
+    decoder, outputs = load(spec.outputs or TASKS[spec.task].outputs)(spec, num_classes)
     return parts.Manifest(
         task=spec.task,
         model=parts.ModelInfo(name=spec.name, width=width),
@@ -154,14 +129,8 @@ def build_manifest(
         ),
         labels=None if labels is None else tuple(labels),
         decoder=decoder,
-        outputs=(decoders.OutputSpec(name=decoder.output, shape=(num_classes,)),),
+        outputs=tuple(outputs),
     )
-
-
-def _load(path: str) -> Callable[..., Any]:
-    """Returns the function that "module:function" names."""
-    module, function = path.split(":")
-    return cast("Callable[..., Any]", getattr(importlib.import_module(module), function))
 
 
 def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, width: float) -> None:
@@ -172,10 +141,10 @@ def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, 
             f"{spec.name}: expected an image size of at least {spec.smallest_size},{spec.smallest_size}, received "
             f"{image_size[0]},{image_size[1]}: its convolutions and pools leave no whole cell of a smaller one."
         )
-    if num_classes < 2:
-        raise UsageError(
-            f"{spec.name}: expected at least 2 classes, received {num_classes}: one has always the score 1"
-        )
+    least = TASKS[spec.task].least_classes
+    if num_classes < least:
+        reason = ": one has always the score 1" if num_classes == 1 else ""
+        raise UsageError(f"{spec.name}: expected at least {least} classes, received {num_classes}{reason}")
     if not 0 < width < float("inf"):
         raise UsageError(f"{spec.name}: expected a width multiplier above 0, received {width}")
     if width != 1 and not spec.scalable:

@@ -57,7 +57,7 @@ _ROWS = (
         smallest_size=28,
         summary="two 5x5 convolutions with trained poolings, a connection table, distances to fixed prototypes",
         reference="LeCun et al. 1998, Gradient-Based Learning Applied to Document Recognition",
-        decoder="distance",
+        outputs="edgecnn.tasks.classification.outputs:distances",
         scalable=False,
     ),
     ModelSpec(
@@ -87,7 +87,7 @@ _ROWS = (
         summary="nine inception modules; two auxiliary classifiers in training only",
         reference="Szegedy et al. 2014, Going Deeper with Convolutions",
         backbone="inception_5b",
-        auxiliary="edgecnn.models.googlenet:auxiliary_logits",
+        trainee="edgecnn.tasks.classification.trainee:googlenet_trainee",
     ),
     ModelSpec(
         name="vgg16",
@@ -198,7 +198,7 @@ _ROWS = (
         summary="GoogLeNet with squeeze-and-excitation after each of its nine inception modules",
         reference="Hu et al. 2017, Squeeze-and-Excitation Networks",
         backbone="inception_5b_scale",
-        auxiliary="edgecnn.models.googlenet:auxiliary_logits",
+        trainee="edgecnn.tasks.classification.trainee:googlenet_trainee",
     ),
 )
 

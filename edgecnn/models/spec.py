@@ -1,7 +1,10 @@
 """One row of the catalogue: what a documented model is, before anything heavy is imported."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.decoders import TaskName
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +25,17 @@ class ModelSpec:
         reference: the paper or book.
         resize: how an image of another size is brought to the input's.
         crop_fraction: for "center_crop", the part of the scaled image that is kept.
-        decoder: how the output becomes scores: the softmax of "logits", or of the negative "distances".
+        outputs: "module:function" of the row and a number of classes: the decoder, and the outputs that the model has.
+            None takes the task's.
         scalable: whether the width multiplier may differ from 1.
         backbone: the last layer before the head, where the model has a backbone that can be frozen or kept.
         application: the function of `keras.applications` whose ImageNet weights fit, where there are such.
-        auxiliary: "module:function" that adds further outputs for training only, where the paper has them.
+        trainee: "module:function" of the model, this row, the manifest and the options of a training: the `Trainee`,
+            perhaps with outputs that only training has. None takes the task's.
     """
 
     name: str
-    task: Literal["classification"]
+    task: "TaskName"
     builder: str
     image_size: tuple[int, int]
     color: Literal["rgb", "gray"]
@@ -42,11 +47,11 @@ class ModelSpec:
     reference: str
     resize: Literal["stretch", "letterbox", "center_crop"] = "stretch"
     crop_fraction: float | None = None
-    decoder: Literal["softmax", "distance"] = "softmax"
+    outputs: str | None = None
     scalable: bool = True
     backbone: str | None = None
     application: str | None = None
-    auxiliary: str | None = None
+    trainee: str | None = None
 
     @property
     def channels(self) -> int:

@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """Where the parts of a task stand, each as "module:name".
+    """Where the parts of a task stand, each as "module:name", beside what is said in a word.
 
     Attributes:
         own_results: the results that a Keras model means by its raw outputs, without the runtime's decoding.
         narrow: makes of a data set what the task takes, or refuses it.
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
+        outputs: of a catalogue row and a number of classes, the decoder and the output specs; a row may have its own.
+        arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
+            pixels of the network's input.
+        trainee: of a model, its row, its manifest and the options, the `Trainee`; a row may have its own.
+        augmentations: what `--augment` takes, by name.
+        augment: of those names and of images, what changes pixels and arrays while they are learned.
+        transfer: builds a model to keep the backbone of, with a head to learn; None takes the model as it is.
+        least_classes: how many there must be.
         explain: what must be known of a score, for people; None where there is nothing to look for.
         pictures: draws an evaluation; None where there is no picture.
     """
@@ -27,6 +35,13 @@ class TaskRow:
     own_results: str
     narrow: str
     metric: str
+    outputs: str
+    arrays: str
+    trainee: str
+    augmentations: str = "edgecnn.augmentations:AUGMENTATIONS"
+    augment: str = "edgecnn.training.augmenting:images_alone"
+    transfer: str | None = None
+    least_classes: int = 1
     explain: str | None = None
     pictures: str | None = None
 
@@ -36,17 +51,21 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         own_results="edgecnn.tasks.classification.source:own_results",
         narrow="edgecnn.data.narrowing:as_class_ids",
         metric="edgecnn.tasks.classification.metric:Accuracy",
+        outputs="edgecnn.tasks.classification.outputs:logits",
+        arrays="edgecnn.tasks.classification.outputs:arrays",
+        trainee="edgecnn.tasks.classification.trainee:trainee",
+        transfer="edgecnn.models.backbone:build_transfer_model",
+        least_classes=2,
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
         pictures="edgecnn.tasks.classification.pictures:draw_confusion_matrix",
     ),
 }
 
 
-def load(place: str) -> Callable[..., Any]:
+def load(place: str) -> Any:
     """Returns what "module:name" names."""
     module, _, name = place.partition(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
 
 
 def metric_of(manifest: "Manifest") -> "Callable[[], TaskMetric]":

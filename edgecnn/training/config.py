@@ -1,11 +1,11 @@
 """What a training run is asked to do."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from edgecnn.augmentations import AUGMENTATIONS
+from edgecnn.augmentations import AUGMENTATIONS, BOX_AUGMENTATIONS
 from edgecnn.errors import UsageError
 
 Optimizer = Literal["sgd", "rmsprop", "adam"]
@@ -30,7 +30,8 @@ class TrainConfig:
         learning_rate: above 0; None takes the optimizer's default, and a tenth of it with `unfreeze_from`.
         schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs `validation`
             or a val part.
-        augment: names of `edgecnn.augmentations`, in the order in which they are applied, each once.
+        augment: names of `edgecnn.augmentations` that the model's task takes, in the order in which they are applied,
+            each once.
         balance: show rare classes as often as the largest, by repeating their images. `augment` changes all images;
             where it names nothing the repeats are shifted, and changed in contrast and brightness.
         weights: "none" for seeded ones, "imagenet", or a .weights.h5 or .keras file; a head of other classes is left.
@@ -81,7 +82,7 @@ class TrainConfig:
         _check(self.schedule in get_args(Schedule), "schedule", f"one of {get_args(Schedule)}", self.schedule)
         _check_names(self.augment)
         _check(self.strategy in get_args(Strategy), "strategy", f"one of {get_args(Strategy)}", self.strategy)
-        _check(self.num_classes is None or self.num_classes >= 2, "classes", "at least 2", self.num_classes)
+        _check(self.num_classes is None or self.num_classes >= 1, "classes", "at least 1", self.num_classes)
         self._check_transfer()
         if self.early_stopping is not None:
             _check(self.early_stopping >= 1, "early_stopping", "at least 1", self.early_stopping)
@@ -94,6 +95,22 @@ class TrainConfig:
         if self.transfers and self.weights == "none":
             option = "freeze" if self.unfreeze_from is None else "unfreeze_from"
             raise UsageError(f"{option}: expected weights to keep, received none. Give --weights imagenet or a file")
+
+    def check_augment(self, known: Collection[str], *, task: str) -> None:
+        """Checks the augmentations against those that a task takes.
+
+        Args:
+            known: their names.
+            task: names it in the message.
+
+        Raises:
+            UsageError: one is for another task.
+        """
+        unknown = [name for name in self.augment if name not in known]
+        if unknown:
+            raise UsageError(
+                f"augment: expected names of {', '.join(known)}, which {task} takes, received {unknown[0]!r}"
+            )
 
     def check_validation(self, val_images: int) -> None:
         """Checks the options that need a validation part, once the data are known.
@@ -136,6 +153,7 @@ def _check(holds: bool, option: str, expected: str, received: object) -> None:
 
 
 def _check_names(augment: tuple[str, ...]) -> None:
+    names = f"names of {', '.join(AUGMENTATIONS)}, or where there are boxes of {', '.join(BOX_AUGMENTATIONS)}"
     for name in augment:
-        _check(name in AUGMENTATIONS, "augment", f"names of {', '.join(AUGMENTATIONS)}", repr(name))
+        _check(name in {*AUGMENTATIONS, *BOX_AUGMENTATIONS}, "augment", names, repr(name))
     _check(len(set(augment)) == len(augment), "augment", "each name once", ",".join(augment))

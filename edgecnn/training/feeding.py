@@ -1,6 +1,6 @@
 """What an epoch shows the network: which images in which order, and how they are changed on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,34 +8,51 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from edgecnn.data.augment import Augmentation, color_axes
 from edgecnn.data.balance import repeats
+from edgecnn.tasks.table import TaskRow, load
+from edgecnn.training.augmenting import Seeded
 from edgecnn.training.config import TrainConfig
+from edgecnn.training.trainee import Arrays
 
 # For the repeats of rare classes where the user names none: what leaves any class what it is, as a mirror does not.
 _BALANCE_AUGMENTATION = ("shift", "contrast", "brightness")
 _MOST_MEASURED = 1000  # images, for the axes of their colours
 
+Targets = Callable[[Arrays], Any]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TrainingData:
-    """The train part as the network takes it.
+class LabelledPixels:
+    """A part as the network takes it.
 
     Attributes:
         pixels: (N, height, width, channels) uint8, perhaps mapped from the disk.
-        class_ids: (N,) int64.
-        learned: positions to learn from.
-        held_out: positions to validate with; empty for none.
-        augmentation: what changes images that are learned from; None for nothing.
-        val: pixels and class ids of a part of its own that `held_out` counts in; None where it counts in this one.
+        arrays: the truth by name, N rows each; boxes are in pixels of the input.
     """
 
     pixels: npt.NDArray[np.uint8]
-    class_ids: npt.NDArray[np.int64]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What is learned from, and what is validated with.
+
+    Attributes:
+        train: the train part.
+        classes: (N,) int64 of it: the class that each image is balanced by.
+        learned: positions in it to learn from.
+        held_out: positions to validate with; empty for none.
+        augmentation: what changes images that are learned from; None for nothing.
+        val: a part of its own that `held_out` counts in; None where it counts in the train part.
+    """
+
+    train: LabelledPixels
+    classes: npt.NDArray[np.int64]
     learned: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
-    augmentation: Augmentation | None = None
-    val: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]] | None = None
+    augmentation: Seeded | None = None
+    val: LabelledPixels | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,14 +69,22 @@ class Draws:
 
 
 def new_augmentation(
-    config: TrainConfig, pixels: npt.NDArray[np.uint8], learned: npt.NDArray[np.int64]
-) -> Augmentation | None:
-    """Returns what changes the images while they are learned, made to measure for them; None for nothing."""
+    config: TrainConfig, row: TaskRow, pixels: npt.NDArray[np.uint8], learned: npt.NDArray[np.int64]
+) -> Seeded | None:
+    """Returns what changes the images while they are learned, made to measure for them; None for nothing.
+
+    Args:
+        config: names the augmentations.
+        row: of the task, which says what else changes with the pixels.
+        pixels: of the train part.
+        learned: positions to learn from.
+    """
     names = config.augment or (_BALANCE_AUGMENTATION if config.balance else ())
     if not names:
         return None
     measured = learned[np.unique(np.linspace(0, len(learned) - 1, _MOST_MEASURED).astype(np.int64))]
-    return Augmentation(names, color_axes(pixels[measured]))
+    augmentation: Seeded = load(row.augment)(names, pixels[measured])
+    return augmentation
 
 
 def draw(data: TrainingData, config: TrainConfig, random: np.random.Generator) -> Draws:
@@ -67,7 +92,7 @@ def draw(data: TrainingData, config: TrainConfig, random: np.random.Generator) -
 
     `config.augment` changes all of them; where it names nothing, only the repeats are changed.
     """
-    repeated = repeats(data.class_ids[data.learned], random) if config.balance else np.arange(0)
+    repeated = repeats(data.classes[data.learned], random) if config.balance else np.arange(0)
     positions = np.concatenate([data.learned, data.learned[repeated]])
     changed = (np.arange(len(positions)) >= len(data.learned)) | bool(config.augment)
     order = random.permutation(len(positions))
@@ -75,7 +100,7 @@ def draw(data: TrainingData, config: TrainConfig, random: np.random.Generator) -
 
 
 def training_batches(
-    data: TrainingData, draws: Draws, batch_size: int, *, outputs: int, random: np.random.Generator
+    data: TrainingData, draws: Draws, batch_size: int, *, targets: Targets, random: np.random.Generator
 ) -> tf.data.Dataset:
     """Returns batches to learn from.
 
@@ -83,44 +108,50 @@ def training_batches(
         data: the images.
         draws: which of them, in which order.
         batch_size: images a batch; the last one may have fewer.
-        outputs: of the model, each of which is given the class ids.
+        targets: of a batch's arrays, what the network's outputs are to be; takes them as they are when the images are
+            augmented.
         random: seeds the augmentation, once; what a batch becomes does not depend on when it is asked for.
 
     Returns:
-        Pairs of pixels, uint8 (N, height, width, channels), and class ids, int64 (N,), or a tuple of them.
+        Pairs of pixels, uint8 (N, height, width, channels), and targets.
     """
-    batches = _batches(data, draws.positions, draws.changed, batch_size=batch_size)
-    augment = None if data.augmentation is None else data.augmentation.seeded(random)
+    batches = _batches(data.train, draws, batch_size=batch_size)
+    augment = None if data.augmentation is None else data.augmentation(random)
 
     def prepare(step: Any, batch: Any) -> Any:
-        pixels, class_ids, changed = batch
+        pixels, arrays, changed = batch
         if augment is not None:
-            pixels = tf.where(changed[:, tf.newaxis, tf.newaxis, tf.newaxis], augment(pixels, step), pixels)
-        return pixels, class_ids if outputs == 1 else (class_ids,) * outputs
+            new_pixels, new_arrays = augment(pixels, arrays, step)
+            pixels = _where(changed, new_pixels, pixels)
+            arrays = {name: _where(changed, new_arrays[name], old) for name, old in arrays.items()}
+        return pixels, targets(arrays)
 
     return batches.enumerate().map(prepare).prefetch(tf.data.AUTOTUNE)
 
 
-def validation_batches(data: TrainingData, batch_size: int, *, outputs: int) -> tf.data.Dataset:
+def validation_batches(data: TrainingData, batch_size: int, *, targets: Targets) -> tf.data.Dataset:
     """Returns batches of the images held out, as they are, in their order; as `training_batches` otherwise."""
-    pixels, class_ids = data.val or (data.pixels, data.class_ids)
-    plain = TrainingData(pixels, class_ids, data.held_out, data.held_out)
     draws = Draws(data.held_out, np.zeros(len(data.held_out), np.bool_))
-    return training_batches(plain, draws, batch_size, outputs=outputs, random=np.random.default_rng(0))
+    plain = TrainingData(data.val or data.train, data.classes, data.held_out, data.held_out)
+    return training_batches(plain, draws, batch_size, targets=targets, random=np.random.default_rng(0))
 
 
-def _batches(
-    data: TrainingData, positions: npt.NDArray[np.int64], changed: npt.NDArray[np.bool_], *, batch_size: int
-) -> tf.data.Dataset:
-    def generate() -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-        for start in range(0, len(positions), batch_size):
-            chosen = positions[start : start + batch_size]
-            yield data.pixels[chosen], data.class_ids[chosen], changed[start : start + batch_size]
+def _batches(part: LabelledPixels, draws: Draws, *, batch_size: int) -> tf.data.Dataset:
+    def generate() -> Iterator[tuple[npt.NDArray[np.uint8], dict[str, npt.NDArray[Any]], npt.NDArray[np.bool_]]]:
+        for start in range(0, len(draws.positions), batch_size):
+            chosen = draws.positions[start : start + batch_size]
+            arrays = {name: values[chosen] for name, values in part.arrays.items()}
+            yield part.pixels[chosen], arrays, draws.changed[start : start + batch_size]
 
     signature = (
-        tf.TensorSpec((None, *data.pixels.shape[1:]), tf.uint8),
-        tf.TensorSpec((None,), tf.int64),
+        tf.TensorSpec((None, *part.pixels.shape[1:]), tf.uint8),
+        {name: tf.TensorSpec((None, *values.shape[1:]), values.dtype) for name, values in part.arrays.items()},
         tf.TensorSpec((None,), tf.bool),
     )
-    count = tf.data.experimental.assert_cardinality(-(-len(positions) // batch_size))
+    count = tf.data.experimental.assert_cardinality(-(-len(draws.positions) // batch_size))
     return tf.data.Dataset.from_generator(generate, output_signature=signature).apply(count)
+
+
+def _where(changed: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """Returns the new rows that are to change among the old ones."""
+    return old if new is old else tf.where(tf.reshape(changed, (-1,) + (1,) * (len(old.shape) - 1)), new, old)

@@ -1,7 +1,7 @@
 """The learning curve: one row an epoch, in `history.csv`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from edgecnn.csv_text import from_csv, to_csv
 from edgecnn.errors import RunFolderError
@@ -13,26 +13,49 @@ class EpochMetrics:
 
     Attributes:
         epoch: from 1.
-        loss: mean cross-entropy over the train part while it was learned.
-        accuracy: likewise, 0 to 1.
-        val_loss: mean cross-entropy over the held-out part after the epoch; None where nothing is held out.
-        val_accuracy: likewise, 0 to 1.
+        loss: mean over the train part while it was learned.
+        metrics: likewise by name, the one to watch first: of a classifier "accuracy", 0 to 1.
+        val_loss: mean over the held-out part after the epoch; None where nothing is held out.
+        val_metrics: likewise, of the same names; empty where nothing is held out.
     """
 
     epoch: int
     loss: float
-    accuracy: float
+    metrics: Mapping[str, float]
     val_loss: float | None = None
-    val_accuracy: float | None = None
+    val_metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def watched(self) -> str:
+        """The name of the metric that stands beside the loss."""
+        return next(iter(self.metrics))
+
+    def series(self) -> dict[str, float | None]:
+        """Returns loss and metrics by name, then those of the held-out part, which are called "val_" and the name."""
+        train: dict[str, float | None] = {"loss": self.loss, **self.metrics}
+        held_out = {name: self.val_metrics.get(name) for name in self.metrics}
+        return train | {f"val_{name}": value for name, value in {"loss": self.val_loss, **held_out}.items()}
 
 
 History = tuple[EpochMetrics, ...]
-_COLUMNS = tuple(field.name for field in fields(EpochMetrics))
+_COLUMNS = "the columns epoch,loss,METRICS,val_loss,val_METRICS"
 
 
 def history_to_csv(history: Sequence[EpochMetrics]) -> str:
-    """Returns the rows as CSV with a header; numbers keep all their digits, so that reading gives the same floats."""
-    return to_csv([_COLUMNS, *([getattr(row, name) for name in _COLUMNS] for row in history)])
+    """Returns the rows as CSV with a header; numbers keep all their digits, so that reading gives the same floats.
+
+    The columns are epoch, loss, the metrics by name, and the latter two again with "val_" before their names.
+
+    Args:
+        history: one entry an epoch, at least one, all with the same metrics.
+
+    Example:
+        >>> print(history_to_csv([EpochMetrics(1, 0.5, {"accuracy": 0.75})]).replace(chr(13), ""), end="")
+        epoch,loss,accuracy,val_loss,val_accuracy
+        1,0.5,0.75,,
+    """
+    rows = [{"epoch": row.epoch, **row.series()} for row in history]
+    return to_csv([list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def history_from_csv(text: str, *, what: str = "history.csv") -> History:
@@ -46,17 +69,18 @@ def history_from_csv(text: str, *, what: str = "history.csv") -> History:
         RunFolderError: other columns, a cell that is no number, or epochs that do not count up from 1.
 
     Example:
-        >>> history_from_csv(history_to_csv([EpochMetrics(1, 0.5, 0.75)]))
-        (EpochMetrics(epoch=1, loss=0.5, accuracy=0.75, val_loss=None, val_accuracy=None),)
+        >>> history_from_csv(history_to_csv([EpochMetrics(1, 0.5, {"accuracy": 0.75})]))
+        (EpochMetrics(epoch=1, loss=0.5, metrics={'accuracy': 0.75}, val_loss=None, val_metrics={}),)
     """
     try:
         header, *rows = from_csv(text) or [[]]
     except ValueError as error:
-        raise RunFolderError(f"{what}: expected the columns {','.join(_COLUMNS)}, received {error}") from error
-    if tuple(header) != _COLUMNS:
-        raise RunFolderError(f"{what}: expected the columns {','.join(_COLUMNS)}, received {','.join(header)}")
+        raise RunFolderError(f"{what}: expected {_COLUMNS}, received {error}") from error
+    names = header[2 : 1 + len(header) // 2]
+    if not names or header != ["epoch", "loss", *names, "val_loss", *(f"val_{name}" for name in names)]:
+        raise RunFolderError(f"{what}: expected {_COLUMNS}, received {','.join(header)}")
     try:
-        history = tuple(_metrics(*row) for row in rows)
+        history = tuple(_metrics(names, *row) for row in rows)
     except (ValueError, TypeError) as error:
         raise RunFolderError(f"{what}: expected a number in every cell, received {error}") from error
     if [row.epoch for row in history] != list(range(1, len(history) + 1)):
@@ -64,9 +88,14 @@ def history_from_csv(text: str, *, what: str = "history.csv") -> History:
     return history
 
 
-def _metrics(epoch: str, loss: str, accuracy: str, val_loss: str, val_accuracy: str) -> EpochMetrics:
-    validation = (float(cell) if cell else None for cell in (val_loss, val_accuracy))
-    return EpochMetrics(int(epoch), float(loss), float(accuracy), *validation)
+def _metrics(names: Sequence[str], epoch: str, *cells: str) -> EpochMetrics:
+    half = 1 + len(names)
+    loss, *metrics = map(float, cells[:half])
+    train = dict(zip(names, metrics, strict=True))
+    if not any(cells[half:]) and len(cells) == 2 * half:
+        return EpochMetrics(int(epoch), loss, train)
+    val_loss, *val_metrics = map(float, cells[half:])
+    return EpochMetrics(int(epoch), loss, train, val_loss, dict(zip(names, val_metrics, strict=True)))
 
 
 def stops_early(history: Sequence[EpochMetrics], patience: int | None) -> bool:
@@ -74,7 +103,7 @@ def stops_early(history: Sequence[EpochMetrics], patience: int | None) -> bool:
 
     Example:
         >>> losses = [0.5, 0.4, 0.6, 0.5]
-        >>> rows = [EpochMetrics(i + 1, 0.0, 0.0, loss, 0.0) for i, loss in enumerate(losses)]
+        >>> rows = [EpochMetrics(i + 1, 0.0, {}, loss) for i, loss in enumerate(losses)]
         >>> stops_early(rows, 2), stops_early(rows, 3)
         (True, False)
     """

@@ -1,7 +1,7 @@
 """The network that training works on: built or loaded with its optimizer, saved as the model for inference.
 
-Models with auxiliary classifiers are trained with them and saved twice: `model.keras` is the model for inference,
-`training.keras` beside it the one with the auxiliary classifiers and the optimizer's state, to train on.
+Models with outputs that only training has are saved twice: `model.keras` is the model for inference, with the outputs
+that the manifest names, `training.keras` beside it the one with all outputs and the optimizer's state, to train on.
 """
 
 import contextlib
@@ -9,7 +9,8 @@ import logging
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ import keras
 import tensorflow as tf
 
 from edgecnn.errors import KerasFileError, RunFolderError
-from edgecnn.models.backbone import build_transfer_model, freeze_backbone, unfreeze_from
-from edgecnn.models.build import build_model, build_training_model, get_spec
+from edgecnn.models.backbone import freeze_backbone, unfreeze_from
+from edgecnn.models.build import build_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.spec import ModelSpec
 from edgecnn.models.weights import load_weights
-from edgecnn.tasks.classification.losses import DistanceCrossentropy, NearestAccuracy
+from edgecnn.tasks.table import TASKS, load
 from edgecnn.training.config import Optimizer, Strategy, TrainConfig
 from edgecnn.training.run_folder import TRAINING_MODEL
+from edgecnn.training.trainee import Trainee
+from edgecnn_runtime.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
@@ -35,18 +38,17 @@ _OPTIMIZERS: Mapping[Optimizer, Callable[[float], Any]] = {
 }
 
 
-def new_model(config: TrainConfig, num_classes: int) -> keras.Model:
-    """Builds a classifier with seeded or given weights, an optimizer, the loss and a metric.
+def new_trainee(config: TrainConfig, manifest: Manifest) -> Trainee:
+    """Builds a model with seeded or given weights, its losses and metrics, and an optimizer.
 
-    Where the backbone is frozen or unfrozen it has global average pooling and one dense layer for a head, and no
-    auxiliary classifiers.
+    Where the backbone is frozen or unfrozen, the model has the head that its task's row gives for that.
 
     Args:
         config: the options.
-        num_classes: of the data.
+        manifest: of the model.
 
     Returns:
-        A compiled model whose first output is the one for inference.
+        A compiled trainee.
 
     Raises:
         UsageError: the model has no backbone to freeze, or no layer to unfreeze from.
@@ -54,49 +56,88 @@ def new_model(config: TrainConfig, num_classes: int) -> keras.Model:
         KerasFileError: they are in a .keras file that is damaged or unsafe.
     """
     spec = get_spec(config.model)
-    build = build_transfer_model if config.transfers else build_model
+    transfer = TASKS[spec.task].transfer
+    build = load(transfer) if config.transfers and transfer is not None else build_model
     with _scope(config.strategy):
         model = build(
             config.model,
             image_size=config.image_size,
-            num_classes=num_classes,
+            num_classes=manifest.num_classes,
             width=config.width,
             seed=config.seed,
         )
         _take_weights(model, spec, config)
-        trained, loss_weights = (model, (1.0,)) if config.transfers else build_training_model(model, spec)
-        _compile(trained, spec, _OPTIMIZERS[config.optimizer](config.rate), loss_weights=loss_weights)
-    return trained
+        trainee = _trainee(model, spec, manifest, config)
+        trainee.compile(_OPTIMIZERS[config.optimizer](config.rate))
+    return trainee
 
 
-def saved_model(path: Path, strategy: Strategy = "none") -> keras.Model:
+def saved_trainee(path: Path, config: TrainConfig, manifest: Manifest) -> Trainee:
     """Loads what `save_model` saved, with its optimizer's state.
 
     Args:
         path: `model.keras`; `training.keras` is taken where it stands beside it.
-        strategy: to train on with.
+        config: the options.
+        manifest: of the model.
 
     Raises:
         RunFolderError: damaged.
     """
+    spec = get_spec(config.model)
+    load(_trainee_place(spec))  # registers losses and metrics that the file names
     training = path.with_name(TRAINING_MODEL)
     path = training if training.is_file() else path
     try:
-        with _scope(strategy):
+        with _scope(config.strategy):
             model = load_keras(path, compiled=True)
     except KerasFileError as error:
         raise RunFolderError(f"the checkpoint is damaged: {error} Train again with --overwrite") from error
     if not model.compiled:
         raise RunFolderError(f"{path}: expected a model with its optimizer. Train again with --overwrite")
-    return model
+    names = [output.name for output in manifest.outputs]
+    if not set(names) <= set(model.output_names):
+        raise RunFolderError(
+            f"{path}: expected the outputs {names}, received {model.output_names}. Train again with --overwrite"
+        )
+    with _scope(config.strategy):
+        return replace(_trainee(inference_model(model, manifest), spec, manifest, config), model=model)
 
 
-def save_model(model: keras.Model, path: Path) -> None:
-    """Saves the model for inference and, where that is another one, the model that is trained beside it."""
-    if len(model.outputs) > 1:
+def save_model(model: keras.Model, path: Path, manifest: Manifest) -> None:
+    """Saves the model for inference and, where that is another one, the model that is trained beside it.
+
+    Args:
+        model: that is trained.
+        path: of the file for inference.
+        manifest: names the outputs to keep.
+    """
+    inference = inference_model(model, manifest)
+    if inference is not model:
         _write_keras(model, path.with_name(TRAINING_MODEL))
-        model = keras.Model(model.input, model.outputs[0], name=model.name.removesuffix("_training"))
-    _write_keras(model, path)
+    _write_keras(inference, path)
+
+
+def inference_model(model: keras.Model, manifest: Manifest) -> keras.Model:
+    """Returns the model with the outputs that the manifest names, in its order, on the same layers.
+
+    It is the model itself where it has these and no others.
+    """
+    names = [output.name for output in manifest.outputs]
+    if names == model.output_names:
+        return model
+    by_name = dict(zip(model.output_names, model.outputs, strict=True))
+    outputs = [by_name[name] for name in names]
+    name = model.name.removesuffix("_training")
+    return keras.Model(model.input, outputs[0] if len(outputs) == 1 else outputs, name=name)
+
+
+def _trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: TrainConfig) -> Trainee:
+    trainee: Trainee = load(_trainee_place(spec))(model, spec, manifest, config)
+    return trainee
+
+
+def _trainee_place(spec: ModelSpec) -> str:
+    return spec.trainee or TASKS[spec.task].trainee
 
 
 def _write_keras(model: keras.Model, path: Path) -> None:
@@ -132,21 +173,3 @@ def _take_weights(model: keras.Model, spec: ModelSpec, config: TrainConfig) -> N
         logger.warning("weights %s: another head, not taken: %s", loaded.source, ", ".join(loaded.left_out))
     if loaded.layers:
         logger.info("weights %s: taken for %d layers", loaded.source, loaded.layers)
-
-
-def _compile(model: keras.Model, spec: ModelSpec, optimizer: Any, *, loss_weights: Sequence[float]) -> None:
-    """Sets a loss for each output, and the accuracy of the first."""
-    if spec.decoder == "distance":
-        loss, accuracy = DistanceCrossentropy(), NearestAccuracy(name="accuracy")
-    else:
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    if len(loss_weights) == 1:
-        model.compile(optimizer=optimizer, loss=loss, metrics=[accuracy])
-        return
-    model.compile(
-        optimizer=optimizer,
-        loss=[loss for _ in loss_weights],
-        loss_weights=list(loss_weights),
-        metrics=[[accuracy], *([] for _ in loss_weights[1:])],
-    )

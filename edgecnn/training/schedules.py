@@ -24,7 +24,7 @@ def learning_rate(config: TrainConfig, history: Sequence[EpochMetrics]) -> float
 
     Example:
         >>> config = TrainConfig("mnist_convnet", "digits", epochs=2, learning_rate=0.1, schedule="cosine")
-        >>> [round(learning_rate(config, [EpochMetrics(1, 0.5, 0.5)] * done), 4) for done in (0, 1)]
+        >>> [round(learning_rate(config, [EpochMetrics(1, 0.5, {})] * done), 4) for done in (0, 1)]
         [0.1, 0.05]
     """
     done = len(history)

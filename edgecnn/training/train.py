@@ -16,17 +16,17 @@ import numpy.typing as npt
 from edgecnn.atomic import make_folder
 from edgecnn.data.bad_pictures import BadPicture, good_positions
 from edgecnn.data.cache import CachedPart, cached_pixels
-from edgecnn.data.load import load_dataset
-from edgecnn.data.narrowing import as_class_ids
+from edgecnn.data.load import check_data, load_dataset
 from edgecnn.data.parts import announce
 from edgecnn.data.samples import Dataset, Samples
 from edgecnn.data.split import stratified_split
-from edgecnn.data.targets import class_ids_of
+from edgecnn.data.targets import NO_CLASS
 from edgecnn.errors import RunFolderError, UsageError
 from edgecnn.models.build import build_manifest, check_backbone_index, get_spec
 from edgecnn.models.catalog import CATALOG
 from edgecnn.models.published import published_reckoning
 from edgecnn.reads_and_writes import check_training
+from edgecnn.tasks.table import TASKS, TaskRow, load
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.history import History, stops_early
@@ -38,7 +38,8 @@ from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.whole_files import LOCK_NAME
 
 if TYPE_CHECKING:
-    import keras
+    from edgecnn.training.feeding import LabelledPixels
+    from edgecnn.training.trainee import Trainee
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,11 @@ class _Run:
     manifest: Manifest
     record: RunRecord
     skip_bad: bool
+
+    @property
+    def row(self) -> TaskRow:
+        """Of the model's task."""
+        return TASKS[self.manifest.task]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,6 +158,7 @@ def check_before_training(
     if config.transfers and spec.backbone is None:
         known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
         raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
+    config.check_augment(load(TASKS[spec.task].augmentations), task=spec.task)
     build_manifest(spec, None, image_size=config.image_size, num_classes=config.num_classes, width=config.width)
     if config.unfreeze_from is not None:
         layers = published_reckoning(config.model)["layers"]  # of any size, for the layers are the same
@@ -175,12 +182,12 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
         progress.on_stage("cache")
         pixels = _cache(run, progress)
         progress.on_stage("model")
-        model = _model(run, before)
+        trainee = _trainee(run, before)
         _check_skipped(run, before, pixels.bad)
-    logger.info("model %s: %d parameters, after epoch %d", config.model, model.count_params(), len(before))
+    logger.info("model %s: %d parameters, after epoch %d", config.model, trainee.model.count_params(), len(before))
     _begin(run, before, pixels.bad)
     progress.on_stage("fit")
-    history = _fit(run, model, pixels, before, progress)
+    history = _fit(run, trainee, pixels, before, progress)
     progress.on_stage("finish")
     from edgecnn.training.curves import draw_curves  # loads matplotlib, which wrong options need not wait for
 
@@ -214,10 +221,7 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
-    if config.transfers and spec.backbone is None:
-        known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
-        raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
-    dataset = as_class_ids(load_dataset(config.data, skip_bad=skip_bad))
+    dataset: Dataset = load(TASKS[spec.task].narrow)(load_dataset(config.data, skip_bad=skip_bad))
     if config.num_classes not in (None, len(dataset.labels)):
         raise UsageError(
             f"classes: expected {len(dataset.labels)}, those of {config.data}, received {config.num_classes}. "
@@ -235,14 +239,16 @@ def _hold_out(
     """Returns the positions to learn from and those to validate with, of the good ones."""
     if config.validation is None:
         return good, np.arange(0)
-    class_ids = class_ids_of(samples.targets)[good]
-    counts = np.bincount(class_ids, minlength=len(samples.labels))
+    classes = samples.targets.classes()[good]
+    found, counts = np.unique(classes, return_counts=True)
     if counts.min() < 2:
+        lonely = int(found[counts.argmin()])
         raise UsageError(
             f"validation {config.validation}: expected at least 2 training images of each class, received "
-            f"{counts.min()} of {samples.labels[int(counts.argmin())]!r}. Leave --validation out, or add images"
+            f"{counts.min()} of {'no class' if lonely == NO_CLASS else repr(samples.labels[lonely])}. Leave "
+            "--validation out, or add images"
         )
-    learned, held_out = stratified_split(class_ids, config.validation, seed=config.seed)
+    learned, held_out = stratified_split(classes, config.validation, seed=config.seed)
     return good[learned], good[held_out]
 
 
@@ -315,13 +321,13 @@ def _check_skipped(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> N
         logger.warning("left out %d pictures that cannot be decoded: see %s", len(bad), run.path / run_folder.SKIPPED)
 
 
-def _model(run: _Run, before: History) -> keras.Model:
+def _trainee(run: _Run, before: History) -> Trainee:
     from edgecnn.training import network  # brings TensorFlow, seconds that wrong options and data need not wait for
 
     checkpoint = run_folder.latest_checkpoint(run.path) if before else None
     if checkpoint is None:
-        return network.new_model(run.config, run.manifest.num_classes)
-    return network.saved_model(checkpoint.model_path, run.config.strategy)
+        return network.new_trainee(run.config, run.manifest)
+    return network.saved_trainee(checkpoint.model_path, run.config, run.manifest)
 
 
 def _begin(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:
@@ -331,18 +337,34 @@ def _begin(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:
         run_folder.begin(run.path, run.record, run.manifest, bad)
 
 
-def _fit(run: _Run, model: keras.Model, cached: _Pixels, history: History, progress: Progress) -> History:
-    from edgecnn.training import feeding, fitting, network  # as in _model
+def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progress: Progress) -> History:
+    from edgecnn.training import feeding, fitting, network  # as in _trainee
 
-    pixels, class_ids, val = cached.train.pixels, class_ids_of(run.dataset.train.targets), run.dataset.val
-    augmentation = feeding.new_augmentation(run.config, pixels, cached.learned)
-    validation = None if val is None or cached.val is None else (cached.val.pixels, class_ids_of(val.targets))
-    data = feeding.TrainingData(pixels, class_ids, cached.learned, cached.held_out, augmentation, validation)
+    val = run.dataset.val
+    data = feeding.TrainingData(
+        _labelled(run, run.dataset.train, cached.train),
+        run.dataset.train.targets.classes(),
+        cached.learned,
+        cached.held_out,
+        feeding.new_augmentation(run.config, run.row, cached.train.pixels, cached.learned),
+        None if val is None or cached.val is None else _labelled(run, val, cached.val),
+    )
+    outputs = [output.name for output in run.manifest.outputs]
     while not _is_complete(history, run.config):
-        model.optimizer.learning_rate = learning_rate(run.config, history)
-        metrics = fitting.run_epoch(model, data, run.config, len(history) + 1, on_batch=progress.on_batch)
+        trainee.model.optimizer.learning_rate = learning_rate(run.config, history)
+        metrics = fitting.run_epoch(
+            trainee, data, run.config, len(history) + 1, outputs=outputs, on_batch=progress.on_batch
+        )
         history = (*history, metrics)
-        run_folder.save_checkpoint(run.path, history, lambda path: network.save_model(model, path))
+        run_folder.save_checkpoint(
+            run.path, history, lambda path: network.save_model(trainee.model, path, run.manifest)
+        )
         progress.on_epoch(metrics, run.config.epochs)
         logger.info("epoch %d of %d: loss %.4f", metrics.epoch, run.config.epochs, metrics.loss)
     return history
+
+
+def _labelled(run: _Run, samples: Samples, cached: CachedPart) -> LabelledPixels:
+    from edgecnn.training.feeding import LabelledPixels  # as in _trainee
+
+    return LabelledPixels(cached.pixels, load(run.row.arrays)(samples.targets, cached.placements))

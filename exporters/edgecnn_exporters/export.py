@@ -13,7 +13,7 @@ from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
-from edgecnn_exporters.graph.publish import ONNXRUNTIME_BY_OPSET
+from edgecnn_exporters.graph.publish import OPSETS
 from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
 from edgecnn_exporters.proof.metric import Metric

@@ -12,6 +12,7 @@ _READABLE_PIXELS = 320  # a shorter side of this many pixels takes a line of tex
 _LONGEST_PIXELS = 2048  # no image is enlarged beyond this
 _TEXT_PART = 18  # the text is the shorter side divided by this, in pixels
 _SMALLEST_TEXT = 14
+_LONGEST_LINE = 300  # letters; more than any picture has room for
 _CAPTION_PART, _LINE_PART = 30, 180  # likewise of boxes: their text, and the width of their lines
 _GOLDEN = 0.6180339887  # of the circle of hues: neighbouring classes look unlike, and no two alike for long
 
@@ -40,7 +41,12 @@ def draw_lines(image: Image.Image, lines: Sequence[str], *, typeface: Typeface |
 
 
 def draw_boxes(
-    image: Image.Image, boxes: Sequence[Sequence[float]], class_ids: Sequence[int], captions: Sequence[str]
+    image: Image.Image,
+    boxes: Sequence[Sequence[float]],
+    class_ids: Sequence[int],
+    captions: Sequence[str],
+    *,
+    typeface: Typeface | None = None,
 ) -> Image.Image:
     """Returns an RGB copy with boxes in the colours of their classes; a small image is enlarged by a whole factor.
 
@@ -49,15 +55,24 @@ def draw_boxes(
         boxes: xyxy in pixels of the image.
         class_ids: one a box.
         captions: one a box, for example a label and a score.
+        typeface: as for `draw_lines`.
+
+    Raises:
+        EdgeCNNError: a font is damaged.
     """
     canvas = _enlarged(image.convert("RGB"))
     factor = canvas.width / image.width
-    paint_boxes(canvas, [[factor * value for value in box] for box in boxes], class_ids, captions)
+    paint_boxes(canvas, [[factor * value for value in box] for box in boxes], class_ids, captions, typeface=typeface)
     return canvas
 
 
 def paint_boxes(
-    canvas: Image.Image, boxes: Sequence[Sequence[float]], class_ids: Sequence[int], captions: Sequence[str]
+    canvas: Image.Image,
+    boxes: Sequence[Sequence[float]],
+    class_ids: Sequence[int],
+    captions: Sequence[str],
+    *,
+    typeface: Typeface | None = None,
 ) -> None:
     """Draws boxes on the image itself, the largest first; captions stand above their boxes, or below, or else in them.
 
@@ -66,24 +81,35 @@ def paint_boxes(
         boxes: as for `draw_boxes`, like the others.
         class_ids: likewise.
         captions: likewise.
+        typeface: likewise.
+
+    Raises:
+        EdgeCNNError: a font is damaged.
     """
-    draw, side = ImageDraw.Draw(canvas), min(canvas.size)
-    line, font = max(2, side // _LINE_PART), ImageFont.load_default(max(_SMALLEST_TEXT, side // _CAPTION_PART))
+    draw, side, typeface = ImageDraw.Draw(canvas), min(canvas.size), typeface or Typeface()
+    line, size = max(2, side // _LINE_PART), max(_SMALLEST_TEXT, side // _CAPTION_PART)
     marks = list(zip(boxes, class_ids, captions, strict=True))
     marks.sort(key=lambda mark: -(mark[0][2] - mark[0][0]) * (mark[0][3] - mark[0][1]))
     for (x1, y1, x2, y2), class_id, _ in marks:
         # an edge lies between pixels, so the last pixel of a box is the one before x2
         right, bottom = max(round(x2) - 1, round(x1)), max(round(y2) - 1, round(y1))
         draw.rectangle((round(x1), round(y1), right, bottom), outline=class_color(class_id), width=line)
-    for (x1, y1, _, y2), class_id, caption in marks:
-        text, color = " ".join(caption.split()), class_color(class_id)
-        left, top, end, below = draw.textbbox((0, 0), text, font=font)
-        width, height = end - left + 4, below - top + 4
-        x = max(0, min(round(x1), canvas.width - round(width)))
-        is_low = y2 - y1 < 2 * height and y2 + height <= canvas.height  # a caption in it would hide it
-        y = round(y1 - height) if y1 >= height else round(y2) if is_low else max(0, round(y1))
-        draw.rectangle((x, y, x + width, y + height), fill=color)
-        draw.text((x + 2 - left, y + 2 - top), text, fill=_readable_on(color), font=font)
+    for box, class_id, caption in marks:
+        with _whole_font():
+            _write_caption(draw, box, class_id, _short(caption), typeface, size)
+
+
+def _write_caption(
+    draw: ImageDraw.ImageDraw, box: Sequence[float], class_id: int, text: str, typeface: Typeface, size: int
+) -> None:
+    (x1, y1, _, y2), color, font = box, class_color(class_id), typeface.at(size, text)
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    width, height = right - left + 4, bottom - top + 4
+    x = max(0, min(round(x1), draw.im.size[0] - round(width)))
+    is_low = y2 - y1 < 2 * height and y2 + height <= draw.im.size[1]  # a caption in it would hide it
+    y = round(y1 - height) if y1 >= height else round(y2) if is_low else max(0, round(y1))
+    draw.rectangle((x, y, x + width, y + height), fill=color)
+    draw.text((x + 2 - left, y + 2 - top), text, fill=_readable_on(color), font=font)
 
 
 def class_color(class_id: int) -> tuple[int, int, int]:
@@ -98,6 +124,19 @@ def class_color(class_id: int) -> tuple[int, int, int]:
 def _readable_on(color: tuple[int, int, int]) -> str:
     """Returns black on light colours and white on dark ones, by the luma of ITU-R BT.601."""
     return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140 else "white"
+
+
+def _short(line: str) -> str:
+    shown = legible(line)
+    return shown if len(shown) <= _LONGEST_LINE else f"{shown[:_LONGEST_LINE]}..."
+
+
+@contextmanager
+def _whole_font() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # FreeType's words for an outline that it cannot follow
+        raise EdgeCNNError(f"pictures: expected a whole font, received a damaged one: {error}. Name another") from error
 
 
 def _enlarged(image: Image.Image) -> Image.Image:

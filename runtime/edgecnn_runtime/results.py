@@ -4,12 +4,17 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from PIL import Image
 
 from edgecnn_runtime.decoders import TaskName
-from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.images import ImageSource, open_image
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.fonts import Typeface
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +69,42 @@ class Result:
         """
         raise NotImplementedError
 
-    def draw(self, image: ImageSource, *, limit: int = 1) -> Image.Image:
+    def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
+        """Returns an RGB copy of an opened picture with what was found on it; `draw` is the way in.
+
+        Args:
+            picture: mode RGB or L.
+            limit: as for `predictions`.
+            typeface: draws the letters.
+        """
+        raise NotImplementedError
+
+    def draw(
+        self, image: ImageSource, *, limit: int = 1, font: "Typeface | str | os.PathLike[str] | None" = None
+    ) -> Image.Image:
         """Returns an RGB copy of the image with what was found on it.
+
+        A small image is enlarged by a whole factor, so that the text is readable.
 
         Args:
             image: the image that was answered, as `Predictor.predict` takes it.
             limit: as for `predictions`.
+            font: a font file (.ttf, .otf, .ttc), by default Pillow's own font or one of this system. Letters that it
+                lacks are drawn as boxes and logged as a warning. A `fonts.Typeface` keeps them instead, and is opened
+                once for many pictures.
 
         Raises:
             ImageError: the image cannot be read.
             ValueError: the font cannot be read.
             EdgeCNNError: the font is damaged.
         """
-        raise NotImplementedError
+        from edgecnn_runtime.fonts import Typeface  # most answers are never drawn
+
+        typeface = font if isinstance(font, Typeface) else Typeface(font)
+        drawn = self.drawn(open_image(image), limit, typeface)
+        if typeface is not font and typeface.warning:
+            _LOGGER.warning("%s", typeface.warning)
+        return drawn
 
     def to_dict(self, limit: int = 5) -> dict[str, Any]:
         """Returns the JSON object of one image: its predictions, and `frames` where there are several.

@@ -9,8 +9,16 @@ from PIL import Image
 
 from edgecnn_runtime.container import append_metadata
 from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.evidence import (
+    LEAST_ONNXRUNTIME,
+    Evidence,
+    Parity,
+    Provenance,
+    Requirements,
+    ScoresParity,
+    payload_sha256,
+)
 from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
-from edgecnn_runtime.evidence import Evidence, Parity, Provenance, Requirements, ScoresParity, payload_sha256
 from edgecnn_runtime.manifest import METADATA_KEY, ImageInput, Manifest, ModelInfo
 
 CLASSES = ("cat", "dog", "owl")

@@ -71,7 +71,7 @@ WRONG = {  # the command, its exit code, and what it says
     "train, damaged weights": ([*TRAIN, "--weights", "damaged.weights.h5"], 1, "expected weights that"),
     "train, damaged .keras weights": ([*TRAIN, "--weights", "damaged.keras"], 1, "expected a whole .keras archive"),
     "train, a small image": ([*TRAIN, "--image-size", "2,2"], 2, "expected an image size of at least"),
-    "train, one class": ([*TRAIN, "--classes", "1"], 2, "classes: expected at least 2"),
+    "train, one class": ([*TRAIN, "--classes", "1"], 2, "expected at least 2 classes"),
     "train, a fixed width": (["train", "lenet5", *TRAIN[2:], "--width", "2"], 2, "one published size"),
     "train, a folder that is not empty": ([*TRAIN[:-1], "classes"], 2, "expected an empty folder"),
     "train, into its data": ([*TRAIN, "--data", "classes", "-o", "classes/run"], 2, "apart from what is read"),
@@ -178,7 +178,7 @@ def write_run(folder, *, finished=True):
     (folder / "unfinished").mkdir(parents=True)
     run_folder.begin(folder, RECORD, build_manifest(get_spec("mnist_convnet"), ("a", "b", "c")))
     if finished:
-        history = (EpochMetrics(1, 1.0, 0.5),)
+        history = (EpochMetrics(1, 1.0, {"accuracy": 0.5}),)
         run_folder.save_checkpoint(folder, history, lambda path: write_archive(path, {}))
         run_folder.finish(folder, RECORD)
 

@@ -21,6 +21,7 @@ sys.exit(code)
         ["--version"],
         ["models"],
         ["models", "--format", "json"],
+        ["models", "vgg16"],
         ["train", "--help"],
         ["data", "--help"],
         ["run", "--help"],

@@ -25,7 +25,7 @@ def test_training_progress_says_a_line_a_stage_and_an_epoch_without_a_terminal(c
     with training_progress() as progress:
         progress.on_stage("data")
         progress.on_batch(1, 2, {"loss": 0.5})
-        progress.on_epoch(EpochMetrics(1, 0.5, 0.75, 0.25, 0.875), 3)
+        progress.on_epoch(EpochMetrics(1, 0.5, {"accuracy": 0.75}, 0.25, {"accuracy": 0.875}), 3)
     assert capsys.readouterr().err.splitlines() == [
         "edgecnn: reading the data",
         "edgecnn: epoch 1 of 3: loss 0.5000, accuracy 0.7500, held out: 0.2500, 0.8750",
@@ -42,7 +42,7 @@ def test_bars_show_the_stage_the_batch_and_the_means(bars, terminal):
 
 
 def test_bars_leave_finished_epochs_standing(bars, terminal):
-    bars.on_epoch(EpochMetrics(2, 0.5, 0.75), 3)
+    bars.on_epoch(EpochMetrics(2, 0.5, {"accuracy": 0.75}), 3)
     assert "edgecnn: epoch 2 of 3: loss 0.5000, accuracy 0.7500" in terminal.getvalue()
 
 

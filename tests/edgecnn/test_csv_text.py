@@ -15,6 +15,7 @@ from edgecnn.cli.streams import Results
 from edgecnn.csv_text import from_csv, to_csv
 from edgecnn.data.bad_pictures import BadPicture, bad_pictures_csv, bad_pictures_from_csv
 from edgecnn_runtime import Classification, Failure
+from edgecnn_runtime.tasks.classification import CLASSIFICATION
 
 NAMES = {
     "comma": "a,b",
@@ -66,9 +67,15 @@ def test_rows_come_back_equal(read, rows):
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_run_writes_names_and_labels_that_come_back_equal(read, name):
-    good = Classification(np.array([0.25, 0.75], np.float32), ("b", name), (4, 6), name, "CPUExecutionProvider")
+    good = Classification(
+        np.array([0.25, 0.75], np.float32),
+        labels=("b", name),
+        shape=(4, 6),
+        source=name,
+        provider="CPUExecutionProvider",
+    )
     stream = io.StringIO(newline="")
-    with answer_writer("csv", Results(stream), 1) as writer:
+    with answer_writer("csv", Results(stream), 1, CLASSIFICATION.columns) as writer:
         writer.write(good)
         writer.write(Failure(name, "image", f"{name}: no image"))
     assert read(stream.getvalue())[1:] == [
@@ -81,14 +88,14 @@ def test_run_writes_names_and_labels_that_come_back_equal(read, name):
 def test_run_writes_names_that_are_not_utf8_as_the_text_of_their_bytes(read):
     raw = b"caf\xe9\r,\xff.png"
     stream = io.StringIO(newline="")
-    with answer_writer("csv", Results(stream), 1) as writer:
+    with answer_writer("csv", Results(stream), 1, CLASSIFICATION.columns) as writer:
         writer.write(Failure(os.fsdecode(raw), "image", "no image"))
     assert read(stream.getvalue().encode().decode())[1][0] == raw.decode("utf-8", "backslashreplace")
 
 
 def test_run_on_a_terminal_shows_escapes_instead_of_obeying_them():
     stream = io.StringIO(newline="")
-    with answer_writer("csv", Results(stream), 1, on_terminal=True) as writer:
+    with answer_writer("csv", Results(stream), 1, CLASSIFICATION.columns, on_terminal=True) as writer:
         writer.write(Failure("\x1b[2J\r\u202ea,b", "image", "no image"))
     assert python_rows(stream.getvalue())[1][0] == r"\x1b[2J\r\u202ea,b"
 

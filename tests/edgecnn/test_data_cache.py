@@ -174,5 +174,5 @@ def test_cached_parts_keep_where_each_image_lies(tmp_path, write_classes, resize
         samples = dataset.select("all")
         (part,) = cached_pixels([samples], image_input, tmp_path / "cache", fingerprint=dataset.fingerprint)
         expected = [Preprocessor(image_input)(source)[1] for source, _ in samples]
-        assert [part.placement(index) for index in range(len(samples))] == expected
+        assert list(part.placements) == expected
     assert len(set(expected)) > 1

@@ -108,6 +108,11 @@ def test_a_file_alone_is_recognised(coco):
     assert load_dataset(str(coco(GOOD, "labels.json"))).labels == ("cat", "dog")
 
 
+def test_a_file_alone_finds_images_beside_annotations(coco):
+    path = coco(GOOD, "annotations/instances_train2017.json", "train2017")
+    assert len(load_dataset(str(path)).select("all")) == 2
+
+
 def test_questions_are_not_taken_for_coco(tmp_path):
     (tmp_path / "questions.json").write_text('[["what?", "blue", 0]]')
     with pytest.raises(DatasetError, match="holds no data that is known"):
@@ -129,6 +134,7 @@ BAD = [
     (changed("images", 1, id=10), r"images\[1\] \(id 10\): expected each id once"),
     (changed("images", 1, file_name="0.png"), r"images\[1\] \(id 11\): expected each file once, received 0\.png"),
     (changed("images", 1, file_name="none.png"), r"images\[1\] \(id 11\): no image 'none\.png' in"),
+    (changed("images", 1, file_name="x" * 5000), r"images\[1\] \(id 11\): no image 'xxx"),
     (changed("images", 1, file_name="../0.png"), r"images\[1\] \(id 11\): expected a relative path as file_name"),
     (changed("images", 1, width=12, height=20), r"\(id 11\): expected the size of 1\.png, 20 x 12 .* stored"),
     (changed("images", 1, width=None), r"images\[1\] \(id 11\): expected integers as height and width"),
@@ -140,9 +146,9 @@ BAD = [
     ({**GOOD, "categories": []}, "expected categories, received none"),
     (tree_of(images=0), "expected images in the all part, received none"),
     ('{"images": [],\n"annotations": [,]}', r"instances\.json:2: expected JSON, received Expecting value"),
-    ('{"images": [NaN]}', "NaN, which is no JSON number"),
+    ('{"images": [NaN]}', "NaN is no JSON number"),
     (json.dumps({**GOOD, "images": [np.inf]}).replace("Infinity", "1e999"), r"images\[0\]: expected an object, .* inf"),
-    ('{"images": [], "images": []}', "the key 'images' twice in one object"),
+    ('{"images": [], "images": []}', "the key 'images' stands twice"),
     ('{"images": ' + "[" * 200_000, "expected JSON of COCO, received maximum recursion depth"),
     ("", r"instances\.json:1: expected JSON"),
 ]  # fmt: skip

@@ -242,7 +242,7 @@ def test_a_picture_that_cannot_be_read_is_left_to_those_who_decode(voc):
 
 def test_read_voc_says_what_to_install(voc, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "defusedxml", None)
-    with pytest.raises(MissingDependencyError, match=r"defusedxml is not installed.*edgecnn\[train\]"):
+    with pytest.raises(MissingDependencyError, match=r"defusedxml is not installed.*edgecnn\[evaluate\]"):
         read_voc(voc(a=annotation(("cat", *CAT))))
 
 

@@ -199,7 +199,8 @@ def test_read_yolo_refuses_a_list_that_names_a_missing_image(yolo):
 
 def test_read_yolo_refuses_labels_without_an_image(yolo):
     root = one(yolo, "0 .5 .5 1 1")
-    (root / "labels" / "train" / "classes.txt").write_text("cat\ndog\n")
+    for name in ("classes.txt", "README.dataset.txt"):
+        (root / "labels" / "train" / name).write_text("cat\ndog\n")
     read_yolo(root)
     (root / "labels" / "train" / "b.txt").write_text("0 .5 .5 1 1")
     with pytest.raises(DatasetError, match=r"labels/train/b\.txt:1: no image 'b' in"):
@@ -234,7 +235,7 @@ def test_faults_are_all_kept_and_left_out_on_demand(yolo):
 
 def test_read_yolo_says_what_to_install(yolo, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    with pytest.raises(MissingDependencyError, match=r"PyYAML is not installed.*edgecnn\[train\]"):
+    with pytest.raises(MissingDependencyError, match=r"pyyaml is not installed.*edgecnn\[evaluate\]"):
         read_yolo(one(yolo, "0 .5 .5 1 1"))
 
 
@@ -254,3 +255,14 @@ def test_read_yolo_counts_the_rows_of_coco128():
         "000000000656.txt",
         "000000000659.txt",
     ]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"], ids=["long", "null"])
+def test_names_that_no_file_can_have_are_missing_files(yolo, name):
+    root = yolo(f"{NAMES}path: {'y' * 5000}\ntrain: train.txt\n", {"x/a": "0 .5 .5 1 1"})
+    (root / "train.txt").write_text(f"{name}\n")
+    with pytest.raises(DatasetError, match=r"train\.txt:1: there is no image"):
+        read_yolo(root)
+    (root / "data.yaml").write_text(f"{NAMES}train: {'z' * 5000}\n")
+    with pytest.raises(DatasetError, match=r"data\.yaml:2: expected a folder or a list of images as train"):
+        read_yolo(root)

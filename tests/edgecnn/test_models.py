@@ -73,7 +73,7 @@ def digits(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
 
 def scores(spec: ModelSpec, outputs: object) -> object:
     """What cross-entropy takes: the smallest distance scores highest."""
-    return -outputs if spec.decoder == "distance" else outputs
+    return -outputs if build_manifest(spec, None).decoder.kind == "distance" else outputs
 
 
 def cross_entropy(spec: ModelSpec):

@@ -5,21 +5,33 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import RunFolderError, TrainingError
+from edgecnn.models import build_manifest, get_spec
+from edgecnn.tasks.table import TASKS
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.feeding import TrainingData, new_augmentation
+from edgecnn.training.feeding import LabelledPixels, TrainingData, new_augmentation
 from edgecnn.training.fitting import run_epoch
-from edgecnn.training.network import new_model, saved_model
+from edgecnn.training.network import new_trainee, save_model, saved_trainee
 
 CONFIG = TrainConfig("fashion_cnn", "unused", batch_size=10, image_size=(8, 8), width=0.05, seed=3)
 
 
 @pytest.fixture
 def training_data(arrays):
-    return TrainingData(arrays["x_train"][..., np.newaxis], arrays["y_train"], np.arange(18), np.arange(18, 24))
+    class_ids = arrays["y_train"]
+    train = LabelledPixels(arrays["x_train"][..., np.newaxis], {"class_ids": class_ids})
+    return TrainingData(train, class_ids, np.arange(18), np.arange(18, 24))
 
 
-def epoch_of(model, data, config=CONFIG, epoch=1, on_batch=lambda *_: None):
-    return run_epoch(model, data, config, epoch, on_batch=on_batch)
+def manifest_of(config):
+    return build_manifest(get_spec(config.model), None, image_size=config.image_size, num_classes=3, width=config.width)
+
+
+def trainee_of(config=CONFIG):
+    return new_trainee(config, manifest_of(config))
+
+
+def epoch_of(trainee, data, config=CONFIG, epoch=1, on_batch=lambda *_: None):
+    return run_epoch(trainee, data, config, epoch, outputs=("logits",), on_batch=on_batch)
 
 
 def weights_of(model):
@@ -27,36 +39,39 @@ def weights_of(model):
 
 
 @pytest.mark.parametrize(("name", "optimizer"), [("sgd", "SGD"), ("rmsprop", "RMSprop"), ("adam", "Adam")])
-def test_new_model_has_the_optimizer_and_its_rate(name, optimizer):
+def test_new_trainee_has_the_optimizer_and_its_rate(name, optimizer):
     config = TrainConfig("mnist_convnet", "unused", optimizer=name, learning_rate=0.125, width=0.05)
-    model = new_model(config, 3)
+    model = trainee_of(config).model
     assert type(model.optimizer).__name__ == optimizer
     assert float(model.optimizer.learning_rate) == 0.125
     assert model.output_shape == (None, 3)
 
 
-def test_new_model_runs_sgd_with_momentum():
-    assert new_model(TrainConfig("mnist_convnet", "unused", optimizer="sgd", width=0.05), 3).optimizer.momentum == 0.9
+def test_new_trainee_runs_sgd_with_momentum():
+    assert (
+        trainee_of(TrainConfig("mnist_convnet", "unused", optimizer="sgd", width=0.05)).model.optimizer.momentum == 0.9
+    )
 
 
 def test_run_epoch_shows_every_learned_image_once(training_data):
     seen = []
 
     class Spy:
-        shape = training_data.pixels.shape
+        shape = training_data.train.pixels.shape
 
         def __getitem__(self, chosen):
             seen.extend(chosen.tolist())
-            return training_data.pixels[chosen]
+            return training_data.train.pixels[chosen]
 
-    spied = TrainingData(Spy(), training_data.class_ids, training_data.learned, np.arange(0))
-    epoch_of(new_model(CONFIG, 3), spied)
+    spied = LabelledPixels(Spy(), training_data.train.arrays)
+    epoch_of(trainee_of(), replace(training_data, train=spied, held_out=np.arange(0)))
     assert sorted(seen) == list(range(18))
     assert seen != list(range(18))
 
 
 def test_run_epoch_depends_on_seed_and_epoch_alone(training_data):
-    model = new_model(CONFIG, 3)
+    trainee = trainee_of()
+    model = trainee.model
     model.optimizer.build(model.trainable_variables)
     fresh = [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
 
@@ -64,7 +79,7 @@ def test_run_epoch_depends_on_seed_and_epoch_alone(training_data):
         for variable, value in zip((*model.variables, *model.optimizer.variables), fresh, strict=True):
             variable.assign(value)
         keras.utils.set_random_seed(seed)  # what happened before must not matter
-        epoch_of(model, training_data, epoch=epoch)
+        epoch_of(trainee, training_data, epoch=epoch)
         return weights_of(model)
 
     first = trained(1, seed=3)
@@ -78,66 +93,76 @@ STILL = replace(STILL, augment=("shift", "contrast"))
 
 @pytest.fixture
 def augmented_data(training_data):
-    pixels = np.pad(training_data.pixels, [(0, 0), (1, 1), (1, 1), (0, 0)])
-    return replace(training_data, pixels=pixels, augmentation=new_augmentation(STILL, pixels, np.arange(18)))
+    pixels = np.pad(training_data.train.pixels, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    augmentation = new_augmentation(STILL, TASKS["classification"], pixels, np.arange(18))
+    return replace(training_data, train=replace(training_data.train, pixels=pixels), augmentation=augmentation)
 
 
 def test_run_epoch_learns_from_augmented_images_and_validates_with_the_images_themselves(augmented_data):
-    model = new_model(STILL, 3)  # whose weights stay what they are
-    plain = epoch_of(model, replace(augmented_data, augmentation=None), STILL)
-    augmented = epoch_of(model, augmented_data, STILL)
+    trainee = trainee_of(STILL)  # whose weights stay what they are
+    plain = epoch_of(trainee, replace(augmented_data, augmentation=None), STILL)
+    augmented = epoch_of(trainee, augmented_data, STILL)
     assert augmented.loss != pytest.approx(plain.loss, rel=1e-6)
     assert augmented.val_loss == pytest.approx(plain.val_loss, rel=1e-6)
 
 
 def test_run_epoch_augments_each_epoch_anew(augmented_data):
-    model = new_model(STILL, 3)
-    first, again, second = (epoch_of(model, augmented_data, STILL, epoch=epoch).loss for epoch in (1, 1, 2))
+    trainee = trainee_of(STILL)
+    first, again, second = (epoch_of(trainee, augmented_data, STILL, epoch=epoch).loss for epoch in (1, 1, 2))
     assert first == again
     assert first != pytest.approx(second, rel=1e-6)
 
 
 def test_run_epoch_scores_the_held_out_part_without_dropout(training_data):
-    model = new_model(CONFIG, 3)
-    metrics = epoch_of(model, training_data)
-    logits = model(training_data.pixels[18:], training=False)
-    right = np.argmax(logits, axis=1) == training_data.class_ids[18:]
-    assert metrics.val_accuracy == pytest.approx(right.mean())
+    trainee = trainee_of()
+    metrics = epoch_of(trainee, training_data)
+    logits = trainee.model(training_data.train.pixels[18:], training=False)
+    right = np.argmax(logits, axis=1) == training_data.classes[18:]
+    assert metrics.val_metrics == {"accuracy": pytest.approx(right.mean())}
 
 
 def test_run_epoch_tells_every_batch(training_data):
     told = []
-    epoch_of(new_model(CONFIG, 3), training_data, on_batch=lambda *news: told.append(news))
+    epoch_of(trainee_of(), training_data, on_batch=lambda *news: told.append(news))
     assert [(done, total) for done, total, _ in told] == [(1, 2), (2, 2)]
     assert told[0][2].keys() == {"loss", "accuracy"}
 
 
 def test_run_epoch_stops_when_training_diverges(training_data):
-    model = new_model(CONFIG, 3)
-    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    trainee = trainee_of()
+    trainee.model.set_weights([np.full_like(weight, np.nan) for weight in trainee.model.get_weights()])
     with pytest.raises(TrainingError, match=r"diverged in epoch 1: expected a finite loss.*rate, which is 0\.001"):
-        epoch_of(model, training_data)
+        epoch_of(trainee, training_data)
 
 
-def test_saved_model_goes_on_with_the_optimizers_state(training_data, tmp_path):
-    model = new_model(CONFIG, 3)
-    epoch_of(model, training_data)
-    model.save(tmp_path / "model.keras")
-    again = saved_model(tmp_path / "model.keras")
-    for candidate in (model, again):
+def test_saved_trainee_goes_on_with_the_optimizers_state(training_data, tmp_path):
+    trainee = trainee_of()
+    epoch_of(trainee, training_data)
+    save_model(trainee.model, tmp_path / "model.keras", manifest_of(CONFIG))
+    again = saved_trainee(tmp_path / "model.keras", CONFIG, manifest_of(CONFIG))
+    for candidate in (trainee, again):
         epoch_of(candidate, training_data, epoch=2)
-    assert (weights_of(model) == weights_of(again)).all()
+    assert (weights_of(trainee.model) == weights_of(again.model)).all()
 
 
-def test_saved_model_refuses_a_damaged_file(tmp_path):
+def test_saved_trainee_refuses_a_damaged_file(tmp_path):
     path = tmp_path / "model.keras"
-    new_model(CONFIG, 3).save(path)
+    trainee_of().model.save(path)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(RunFolderError, match=r"the checkpoint is damaged: .*model\.keras"):
-        saved_model(path)
+        saved_trainee(path, CONFIG, manifest_of(CONFIG))
 
 
-def test_saved_model_refuses_a_model_that_was_never_compiled(tmp_path):
+def test_saved_trainee_refuses_a_model_that_was_never_compiled(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
     with pytest.raises(RunFolderError, match="expected a model with its optimizer"):
-        saved_model(tmp_path / "model.keras")
+        saved_trainee(tmp_path / "model.keras", CONFIG, manifest_of(CONFIG))
+
+
+def test_saved_trainee_refuses_a_model_without_the_outputs_of_the_manifest(tmp_path):
+    image = keras.Input((2,))
+    other = keras.Model(image, keras.layers.Dense(1, name="others")(image))
+    other.compile("sgd", "mse")
+    other.save(tmp_path / "model.keras")
+    with pytest.raises(RunFolderError, match=r"expected the outputs \['logits'\], received \['others'\]"):
+        saved_trainee(tmp_path / "model.keras", CONFIG, manifest_of(CONFIG))

@@ -6,32 +6,54 @@ from edgecnn.errors import RunFolderError
 from edgecnn.training.history import EpochMetrics, history_from_csv, history_to_csv, stops_early
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-ROWS = st.lists(st.tuples(NUMBERS, NUMBERS, *[st.one_of(st.none(), NUMBERS)] * 2), max_size=5)
+NAMES = st.lists(st.sampled_from(["accuracy", "mean_iou", "a,b", "val_x"]), min_size=1, unique=True)
 
 
 def with_losses(losses):
-    return [EpochMetrics(epoch, 0.1, 0.9, loss, 0.5) for epoch, loss in enumerate(losses, start=1)]
+    return [
+        EpochMetrics(epoch, 0.1, {"accuracy": 0.9}, loss, {"accuracy": 0.5})
+        for epoch, loss in enumerate(losses, start=1)
+    ]
 
 
-@given(rows=ROWS)
-def test_history_round_trips_every_float(rows):
-    history = tuple(EpochMetrics(epoch, *cells) for epoch, cells in enumerate(rows, start=1))
-    assert history_from_csv(history_to_csv(history)) == history
+@given(data=st.data(), names=NAMES, is_held_out=st.lists(st.booleans(), min_size=1, max_size=5))
+def test_history_round_trips_every_float_and_the_order_of_the_metrics(data, names, is_held_out):
+    numbers = st.lists(NUMBERS, min_size=len(names), max_size=len(names))
+    part = st.tuples(NUMBERS, numbers.map(lambda values: dict(zip(names, values, strict=True))))
+    history = tuple(
+        EpochMetrics(epoch, *data.draw(part), *(data.draw(part) if held_out else ()))
+        for epoch, held_out in enumerate(is_held_out, start=1)
+    )
+    again = history_from_csv(history_to_csv(history))
+    assert again == history
+    assert [list(row.metrics) for row in again] == [names] * len(history)
 
 
 def test_history_to_csv_leaves_cells_empty_when_nothing_is_held_out():
-    assert history_to_csv([EpochMetrics(1, 0.5, 0.25)]) == (
+    assert history_to_csv([EpochMetrics(1, 0.5, {"accuracy": 0.25})]) == (
         "epoch,loss,accuracy,val_loss,val_accuracy\r\n1,0.5,0.25,,\r\n"
+    )
+
+
+def test_history_to_csv_names_the_columns_after_the_metrics_the_watched_one_first():
+    row = EpochMetrics(1, 0.5, {"mean_iou": 0.25, "accuracy": 0.75}, 1.5, {"mean_iou": 0.125, "accuracy": 1.0})
+    assert row.watched == "mean_iou"
+    assert history_to_csv([row]) == (
+        "epoch,loss,mean_iou,accuracy,val_loss,val_mean_iou,val_accuracy\r\n1,0.5,0.25,0.75,1.5,0.125,1.0\r\n"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected the columns epoch,loss,accuracy,val_loss,val_accuracy, received $"),
+        ("", "expected the columns epoch,loss,METRICS,val_loss,val_METRICS, received $"),
         ("epoch,loss\n", "received epoch,loss"),
+        ("epoch,loss,val_loss\n", "received epoch,loss,val_loss"),
+        ("epoch,loss,accuracy,val_loss,val_mean_iou\n", "received epoch,loss,accuracy,val_loss,val_mean_iou"),
         ("epoch,loss,accuracy,val_loss,val_accuracy\n1,x,0.1,,\n", "a number in every cell"),
         ("epoch,loss,accuracy,val_loss,val_accuracy\n1,0.1\n", "a number in every cell"),
+        ("epoch,loss,accuracy,val_loss,val_accuracy\n1,0.1,0.1,0.2,\n", "a number in every cell"),
+        ("epoch,loss,accuracy,val_loss,val_accuracy\n1,0.1,0.1,,,\n", "a number in every cell"),
         ("epoch,loss,accuracy,val_loss,val_accuracy\n2,0.1,0.1,,\n", r"epochs 1 to 1, received \[2\]"),
     ],
 )

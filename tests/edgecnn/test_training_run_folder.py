@@ -15,7 +15,7 @@ from edgecnn.training.record import DataRecord, RunRecord
 
 RECORD = RunRecord(TrainConfig("mnist_convnet", "digits", epochs=3), DataRecord("digits", "f" * 64, 9, 3), {})
 MANIFEST = build_manifest(get_spec("mnist_convnet"), ("a", "b"))
-HISTORY = tuple(EpochMetrics(epoch, 1 / epoch, 0.5) for epoch in (1, 2, 3))
+HISTORY = tuple(EpochMetrics(epoch, 1 / epoch, {"accuracy": 0.5}) for epoch in (1, 2, 3))
 
 
 def saves(text):

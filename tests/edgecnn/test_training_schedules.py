@@ -7,7 +7,7 @@ from edgecnn.training.schedules import learning_rate
 
 def rates(schedule, val_losses, epochs=4):
     config = TrainConfig("mnist_convnet", "digits", epochs=epochs, learning_rate=0.8, schedule=schedule, validation=0.1)
-    history = [EpochMetrics(index + 1, 1.0, 0.5, loss, 0.5) for index, loss in enumerate(val_losses)]
+    history = [EpochMetrics(index + 1, 1.0, {}, loss) for index, loss in enumerate(val_losses)]
     return [learning_rate(config, history[:done]) for done in range(len(history) + 1)]
 
 

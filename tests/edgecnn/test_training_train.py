@@ -93,7 +93,7 @@ def test_train_leaves_a_run_folder(config, run_dir):
 
 def test_train_learns(config, run_dir):
     easy = replace(config, epochs=15, learning_rate=0.01, validation=None)
-    assert train(easy, run_dir).history[-1].accuracy > 0.9
+    assert train(easy, run_dir).history[-1].metrics["accuracy"] > 0.9
 
 
 def test_train_tells_how_it_goes(config, run_dir, caplog):

@@ -19,21 +19,20 @@ def put(*path, value):
 
 
 SAMPLE = ("golden", 0)
-SCORES = (*SAMPLE, "answer", "scores")
+NUMBERS = (*SAMPLE, "trace", "result", "numbers")
 EVIDENCE_ATTACKS = {
-    "no scores": put(*SCORES, value="[]"),
-    "class -1": put(*SCORES, 0, "class_id", value="-1"),
-    "class -1 without a name": put(*SCORES, 0, value='{"class_id":-1,"label":null,"score":0.5}'),
-    "class of 400 digits": put(*SCORES, 0, "class_id", value="9" * 400),
-    "one class twice": put(*SCORES, 1, "class_id", value="2"),
-    "worst first": put(*SCORES, 0, "score", value="0.0"),
-    "score of 5": put(*SCORES, 0, "score", value="5"),
+    "no numbers": put(*NUMBERS, value="{}"),
+    "number of 5": put(*NUMBERS, "best score", value="5"),
+    "number below 0": put(*NUMBERS, "best score", value="-0.5"),
+    "number of 400 digits": put(*NUMBERS, "best score", value="9" * 400),
+    "infinite number": put(*NUMBERS, "best score", value="1e999"),
+    "a word for a number": put(*NUMBERS, "best score", value='"1"'),
     "negative tolerance": put(*SAMPLE, "alike", "outputs", value="-1"),
     "infinite tolerance": put(*SAMPLE, "alike", "outputs", value="1e999"),
-    "NaN tolerance": put(*SAMPLE, "elsewhere", "scores", value="NaN"),
+    "NaN tolerance": put(*SAMPLE, "elsewhere", "results", value="NaN"),
     "tolerance of 400 digits": put(*SAMPLE, "elsewhere", "pixels", value="9" * 400),
-    "negative largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="-1"),
-    "infinite largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="1e999"),
+    "negative largest": put(*SAMPLE, "trace", "outputs", 0, "largest", value="-1"),
+    "infinite largest": put(*SAMPLE, "trace", "outputs", 0, "largest", value="1e999"),
     "samples of 70 kB": put(*SAMPLE, "image", value=f'"{"A" * 70_000}"'),
     "five samples": lambda text: json.dumps({**(tree := json.loads(text)), "golden": tree["golden"] * 3}),
     "key twice": lambda text: text.replace('"precision"', '"precision":"int8","precision"', 1),
@@ -46,12 +45,15 @@ EVIDENCE_ATTACKS = {
 }
 
 FAILING_SAMPLES = {
-    "class that is not there": put(*SCORES, 0, "class_id", value="99"),
-    "class that is not there, without a name": put(*SCORES, 0, value='{"class_id":99,"label":null,"score":0.99}'),
-    "best score of 0": put(*SCORES, value='[{"class_id":2,"label":"two","score":0.0}]'),
-    "huge largest": put(*SAMPLE, "answer", "outputs", 0, "largest", value="1e300"),
-    "smallest number": put(*SAMPLE, "answer", "outputs", 0, "rms", value="5e-324"),
-    "no outputs": put(*SAMPLE, "answer", "outputs", value="[]"),
+    "class that is not there": put(*NUMBERS, value='{"score of class 99":0.5}'),
+    "class -1": put(*NUMBERS, value='{"score of class -1":0.5}'),
+    "word that is not there": put(*SAMPLE, "trace", "result", "words", value='{"class -1":"None"}'),
+    "another name": put(*SAMPLE, "trace", "result", "words", value='{"class 2":"None"}'),
+    "best score of 0": put(*NUMBERS, value='{"best score":0.0}'),
+    "smallest score": put(*NUMBERS, value='{"best score":5e-324}'),
+    "huge largest": put(*SAMPLE, "trace", "outputs", 0, "largest", value="1e300"),
+    "smallest number": put(*SAMPLE, "trace", "outputs", 0, "rms", value="5e-324"),
+    "no outputs": put(*SAMPLE, "trace", "outputs", value="[]"),
     "no image": put(*SAMPLE, "image", value='""'),
     "not base64": put(*SAMPLE, "image", value='"?"'),
 }

@@ -12,9 +12,9 @@ from PIL import Image
 
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.container import append_metadata
+from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
 from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
 from edgecnn_runtime.evidence import (
-    DecodedParity,
     Evidence,
     Gate,
     MetricParity,
@@ -22,14 +22,15 @@ from edgecnn_runtime.evidence import (
     Provenance,
     Quantization,
     Requirements,
+    ScoresParity,
     TensorParity,
     payload_sha256,
 )
 from edgecnn_runtime.golden import GoldenSample, Tolerance
 from edgecnn_runtime.manifest import METADATA_KEY as MANIFEST_KEY
-from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo, OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 from edgecnn_runtime.session import Session
-from edgecnn_runtime.verification import answer
+from edgecnn_runtime.verification import describe
 
 CLASSES = 3
 ALIKE, ELSEWHERE = Tolerance(2.0, 1e-4, 1e-4), Tolerance(2.0, 0.01, 0.01)
@@ -112,7 +113,7 @@ def make_evidence(payload: bytes) -> Evidence:
         parity=Parity(
             images_from="synthetic",
             tensors=(TensorParity("logits", 1e-7, 1e-8),),
-            decoded=DecodedParity(32, 1.0, 1e-7),
+            decoded=ScoresParity(32, 1.0, 1e-7),
             metric=MetricParity("accuracy", 100, 0.99, 0.99),
         ),
         gates=(Gate("parity.tensors", 1e-4, 1e-8, True),),
@@ -134,8 +135,8 @@ def make_golden(
     predictor = Predictor(Session(payload, device="cpu", threads=1), manifest)
     samples = []
     for name, image in encoded.items():
-        given = answer(predictor, image)
-        held = dataclasses.replace(given, scores=given.scores[:2])
+        prepared = predictor.inputs(image)
+        held = describe(manifest, prepared, predictor.run(prepared.feeds), limit=2)
         samples.append(GoldenSample(name, base64.b64encode(image).decode(), held, ALIKE, ELSEWHERE))
     return tuple(samples)
 

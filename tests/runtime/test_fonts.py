@@ -10,7 +10,7 @@ from edgecnn_runtime import fonts
 from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.fonts import Typeface, legible
-from edgecnn_runtime.results import Classification
+from edgecnn_runtime.tasks.classification import Classification
 
 matplotlib = pytest.importorskip("matplotlib", reason="brings a font of many letters")
 DEJAVU = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
@@ -36,7 +36,7 @@ def drawn(text, typeface):
 
 def result(*labels):
     scores = np.linspace(0.75, 0.25, len(labels)).astype(np.float32)
-    return Classification(scores, labels, (400, 400))
+    return Classification(scores, labels=labels, shape=(400, 400))
 
 
 @pytest.mark.parametrize("make", [Typeface, lambda: Typeface(DEJAVU)], ids=["found", "named"])
@@ -104,7 +104,7 @@ def test_the_warning_of_many_letters_is_short():
 
 @pytest.mark.usefixtures("one_system_font")
 def test_draw_says_which_letters_are_missing_once_a_call(caplog):
-    result("ひまひ", "Ж").draw(Image.new("L", (400, 400)), top_k=2)
+    result("ひまひ", "Ж").draw(Image.new("L", (400, 400)), limit=2)
     (record,) = caplog.records
     assert (record.levelname, record.name) == ("WARNING", "edgecnn_runtime.results")
     assert "received none for ひ, ま, which" in record.getMessage()

@@ -140,7 +140,7 @@ def test_verify_finds_another_decoding_that_the_network_does_not_see(verify_as, 
     monkeypatch.setattr("edgecnn_runtime.preprocessing.open_picture", mirrored)
     samples = verify_as().samples  # the mean over the picture stays
     assert [sample.passed for sample in samples] == [False, False]
-    assert samples[0].worst.what == "pixels signed"
+    assert samples[0].worst.what == "image signed"
 
 
 def test_verify_finds_a_turn_that_is_not_undone(verify_as, monkeypatch):

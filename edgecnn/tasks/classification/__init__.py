@@ -1,1 +1,1 @@
-"""Classification: losses, the metric, what stands near chance, pictures, and the source's own answer."""
+"""Classification: outputs and how they are taught, the metric, chance, pictures, and the source's own answer."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 
-from edgecnn.atomic import replacing
+from edgecnn.figures import make_figure, plain, save_figure
 from edgecnn.tasks.classification.metric import ClassificationEvaluation
 
 _MOST_NUMBERED = 30  # classes; above, numbers in the cells are too small to read

@@ -5,22 +5,23 @@ No proof stands on these lines alone: an export compares their scores with those
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from edgecnn_runtime.decoders import DistanceDecoder, SigmoidDecoder, SoftmaxDecoder, TaskName
-from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.evidence import ScoresParity
 from edgecnn_runtime.golden import Held
-from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.scores import Score, compare_scores, hold_scores, sigmoid, softmax, top_k, two_classes
 from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.fonts import Typeface
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,20 +77,12 @@ class Classification(Result):
             for best in self.top(limit)
         ]
 
-    def draw(self, image: ImageSource, *, limit: int = 1) -> Image.Image:
-        """Returns an RGB copy of the image with the best classes and their scores written on it.
+    def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
+        """Writes the best classes and their scores, one a line; as for every `Result`."""
+        from edgecnn_runtime.drawing import draw_lines  # most answers are never drawn
 
-        A small image is enlarged by a whole factor, so that the text is readable.
-
-        Args:
-            image: the image that was classified, as `Predictor.predict` takes it.
-            limit: how many classes to write, one a line.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
         lines = [f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(limit)]
-        return draw_lines(open_image(image), lines)
+        return draw_lines(picture, lines, typeface=typeface)
 
 
 class _Classification:

@@ -41,6 +41,8 @@ def test_draw_confusion_matrix_names_the_file_when_it_cannot_be_written(tmp_path
 
 @pytest.mark.parametrize("val_loss", [None, 0.5])
 def test_draw_curves_writes_a_png(tmp_path, val_loss):
-    draw_curves([EpochMetrics(epoch, 1 / epoch, 0.9, val_loss, val_loss) for epoch in (1, 2)], tmp_path / "curves.png")
+    validation = () if val_loss is None else (val_loss, {"accuracy": val_loss})
+    history = [EpochMetrics(epoch, 1 / epoch, {"accuracy": 0.9}, *validation) for epoch in (1, 2)]
+    draw_curves(history, tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as image:
         assert image.format == "PNG"

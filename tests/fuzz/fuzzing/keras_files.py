@@ -90,4 +90,5 @@ def _record() -> bytes:
 
 
 def _history() -> bytes:
-    return history_to_csv([EpochMetrics(1, 0.5, 0.75), EpochMetrics(2, 0.4, 0.8, 0.45, 0.7)]).encode()
+    later = EpochMetrics(2, 0.4, {"accuracy": 0.8}, 0.45, {"accuracy": 0.7})
+    return history_to_csv([EpochMetrics(1, 0.5, {"accuracy": 0.75}), later]).encode()
