@@ -45,7 +45,7 @@ def _format_demo(demo: Demo, output: Path) -> list[str | Table]:
     rows = [
         ["accuracy of the Keras model", f"{demo.keras.accuracy:.4f}", ""],
         ["accuracy of the file", *(f"{file.evaluation.accuracy:.4f}" for file in files)],
-        ["same best class as Keras", *(f"{file.export.evidence.parity.decoded.top1_agreement:.4f}" for file in files)],
+        ["same best class as Keras", *(f"{file.export.evidence.parity.decoded.agreement:.4f}" for file in files)],
         ["size of the file", *(format_bytes(file.export.size_bytes) for file in files)],
         ["inference p50 / p90 / p99, ms", *(_format_latency(file.bench.inference_ms) for file in files)],
         ["ran on", *(file.bench.provider for file in files)],

@@ -1,4 +1,4 @@
-"""`edgecnn evaluate`: score a run folder or a model file over labelled images."""
+"""`edgecnn evaluate`: score a run folder, a Keras model or a model file over labelled images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ _BATCH_SIZE = 64
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="RUN_DIR|FILE.onnx", help="What 'train' or 'export' wrote.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_DIR|MODEL.keras|FILE.onnx",
+            help="What 'train' or 'export' wrote, or a MODEL.keras with a manifest.json beside it.",
+        ),
+    ],
     data: DataOption,
     split: Annotated[
         Literal["train", "val", "test", "all"] | None,
@@ -36,10 +42,13 @@ def evaluate(
     skip_bad: SkipBad = False,
     format: Format = "text",
 ) -> None:
-    """Score answers over labelled images: accuracy, top-5, precision and recall a class, confusion matrix."""
-    is_folder = os.path.isdir(model)  # noqa: PTH112  (Path raises on a long name)
-    if is_folder and device is not None:
-        raise typer.BadParameter("a run folder runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
+    """Score answers over labelled images: of a classifier accuracy, top-5, precision and recall a class.
+
+    Of a localizer: mean IoU, accuracy, and the part that is right in class and box.
+    """
+    is_keras = os.path.isdir(model) or model.endswith(".keras")  # noqa: PTH112  (Path raises on a long name)
+    if is_keras and device is not None:
+        raise typer.BadParameter("a Keras model runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
     with stdout_for_results() as results:
         from edgecnn.data.load import check_data, load_dataset, needs_tensorflow, path_of  # these load ONNX Runtime
         from edgecnn.outputs import Input, Output, check_outputs
@@ -47,7 +56,7 @@ def evaluate(
         read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
         check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
         check_data(data)
-        opened = _open_folder(model) if is_folder else _open_file(model, device or "auto")
+        opened = _open_trained(model) if is_keras else _open_file(model, device or "auto")
         if needs_tensorflow(data):
             load_tensorflow()
         from edgecnn.cli.progress import counted  # these load scikit-learn
@@ -91,21 +100,21 @@ class _Opened(NamedTuple):
     trained_on: str | None
 
 
-def _open_folder(path: str) -> _Opened:
-    from edgecnn.trained import check_trained  # these load ONNX Runtime
+def _open_trained(path: str) -> _Opened:
+    from edgecnn.trained import check_trained, open_trained  # these load ONNX Runtime
     from edgecnn.training import RunFolder
 
-    run, manifest = RunFolder.open(path), check_trained(path)
+    manifest = check_trained(path)
+    run = RunFolder.open(path) if os.path.isdir(path) else None  # noqa: PTH112
     require("tensorflow")
 
     def load() -> Model:
         load_tensorflow()
-        from edgecnn.models.adapter import KerasModel  # these load Keras
-        from edgecnn.models.loading import load_keras
+        from edgecnn.models.adapter import KerasModel  # loads Keras
 
-        return KerasModel(load_keras(run.model_path), manifest)
+        return KerasModel(*open_trained(path))
 
-    return _Opened(load, manifest, "TensorFlow", _BATCH_SIZE, run.record.data.fingerprint)
+    return _Opened(load, manifest, "TensorFlow", _BATCH_SIZE, None if run is None else run.record.data.fingerprint)
 
 
 def _open_file(path: str, device: DeviceName) -> _Opened:

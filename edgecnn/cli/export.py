@@ -86,7 +86,7 @@ def _format_report(output: Path, report: ExportReport) -> list[str]:
     evidence, parity = report.evidence, report.evidence.parity
     lines = [
         f"{output}: {format_bytes(report.size_bytes)}, graph sha256 {evidence.payload_sha256}",
-        f"top-1 agreement {parity.decoded.top1_agreement:.4f} on {parity.decoded.images} images, outputs within "
+        f"{parity.decoded.summary()}, outputs within "
         f"{max(tensor.max_relative for tensor in parity.tensors):.2g} of their largest value",
     ]
     if parity.metric is not None:

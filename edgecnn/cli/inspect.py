@@ -40,7 +40,7 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
         if format == "json":
             results.json(report)
         else:
-            results.report(_format_report(model, report))
+            show(results, _format_report(model, report, "" if evidence is None else evidence.parity.decoded.summary()))
 
 
 def _describe_tensor(tensor: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _describe_golden(evidence: dict[str, Any], family: str) -> dict[str, Any]:
     }
 
 
-def _format_report(model: str, report: dict[str, Any]) -> list[str]:
+def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str]:
     manifest, evidence, graph = report["manifest"], report["evidence"], report["graph"]
     labels = manifest["labels"]
     lines = [
@@ -75,16 +75,16 @@ def _format_report(model: str, report: dict[str, Any]) -> list[str]:
     ]
     if evidence is None:
         return [*lines, "evidence    none: the file was altered, or never proven"]
-    return [*lines, *_format_evidence(evidence), _format_golden(report["golden"])]
+    return [*lines, *_format_evidence(evidence, decoded), _format_golden(report["golden"])]
 
 
 def _format_tensor(tensor: dict[str, Any]) -> str:
     return f"{tensor['name']}, {tensor['dtype']} ({', '.join(map(str, tensor['shape']))})"
 
 
-def _format_evidence(evidence: dict[str, Any]) -> list[str]:
+def _format_evidence(evidence: dict[str, Any], decoded: str) -> list[str]:
     parity, needs, origin = evidence["parity"], evidence["requirements"], evidence["provenance"]
-    decoded, metric = parity["decoded"], parity["metric"]
+    metric = parity["metric"]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     return [
         f"            ONNX Runtime {_tested_from(needs['onnxruntime'])} or later: the lowest version that was tested",
@@ -96,8 +96,7 @@ def _format_evidence(evidence: dict[str, Any]) -> list[str]:
             "of the largest value"
             for tensor in parity["tensors"]
         ),
-        f"            top-1 agreement {decoded['top1_agreement']:.4f} on {decoded['images']} images, "
-        f"{parity['images_from']}",
+        f"            {decoded}, {parity['images_from']}",
         f"metric      {'none: no labelled data' if metric is None else _format_metric(metric)}",
         *(f"gate        {_format_gate(gate)}" for gate in evidence["gates"]),
         f"weights     {origin['weights_sha256']}, seed {origin['seed']}",

@@ -12,6 +12,8 @@ from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import CATALOG, ModelSpec, build_manifest, get_spec
 from edgecnn.models.published import build_reckoning, published_reckoning
 
+_OWN_KEYS = ("builder", "outputs", "smallest_size")  # of a row: how we build it
+
 
 def models(
     name: Annotated[
@@ -69,7 +71,7 @@ def _list_catalogue(results: Results, format: str) -> None:
 
 
 def _row(spec: ModelSpec) -> dict[str, Any]:
-    return {key: value for key, value in asdict(spec).items() if key not in ("builder", "smallest_size")}
+    return {key: value for key, value in asdict(spec).items() if key not in _OWN_KEYS}
 
 
 def _format_reckoning(row: dict[str, Any], reckoning: dict[str, Any]) -> list[str | Table]:

@@ -24,7 +24,12 @@ def run(
     ],
     device: Device = "auto",
     threads: Threads = None,
-    top_k: Annotated[int, typer.Option(min=1, metavar="K", help="Classes an answer shows, best first.")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="K", help="Classes an answer shows, best first. [default: 5, or 1 where there is a box]"
+        ),
+    ] = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Images that run together. [default: as the file fixes it, or 1]"),
@@ -65,16 +70,17 @@ def run(
                 f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
                 param_hint="--batch",
             )
+        task = get_task(predictor.manifest.task)
+        limit = task.shown if top_k is None else top_k
         held = "-" if "-" in sources else "@-" if save is not None and "@-" in sources else None  # else as it comes
         stdin = None if held is None else read_stdin(held)
         pictures = (
-            None if save is None else PictureFolder(save, sources, top_k, model=model, typeface=typeface, stdin=stdin)
+            None if save is None else PictureFolder(save, sources, limit, model=model, typeface=typeface, stdin=stdin)
         )
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
-        columns = get_task(predictor.manifest.task).columns
-        with answer_writer(format, results, top_k, columns, on_terminal=on_terminal) as writer:
+        with answer_writer(format, results, limit, task.columns, on_terminal=on_terminal) as writer:
             for answer in predictor.stream(images, batch_size=batch):
                 try:
                     if pictures is not None:

@@ -89,6 +89,8 @@ def build_transfer_model(
 ) -> keras.Model:
     """Builds a model's backbone with global average pooling and one dense layer in place of its published head.
 
+    A model of several outputs keeps its head, which is of that form already: a dense layer an output.
+
     Args:
         name: a catalogue name.
         image_size: (height, width) in pixels; the row's by default.
@@ -97,7 +99,8 @@ def build_transfer_model(
         seed: of the weights; None draws another one each time.
 
     Returns:
-        A functional model from "image", uint8 (N, height, width, channels), to "logits", float32 (N, num_classes).
+        A functional model from "image", uint8 (N, height, width, channels), to "logits", float32 (N, num_classes), or
+        to the outputs that it has by its row.
 
     Raises:
         UnknownModelError: no such row.
@@ -106,6 +109,8 @@ def build_transfer_model(
     spec = get_spec(name)
     last = _last_layer(spec)
     published = build_model(name, image_size=image_size, num_classes=num_classes, width=width, seed=seed)
+    if len(published.outputs) > 1:
+        return published
     x = layers.GlobalAveragePooling2D(name="avg_pool")(published.get_layer(last).output)
     return keras.Model(published.input, layers.Dense(num_classes, name="logits")(x), name=name)
 

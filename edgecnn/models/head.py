@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Literal
 
-from edgecnn_runtime.decoders import Decoder
+from edgecnn_runtime.decoders import Decoder, kinds_beside
 from edgecnn_runtime.errors import ManifestError
 
 Head = Literal["softmax", "sigmoid", "linear", "unknown"]
@@ -13,12 +13,6 @@ _LINEAR = {"MatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "DepthwiseConv2dNativ
 # These move, bound or average numbers, and leave scores scores: Flatten, Dropout, mixed precision, pooling, a clip.
 _PASSED = {"Identity", "Reshape", "Squeeze", "ExpandDims", "Cast", "Transpose", "StopGradient", "Mean", "StridedSlice"}
 _JOINED = {"Pack", "ConcatV2", "Maximum", "Minimum"}  # of several tensors, all of which count
-_FITTING: dict[Head, tuple[str, ...]] = {
-    "softmax": ("probabilities",),
-    "sigmoid": ("probabilities",),
-    "linear": ("softmax", "sigmoid", "distance"),
-}
-
 logger = logging.getLogger(__name__)
 
 
@@ -54,27 +48,34 @@ def check_head(head: Head, decoder: Decoder, shape: tuple[int | None, ...]) -> N
         ManifestError: the device would take a second softmax or sigmoid, or none; the message says what to write.
     """
     where = f"the Keras model does not fit its manifest: output {decoder.output!r}"
-    if head == "softmax" and shape[-1] == 1:
+    may_be_scores = "probabilities" in kinds_beside(decoder)
+    if head == "softmax" and shape[-1] == 1 and may_be_scores:
         raise ManifestError(
             f"{where} is the softmax of one unit, which is 1.0 for every image. Let the model end in Dense(1, "
             "activation='sigmoid') for two classes, or in a softmax of one unit a class, and train it again."
         )
     if head == "unknown":
-        if decoder.kind in ("softmax", "sigmoid"):
+        if decoder.reads == "logits":
             logger.warning(
                 "output %r: it is not known whether the last layer gives scores already, so a %s is taken of it as the "
-                'manifest says; where it does, write "kind": "probabilities"',
+                "manifest says; where it does, %s",
                 decoder.output,
-                decoder.kind,
+                decoder.takes,
+                'write "kind": "probabilities"' if may_be_scores else "let the model end in a layer without activation",
             )
         return
-    if decoder.kind in _FITTING[head]:
+    if (decoder.takes == "nothing") == (head != "linear"):
         return
     if head == "linear":
         raise ManifestError(
             f"{where} ends in a layer without activation, so its numbers are no scores: expected decoder 'softmax' or "
             f'\'sigmoid\', received {decoder.kind!r}. Write "decoder": {{"kind": "softmax", "output": '
             f'"{decoder.output}"}} into manifest.json where one class is right, "sigmoid" where each is for itself.'
+        )
+    if not may_be_scores:
+        raise ManifestError(
+            f"{where} ends in a {head} and gives scores already: expected raw numbers for decoder {decoder.kind!r}. "
+            "Let the model end in a layer without activation there, and train it again."
         )
     raise ManifestError(
         f"{where} ends in a {head} and gives scores already: expected decoder 'probabilities', received "

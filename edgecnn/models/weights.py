@@ -64,7 +64,7 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
         labels = imagenet_labels() if str(source) == "imagenet" and not left_out else None
         taken = [layer for layer in model.layers if layer.weights and layer.name not in left_out]
         values = [read(layer.name) for layer in taken]  # all of them, before the first is assigned
-        head = shapes.get(model.layers[-1].name) or ((),)
+        head = shapes.get(model.output_names[0]) or ((),)
     for layer, weights in zip(taken, values, strict=True):
         layer.set_weights(weights)
     return LoadedWeights(str(source), len(taken), left_out, labels, head[-1][-1] if head[-1] else None)
@@ -110,7 +110,7 @@ def _opened(
 
 def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
     build = getattr(keras.applications, str(spec.application))
-    with_head = model.output.shape[-1] == spec.num_classes
+    with_head = len(model.outputs) == 1 and model.outputs[0].shape[-1] == spec.num_classes
     file = f"{spec.name}.weights.h5"
     return _downloaded(
         lambda: build(weights="imagenet", include_top=with_head),

@@ -19,8 +19,8 @@ class TaskRow:
     Attributes:
         own_results: the results that a Keras model means by its raw outputs, without the runtime's decoding.
         narrow: makes of a data set what the task takes, or refuses it.
-        metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         outputs: of a catalogue row and a number of classes, the decoder and the output specs; a row may have its own.
+        metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
             pixels of the network's input.
         trainee: of a model, its row, its manifest and the options, the `Trainee`; a row may have its own.
@@ -58,6 +58,16 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         least_classes=2,
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
         pictures="edgecnn.tasks.classification.pictures:draw_confusion_matrix",
+    ),
+    "localization": TaskRow(
+        own_results="edgecnn.tasks.localization.source:own_results",
+        narrow="edgecnn.data.narrowing:largest_boxes",
+        metric="edgecnn.tasks.localization.metric:MeanIoU",
+        outputs="edgecnn.tasks.localization.outputs:location",
+        arrays="edgecnn.tasks.localization.outputs:arrays",
+        trainee="edgecnn.tasks.localization.trainee:trainee",
+        augmentations="edgecnn.augmentations:BOX_AUGMENTATIONS",
+        augment="edgecnn.training.augmenting:with_boxes",
     ),
 }
 

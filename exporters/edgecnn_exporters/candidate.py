@@ -123,7 +123,8 @@ def foreign_entries(manifest: Manifest) -> dict[str, str]:
     """Returns the entries for other tools, derived from the manifest.
 
     The two of the ONNX standard describe the image input. `task`, `names` and `imgsz` are as YOLO runtimes write them:
-    a word, a Python dict from class id to name, a Python list [height, width]. What the manifest leaves open is not in.
+    a word, a Python dict from class id to name, a Python list [height, width]. What the manifest leaves open is not in,
+    nor is a word for a task whose outputs they would read otherwise than they are.
 
     Example:
         >>> from edgecnn_runtime.manifest import ImageInput, ModelInfo, OutputSpec, SoftmaxDecoder
@@ -139,8 +140,10 @@ def foreign_entries(manifest: Manifest) -> dict[str, str]:
     entries = {
         "Image.BitmapPixelFormat": _PIXEL_FORMAT[image.color],
         "Image.NominalPixelRange": _PIXEL_RANGE,
-        "task": get_task(manifest.task).word,
     }
+    word = get_task(manifest.task).word
+    if word is not None:
+        entries["task"] = word
     if manifest.labels is not None:
         entries["names"] = repr(dict(enumerate(manifest.labels)))
     if image.height is not None and image.width is not None:

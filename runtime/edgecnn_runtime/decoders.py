@@ -1,14 +1,15 @@
 """How raw outputs become results, as the manifest says it: plain data, one dataclass a kind.
 
-A kind belongs to one task, and says what the output with the class scores holds and how many units that must have. What
-is computed stands in the task's own file.
+A kind belongs to one task, and says what the output with the class scores holds, what is taken of it, and how many
+units it must have. What is computed stands in the task's own file.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
-TaskName = Literal["classification"]
+TaskName = Literal["classification", "localization"]
 Reads = Literal["logits", "distances", "scores"]
+Takes = Literal["softmax", "sigmoid", "nothing"]  # of one unit, a softmax scores one class; the others tell two apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class SoftmaxDecoder:
 
     task: ClassVar[TaskName] = "classification"
     reads: ClassVar[Reads] = "logits"
+    takes: ClassVar[Takes] = "softmax"
     least_units: ClassVar[int] = 2
     output: str = "logits"
     kind: Literal["softmax"] = "softmax"
@@ -51,6 +53,7 @@ class DistanceDecoder:
 
     task: ClassVar[TaskName] = "classification"
     reads: ClassVar[Reads] = "distances"
+    takes: ClassVar[Takes] = "softmax"
     least_units: ClassVar[int] = 2
     output: str = "distances"
     kind: Literal["distance"] = "distance"
@@ -69,6 +72,7 @@ class SigmoidDecoder:
 
     task: ClassVar[TaskName] = "classification"
     reads: ClassVar[Reads] = "logits"
+    takes: ClassVar[Takes] = "sigmoid"
     least_units: ClassVar[int] = 1
     output: str = "logits"
     kind: Literal["sigmoid"] = "sigmoid"
@@ -87,9 +91,37 @@ class ProbabilitiesDecoder:
 
     task: ClassVar[TaskName] = "classification"
     reads: ClassVar[Reads] = "scores"
+    takes: ClassVar[Takes] = "nothing"
     least_units: ClassVar[int] = 1
     output: str = "probabilities"
     kind: Literal["probabilities"] = "probabilities"
 
 
-Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecoder
+@dataclass(frozen=True, slots=True)
+class LocationDecoder:
+    """Class scores are the softmax of the logits, and beside them stands one box.
+
+    The box is centre x, centre y, the square root of the width and that of the height, each 0 to 1 of the network's
+    input; what is beyond is taken as 0 or 1. With one class, its score is always 1.
+
+    Attributes:
+        output: the name of the graph output that holds the logits, shape (N, classes).
+        boxes: the name of the graph output that holds the boxes, shape (N, 4).
+        kind: always "location".
+    """
+
+    task: ClassVar[TaskName] = "localization"
+    reads: ClassVar[Reads] = "logits"
+    takes: ClassVar[Takes] = "softmax"
+    least_units: ClassVar[int] = 1
+    output: str = "logits"
+    boxes: str = "boxes"
+    kind: Literal["location"] = "location"
+
+
+Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecoder | LocationDecoder
+
+
+def kinds_beside(decoder: Decoder) -> frozenset[str]:
+    """Returns the kinds of the decoders of the same task, its own among them: what a manifest could say instead."""
+    return frozenset(other.kind for other in get_args(Decoder) if other.task == decoder.task)

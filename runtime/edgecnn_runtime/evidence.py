@@ -52,8 +52,40 @@ class ScoresParity:
         """The part of the images on which both put the same answer first, 0 to 1."""
         return self.top1_agreement
 
+    def summary(self) -> str:
+        """Returns the agreement in a few words."""
+        return f"top-1 agreement {self.top1_agreement:.4f} on {self.images} images"
 
-DecodedParity = ScoresParity  # level 2, one record a kind of result
+
+@dataclass(frozen=True, slots=True)
+class LocationParity:
+    """Level 2 of a task whose results are class scores and one box.
+
+    Attributes:
+        images: how many images were compared.
+        top1_agreement: the part of them on which both put the same class first, 0 to 1.
+        max_score_difference: the largest difference between two scores of one class.
+        least_iou: the least intersection over union of the two boxes of an image, as it is displayed, 0 to 1.
+        kind: always "location".
+    """
+
+    images: int
+    top1_agreement: float
+    max_score_difference: float
+    least_iou: float
+    kind: Literal["location"] = "location"
+
+    @property
+    def agreement(self) -> float:
+        """The part of the images on which both put the same answer first, 0 to 1."""
+        return self.top1_agreement
+
+    def summary(self) -> str:
+        """Returns the agreement in a few words."""
+        return f"top-1 agreement {self.top1_agreement:.4f}, least IoU {self.least_iou:.4f} on {self.images} images"
+
+
+DecodedParity = ScoresParity | LocationParity  # level 2, one record a kind of result
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,11 +106,11 @@ class Result:
             _LOGGER.warning("%s", typeface.warning)
         return drawn
 
-    def to_dict(self, limit: int = 5) -> dict[str, Any]:
+    def to_dict(self, limit: int | None = None) -> dict[str, Any]:
         """Returns the JSON object of one image: its predictions, and `frames` where there are several.
 
         Args:
-            limit: as for `predictions`.
+            limit: as for `predictions`; None for as many as those of the task are by default.
         """
         return {
             "source": self.source,
@@ -119,7 +119,7 @@ class Result:
             "task": self.task,
             "provider": self.provider,
             "speed_ms": None if self.speed_ms is None else asdict(self.speed_ms),
-            "predictions": self.predictions(limit),
+            "predictions": self.predictions() if limit is None else self.predictions(limit),
         }
 
     def name_of(self, class_id: int) -> str | None:

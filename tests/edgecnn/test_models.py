@@ -13,8 +13,11 @@ from edgecnn.models import CATALOG, ModelSpec, build_manifest, build_model, get_
 from edgecnn.models.adapter import KerasModel  # noqa: E402
 from edgecnn.models.backbone import backbone_layers  # noqa: E402
 from edgecnn.models.loading import load_keras  # noqa: E402
+from edgecnn.tasks.localization.losses import encode, encoded_iou, loss_weights, losses  # noqa: E402
 from edgecnn_exporters import export  # noqa: E402
-from edgecnn_runtime import Predictor, Preprocessor  # noqa: E402
+from edgecnn_exporters.proof.gates import RESULT_BUDGETS  # noqa: E402
+from edgecnn_runtime import Predictor  # noqa: E402
+from edgecnn_runtime.tasks.table import get_task  # noqa: E402
 
 LIGHT = 2_000_000  # parameters; heavier rows take seconds to build, so their tests are slow
 NARROW = 0.25
@@ -71,14 +74,52 @@ def digits(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.stack(resized)[..., np.newaxis], spec.channels, axis=-1), class_ids[chosen]
 
 
-def scores(spec: ModelSpec, outputs: object) -> object:
-    """What cross-entropy takes: the smallest distance scores highest."""
-    return -outputs if build_manifest(spec, None).decoder.kind == "distance" else outputs
+class Classifying:
+    """What a classifier is taught in these tests, and whether it knows it."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.sign = -1 if build_manifest(spec, None).decoder.kind == "distance" else 1  # the smallest scores highest
+        self.output = build_manifest(spec, None).decoder.output
+
+    def truths(self, class_ids: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        del image_size
+        return {self.output: class_ids}
+
+    def losses(self) -> tuple[dict[str, object], dict[str, float]]:
+        entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return {self.output: lambda class_ids, outputs: entropy(class_ids, self.sign * outputs)}, {self.output: 1.0}
+
+    def knows(self, outputs: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> bool:
+        return bool((np.argmax(self.sign * outputs[self.output], axis=1) == truths[self.output]).all())
 
 
-def cross_entropy(spec: ModelSpec):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return lambda class_ids, outputs: loss(class_ids, scores(spec, outputs))
+class Locating:
+    """What a localizer is taught: each class stands in a place of its own."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        del spec
+
+    def truths(self, class_ids: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        left, top = 0.1 + 0.2 * class_ids, 0.3 - 0.1 * class_ids
+        boxes = np.stack([left, top, left + 0.4, top + 0.5], axis=1) * np.array(image_size[::-1] * 2)
+        return {
+            name: np.asarray(values)
+            for name, values in encode({"class_ids": class_ids, "boxes": boxes}, image_size).items()
+        }
+
+    def losses(self) -> tuple[dict[str, object], dict[str, float]]:
+        return losses(), loss_weights()
+
+    def knows(self, outputs: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> bool:
+        right = (np.argmax(outputs["logits"], axis=1) == truths["logits"]).all()
+        return bool(right and (np.asarray(encoded_iou(truths["boxes"], outputs["boxes"])) > 0.75).all())
+
+
+LESSONS = {"classification": Classifying, "localization": Locating}
+
+
+def by_name(model: keras.Model, outputs: object) -> dict[str, object]:
+    return dict(zip(model.output_names, keras.tree.flatten(outputs), strict=True))
 
 
 def test_build_model_has_the_published_parameters(spec: ModelSpec, published: keras.Model) -> None:
@@ -101,7 +142,11 @@ def test_build_model_begins_with_pixels_and_ends_with_the_declared_outputs(
 def test_build_model_builds_at_its_smallest_size_and_not_below(spec: ModelSpec) -> None:
     smallest = (spec.smallest_size, spec.smallest_size)
     model = build_model(spec.name, image_size=smallest, num_classes=2, width=width(spec))
-    assert model(batch_of(spec, 1, smallest)).shape == (1, 2)
+    declared = build_manifest(spec, None, image_size=smallest, num_classes=2, width=width(spec)).outputs
+    answers = by_name(model, model(batch_of(spec, 1, smallest)))
+    assert {name: tuple(values.shape) for name, values in answers.items()} == {
+        output.name: (1, *output.shape) for output in declared
+    }
     with pytest.raises(UsageError, match="expected an image size of at least"):
         build_model(spec.name, image_size=(spec.smallest_size - 1, spec.smallest_size))
 
@@ -133,9 +178,11 @@ def test_build_model_takes_another_width_only_where_the_row_says_so(spec: ModelS
 def test_build_model_gives_a_gradient_for_every_variable(spec: ModelSpec, narrow: keras.Model) -> None:
     import tensorflow as tf
 
+    lesson = LESSONS[spec.task](spec)
+    (taught, weights), truths = lesson.losses(), lesson.truths(np.array([0, 1, 2, 1]), small_size(spec))
     with tf.GradientTape() as tape:
-        outputs = narrow(batch_of(spec, 4), training=True)
-        loss = cross_entropy(spec)(np.array([0, 1, 2, 1]), outputs)
+        outputs = by_name(narrow, narrow(batch_of(spec, 4), training=True))
+        loss = sum(weights[name] * taught[name](truths[name], outputs[name]) for name in weights)
     gradients = tape.gradient(loss, [variable.value for variable in narrow.trainable_variables])
     assert all(gradient is not None and np.isfinite(gradient).all() for gradient in gradients)
 
@@ -143,7 +190,8 @@ def test_build_model_gives_a_gradient_for_every_variable(spec: ModelSpec, narrow
 def test_build_model_survives_the_keras_round_trip(spec: ModelSpec, narrow: keras.Model, tmp_path) -> None:
     narrow.save(tmp_path / "model.keras")
     pixels = batch_of(spec, 2)
-    assert np.array_equal(narrow(pixels), load_keras(tmp_path / "model.keras")(pixels))
+    before, after = (by_name(model, model(pixels)) for model in (narrow, load_keras(tmp_path / "model.keras")))
+    assert all(np.array_equal(before[name], after[name]) for name in before | after)
 
 
 @pytest.mark.slow
@@ -156,14 +204,20 @@ def test_build_model_learns_real_digits_by_heart(spec: ModelSpec) -> None:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # its statistics must settle within the few steps
     rate = 1e-4 if spec.name.startswith("vgg") else 1e-3  # without batch norm a deep network bears no more
-    model.compile(optimizer=keras.optimizers.Adam(rate), loss=cross_entropy(spec))
+    lesson = LESSONS[spec.task](spec)
+    taught, weights = lesson.losses()
+    losses, loss_weights = ([by_output[name] for name in model.output_names] for by_output in (taught, weights))
+    model.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, loss_weights=loss_weights)
     pixels, class_ids = digits(spec)
+    truths = lesson.truths(class_ids, small_size(spec))
 
     def knows_all() -> bool:
-        return (np.argmax(scores(spec, np.asarray(model(pixels))), axis=1) == class_ids).all()
+        return lesson.knows(
+            {name: np.asarray(values) for name, values in by_name(model, model(pixels)).items()}, truths
+        )
 
     for _ in range(MOST_EPOCHS // 10):
-        model.fit(pixels, class_ids, batch_size=12, epochs=10, verbose=0)
+        model.fit(pixels, [truths[name] for name in model.output_names], batch_size=12, epochs=10, verbose=0)
         if knows_all():
             break
     assert knows_all()
@@ -184,12 +238,17 @@ def assert_exported_alike(spec: ModelSpec, model: keras.Model, manifest: object,
     reference = KerasModel(model, manifest)
     export(model, manifest, path, reference=reference, evaluation=None)
     assert not {node.op_type for node in onnx.load(path).graph.node} & {"Loop", "If", "Scan"}
-    predictor, preprocess = Predictor.load(path, device="cpu"), Preprocessor(manifest.image_input)
-    pixels, _ = preprocess(load_sample_image("china.jpg"))
-    (expected,) = reference.run({"image": pixels}).values()
-    (received,) = predictor.session.run({"image": pixels}).values()
-    assert np.abs(received - expected).max() <= 1e-4 * np.abs(expected).max()
-    assert predictor.predict(load_sample_image("china.jpg")).class_id == np.argmax(scores(spec, expected))
+    predictor, task = Predictor.load(path, device="cpu"), get_task(spec.task)
+    photo = load_sample_image("china.jpg")  # 427 x 640
+    prepared = predictor.inputs(photo)
+    expected, received = reference.run(prepared.feeds), predictor.session.run(prepared.feeds)
+    assert list(received) == list(expected) == [output.name for output in manifest.outputs]
+    for name, values in expected.items():
+        assert np.abs(received[name] - values).max() <= 1e-4 * np.abs(values).max()
+    (own,) = reference.results(expected, [prepared.placement])
+    found = task.agreement(own, predictor.predict(photo))
+    assert found.same
+    assert all(value <= RESULT_BUDGETS[name] for name, value in found.relative.items())
 
 
 def test_catalog_rows_are_named_once_and_cite_a_reference() -> None:

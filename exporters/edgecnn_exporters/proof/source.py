@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.decoders import Decoder
+from edgecnn_runtime.decoders import Decoder, kinds_beside
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model
@@ -65,7 +65,7 @@ class Reading:
         Raises:
             ManifestError: every row is a distribution already, and the decoder takes a softmax of it.
         """
-        softmax = self._decoder.reads == "logits" and self._decoder.least_units > 1
+        softmax = self._decoder.reads == "logits" and self._decoder.takes == "softmax"
         if softmax and self._images and self._distributions == self._images:
             raise self._contradiction(
                 f"expected raw outputs, received rows that are 0 or more and sum to 1 on all {self._images} images, "
@@ -74,7 +74,12 @@ class Reading:
             )
 
     def _contradiction(self, what: str, kind: str) -> ManifestError:
+        known = any(f'"{other}"' in kind for other in kinds_beside(self._decoder))
+        cure = (
+            f'Write {kind} as the decoder\'s "kind" into manifest.json.'
+            if known
+            else "Let the model end there in a layer without activation."
+        )
         return ManifestError(
-            f"manifest: output {self._decoder.output!r} does not fit decoder {self._decoder.kind!r}: {what}. Write "
-            f'{kind} as the decoder\'s "kind" into manifest.json.'
+            f"manifest: output {self._decoder.output!r} does not fit decoder {self._decoder.kind!r}: {what}. {cure}"
         )

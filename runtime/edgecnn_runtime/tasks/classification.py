@@ -23,6 +23,8 @@ from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
 
+SHOWN = 5  # classes, where nobody says how many
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classification(Result):
@@ -66,11 +68,11 @@ class Classification(Result):
             Score(self.name_of(index), index, float(self.scores[index])) for index in top_k(self.scores, k).tolist()
         ]
 
-    def predictions(self, limit: int = 5) -> list[dict[str, Any]]:
+    def predictions(self, limit: int = SHOWN) -> list[dict[str, Any]]:
         """Returns the JSON objects of the best classes; as for every `Result`."""
         return [{"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.top(limit)]
 
-    def lines(self, limit: int = 5) -> list[str]:
+    def lines(self, limit: int = SHOWN) -> list[str]:
         """Returns the best classes with their scores; as for every `Result`."""
         return [
             f"{f'class {best.class_id}' if best.label is None else best.label} {best.score:.4f}"
@@ -89,8 +91,9 @@ class _Classification:
     """The task."""
 
     name: TaskName = "classification"
-    word = "classify"  # https://docs.ultralytics.com/tasks/
+    word: str | None = "classify"  # https://docs.ultralytics.com/tasks/
     columns: tuple[str, ...] = ("name", "class", "confidence")
+    shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Classification]:
         """Returns one result an image."""

@@ -107,7 +107,7 @@ def compare_scores(reference: npt.NDArray[np.float32], candidate: npt.NDArray[np
     """Returns how far the class scores of one image are apart, as "scores".
 
     Args:
-        reference: (classes,) each 0 to 1, 2 classes or more.
+        reference: (classes,) each 0 to 1. Of a single class the margin is infinite.
         candidate: likewise.
 
     Returns:
@@ -125,7 +125,7 @@ def compare_scores(reference: npt.NDArray[np.float32], candidate: npt.NDArray[np
         raise ValueError(f"scores: expected as many as the source gives, {reference.shape}, received {candidate.shape}")
     difference = float(np.abs(reference - candidate).max())
     logs = np.log(np.maximum(reference, _SMALLEST).astype(np.float64))
-    second, first = np.partition(logs, -2)[-2:]
+    second, first = np.partition(logs, -2)[-2:] if len(logs) > 1 else (-np.inf, logs[0])
     return Agreement(
         same=bool(reference.argmax() == candidate.argmax()),
         margin=float(first - second),

@@ -43,13 +43,15 @@ class Task(Protocol[R]):
 
     Attributes:
         name: as manifests write it.
-        word: what other YOLO runtimes call it.
+        word: what YOLO runtimes call it; None where none of them would read the outputs for what they are.
         columns: of a prediction in CSV: its keys, those of objects in it in their place.
+        shown: how many predictions an answer shows where nobody says how many.
     """
 
     name: TaskName
-    word: str
+    word: str | None
     columns: tuple[str, ...]
+    shown: int
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[R]:
         """Returns one result an image.

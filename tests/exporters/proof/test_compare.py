@@ -10,7 +10,14 @@ from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET, quantized_gates
-from edgecnn_runtime.decoders import DistanceDecoder, OutputSpec, ProbabilitiesDecoder, SoftmaxDecoder
+from edgecnn_exporters.proof.source import Reading
+from edgecnn_runtime.decoders import (
+    DistanceDecoder,
+    LocationDecoder,
+    OutputSpec,
+    ProbabilitiesDecoder,
+    SoftmaxDecoder,
+)
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
@@ -276,3 +283,11 @@ def test_compare_lets_one_row_sum_to_1_by_chance():
         return logits
 
     assert verdict(Answering(change), reference=Answering(change)).passed
+
+
+def test_reading_names_a_cure_that_the_task_has():
+    outputs = (OutputSpec("logits", (3,)), OutputSpec("boxes", (4,)))
+    reading = Reading(dataclasses.replace(MANIFEST, task="localization", decoder=LocationDecoder(), outputs=outputs))
+    reading.update(np.float32([[0.2, 0.3, 0.5], [1, 0, 0]]))
+    with pytest.raises(ManifestError, match=r"a softmax was taken of already\. Let the model end there in a layer"):
+        reading.check()

@@ -114,3 +114,9 @@ def test_upper_bound_holds_for_about_19_of_20_samples():
     samples = random.choice([-1.0, 0.0, 1.0], p=[0.01, 0.96, 0.03], size=(2000, 500))
     held = np.mean([upper_bound(sample) >= 0.02 for sample in samples])
     assert 0.93 <= held <= 0.98
+
+
+def test_float32_gates_take_boxes_that_overlap_almost_wholly():
+    close, apart = (float32_gates(compared(results={"scores": 0.0, "boxes": lack})) for lack in (0.01, 0.011))
+    assert "parity.boxes" not in failed(close)
+    assert "parity.boxes" in failed(apart)

@@ -1,0 +1,1 @@
+"""Localization: outputs, losses, the metric, and the source's own answer."""

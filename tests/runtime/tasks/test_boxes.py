@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.tasks.boxes import area, in_images, iou, to_cxcywh, to_xyxy
+
+SIDE = 12
+CELLS = st.integers(0, SIDE)
+CELL_BOXES = st.tuples(CELLS, CELLS, CELLS, CELLS).map(
+    lambda box: (min(box[0], box[2]), min(box[1], box[3]), max(box[0], box[2]), max(box[1], box[3]))
+)
+
+
+def painted(box):
+    """The box as cells of a grid."""
+    grid = np.zeros((SIDE, SIDE), bool)
+    grid[box[1] : box[3], box[0] : box[2]] = True
+    return grid
+
+
+@given(first=CELL_BOXES, second=CELL_BOXES)
+def test_iou_is_that_of_painted_cells(first, second):
+    shared, joined = (painted(first) & painted(second)).sum(), (painted(first) | painted(second)).sum()
+    assert iou(np.array(first), np.array(second)) == pytest.approx(shared / joined if joined else 0.0)
+    assert area(np.array(first)) == painted(first).sum()
+
+
+def test_iou_agrees_with_pycocotools():
+    mask = pytest.importorskip("pycocotools.mask")
+    random = np.random.default_rng(0)
+    first, second = (np.sort(random.uniform(0, 100, (20, 2, 2)), axis=1).reshape(20, 4) for _ in range(2))
+    sized = [np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1) for boxes in (first, second)]
+    expected = mask.iou(*sized, [0] * 20)
+    np.testing.assert_allclose(iou(first[:, np.newaxis], second[np.newaxis]), expected, atol=1e-12)
+
+
+def test_iou_of_a_box_with_itself_is_exactly_one():
+    boxes = np.random.default_rng(0).uniform(0, 1, (1000, 4)).astype(np.float32)
+    boxes[:, 2:] += boxes[:, :2] + np.float32(1e-3)
+    assert (iou(boxes, boxes) == 1).all()
+
+
+@given(box=st.tuples(*[st.floats(-1e4, 1e4)] * 4))
+def test_the_two_ways_to_write_a_box_undo_each_other(box):
+    np.testing.assert_allclose(to_cxcywh(to_xyxy(np.array(box))), box, atol=1e-9)
+
+
+@given(
+    size=st.tuples(st.integers(1, 4000), st.integers(1, 4000)),
+    scale=st.floats(1e-3, 50),
+    offset=st.floats(-500, 500),
+    corners=st.tuples(*[st.floats(-1000, 1000)] * 4),
+)
+def test_in_images_gives_boxes_within_the_image_that_are_never_empty(size, scale, offset, corners):
+    box = np.array([[*np.sort(corners[:2]), *np.sort(corners[2:])]])[:, [0, 2, 1, 3]]
+    height, width = size
+    (shown,) = in_images(box, [Placement(size, (scale, scale), (offset, offset))])
+    assert shown.dtype == np.float32
+    assert 0 <= shown[0] < shown[2] <= width
+    assert 0 <= shown[1] < shown[3] <= height
+    assert min(shown[2:] - shown[:2]) >= 1 - 1e-3  # float32 of some thousands
+
+
+def test_in_images_moves_every_box_by_its_own_placement():
+    placements = [Placement((10, 20), (1.0, 2.0), (0.0, 0.0)), Placement((100, 50), (0.5, 0.5), (10.0, 5.0))]
+    found = in_images(np.array([[2.0, 1.0, 20.0, 9.0], [10.0, 15.0, 20.0, 35.0]]), placements)
+    assert found.tolist() == [[1, 1, 10, 9], [10, 10, 30, 50]]
+
+
+def test_in_images_takes_no_boxes():
+    assert in_images(np.zeros((0, 4)), []).shape == (0, 4)
