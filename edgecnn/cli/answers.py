@@ -64,7 +64,7 @@ class TextWriter:
         speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
         frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
         found = ", ".join(answer.lines(self._limit))
-        show(self._results, [f"{answer.source}: {found} [{answer.provider}{speed}{frames}]"])
+        self._results.report([f"{answer.source}: {found} [{answer.provider}{speed}{frames}]"])
 
     def close(self) -> None:
         """Has nothing to end."""

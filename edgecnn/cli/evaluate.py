@@ -87,7 +87,7 @@ def evaluate(
         if format == "json":
             results.json(tree)
         else:
-            show(results, _format_evaluation(tree, scored.evaluation))
+            results.report(_format_evaluation(tree, scored.evaluation))
 
 
 class _Opened(NamedTuple):

@@ -40,7 +40,7 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
         if format == "json":
             results.json(report)
         else:
-            show(results, _format_report(model, report, "" if evidence is None else evidence.parity.decoded.summary()))
+            results.report(_format_report(model, report, "" if evidence is None else evidence.parity.decoded.summary()))
 
 
 def _describe_tensor(tensor: Any) -> dict[str, Any]:

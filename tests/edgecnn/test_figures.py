@@ -13,7 +13,6 @@ from edgecnn.errors import WriteError
 from edgecnn.evaluation import score_answers
 from edgecnn.evaluation.feature_maps import FeatureMaps
 from edgecnn.evaluation.map_grid import draw_feature_maps
-from edgecnn.evaluation.pictures import draw_confusion_matrix
 from edgecnn.figures import LONGEST_NAME, make_figure, plain, save_figure
 from edgecnn.reads_and_writes import is_tries_of, tries_paths
 from edgecnn.tries import draw_tries

@@ -218,8 +218,7 @@ def test_a_turned_photo_has_its_box_in_displayed_pixels(edgecnn, taught, shown, 
     upright = Image.open(shown[0] / "2.png")
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     paths = shown[0] / "2.png", tmp_path / "turned.png"
-    command = ["run", taught / "float32.onnx", taught / "data" / "images" / "test", "--format", "json"]
-    answers = json.loads(edgecnn(*command).stdout)
+    answers = json.loads(edgecnn("run", taught / "float32.onnx", *paths, "--format", "json").stdout)
     assert answers[0]["predictions"] == answers[1]["predictions"]
     assert answers[1]["shape"] == [96, 128]
 
