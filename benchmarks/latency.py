@@ -24,8 +24,8 @@ from rich.table import Table
 from sklearn.datasets import load_digits, load_sample_image
 from turns import interleave, summary
 
-from edgecnn.export_config import ExportConfig
-from edgecnn.exporting import export_source
+from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.export import export_source
 from edgecnn_runtime import Predictor, Preprocessor
 from edgecnn_runtime.tasks.scores import softmax
 

@@ -12,8 +12,8 @@ from edgecnn.benchmarking import BenchConfig, FileBench, bench
 from edgecnn.data import Samples, load_dataset
 from edgecnn.demo_folder import DEMO_TRAINING, DemoFolder
 from edgecnn.evaluation import evaluate
-from edgecnn.export_config import ExportConfig
-from edgecnn.exporting import export_source
+from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.export import export_source
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.quantize_config import QuantizeConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 import PIL.Image
 
 from edgecnn.data.load import path_of
-from edgecnn.export_config import ExportConfig
+from edgecnn.exporting.config import ExportConfig
 from edgecnn.outputs import RUN_MANIFEST, Input, Output, check_output_folder, check_outputs, recorded_data
 from edgecnn_runtime.fonts import legible
 from edgecnn_runtime.report_file import is_report_of, report_path

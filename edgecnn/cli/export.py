@@ -43,7 +43,7 @@ def export(
 ) -> None:
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
     with stdout_for_results() as results:
-        from edgecnn.export_config import ExportConfig  # loads ONNX Runtime
+        from edgecnn.exporting.config import ExportConfig  # loads ONNX Runtime
         from edgecnn.quantize_config import read_quantize_options
 
         fewer_bits = read_quantize_options(
@@ -69,14 +69,14 @@ def export(
             golden_samples=golden_samples,
             skip_bad=skip_bad,
         )
-        from edgecnn.export_source import check_source
+        from edgecnn.exporting.source import check_source
         from edgecnn.reads_and_writes import check_export
 
         check_export(config, output)
         check_source(config)
         require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
-        from edgecnn.exporting import export_source  # loads Keras and tf2onnx
+        from edgecnn.exporting.export import export_source  # loads Keras and tf2onnx
 
         report = export_source(config, output, on_stage=lambda stage: say(f"edgecnn: export: {stage}"))
         results.report(_format_report(output, report))

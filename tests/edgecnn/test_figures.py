@@ -15,7 +15,7 @@ from edgecnn.evaluation.feature_maps import FeatureMaps
 from edgecnn.evaluation.map_grid import draw_feature_maps
 from edgecnn.figures import LONGEST_NAME, make_figure, plain, save_figure
 from edgecnn.reads_and_writes import is_tries_of, tries_paths
-from edgecnn.tries import draw_tries
+from edgecnn.exporting.tries_picture import draw_tries
 from edgecnn_exporters import Try
 
 

@@ -11,8 +11,8 @@ from edgecnn.data.samples import Samples
 from edgecnn.data.targets import ClassIds
 from edgecnn.errors import UsageError
 from edgecnn.evaluation import evaluate
-from edgecnn.export_config import ExportConfig
-from edgecnn.exporting import export_source
+from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.export import export_source
 from edgecnn.models.adapter import KerasModel
 from edgecnn_exporters import ParityError, export
 from edgecnn_runtime import Placement, Predictor, decoders

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 from fuzzing.harness import Target
 
-from edgecnn.export_source import read_labels
+from edgecnn.exporting.source import read_labels
 from edgecnn.models import CATALOG, build_manifest, build_model
 from edgecnn.models.loading import check_archive
 from edgecnn.models.weights import load_weights

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn.tries import draw_tries
+from edgecnn.exporting.tries_picture import draw_tries
 from edgecnn_exporters import Try
 from edgecnn_exporters.quantization.speed import Speedup
 

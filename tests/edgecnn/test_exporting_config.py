@@ -1,7 +1,7 @@
 import pytest
 
 from edgecnn.errors import UnknownModelError, UsageError
-from edgecnn.export_config import ExportConfig
+from edgecnn.exporting.config import ExportConfig
 from edgecnn.quantize_config import QuantizeConfig
 from edgecnn_runtime.golden import MAX_SAMPLES
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from edgecnn.errors import DatasetError, KerasFileError, UsageError
-from edgecnn.export_config import ExportConfig
-from edgecnn.exporting import export_source
+from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.export import export_source
 from edgecnn.models.pretrained import RANDOM_SEED
 from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.training import TrainConfig, train

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgecnn.data.load import check_data
 from edgecnn.errors import DatasetError, UsageError
-from edgecnn.export_config import ExportConfig
+from edgecnn.exporting.config import ExportConfig
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn.outputs import recorded_data
 from edgecnn.trained import check_trained

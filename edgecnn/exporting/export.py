@@ -17,8 +17,8 @@ from edgecnn.data.parts import announce
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import class_map, evaluate
 from edgecnn.evaluation.scoring import explain, narrow
-from edgecnn.export_config import ExportConfig
-from edgecnn.export_source import check_source, read_labels
+from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.source import check_source, read_labels
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
@@ -27,7 +27,7 @@ from edgecnn.reads_and_writes import check_export
 from edgecnn.tasks.table import TASKS, metric_of
 from edgecnn.trained import read_manifest
 from edgecnn.training import RunFolder
-from edgecnn.tries import draw_tries, remove_tries
+from edgecnn.exporting.tries_picture import draw_tries, remove_tries
 from edgecnn_exporters import BudgetError, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Batch, Manifest, Preprocessor
 from edgecnn_runtime.images import ImageSource
