@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Row:
     Attributes:
         name: of the row, of its run folder and of its result.
         model: a catalogue name.
-        data: file or folder of the data folder.
+        data: file or folder of the data folder, or a set that edgecnn draws itself.
         options: of `edgecnn train`.
         wanted: the accuracy to reach, in words; "" where the row is there for another's comparison.
         weights_of: the row whose run gives the weights to begin with; it is trained before.
@@ -53,6 +54,14 @@ class Row:
     wanted: str = ""
     weights_of: str | None = None
     how: str = ""
+
+    def location(self, data: Path) -> str | Path:
+        """Returns what `--data` takes.
+
+        Args:
+            data: folder of the data sets.
+        """
+        return self.data if self.data.startswith("shapes") else data / self.data
 
 
 _CIFAR, _FLOWERS = "cifar10_subset.npz", "flowers"
@@ -76,7 +85,7 @@ _ROWS = (
         "from scratch", weights_of="flowers_head", how="then unfrozen"),
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
-_training = {name: threading.Lock() for name in ROWS}  # a run that two rows need is trained once
+_training: dict[str, threading.Lock] = defaultdict(threading.Lock)  # a run that two rows need is trained once
 
 
 def main() -> int:
@@ -143,7 +152,7 @@ def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:
 def train(row: Row, data: Path, runs: Path) -> tuple[str, float]:
     """Trains a row where its run is not there yet; returns the command and the seconds that it took."""
     run, marker = runs / row.name, runs / f"{row.name}.seconds"
-    command = ["train", row.model, "--data", data / row.data, "-o", run, *row.options]
+    command = ["train", row.model, "--data", row.location(data), "-o", run, *row.options]
     with _training[row.name]:
         if row.weights_of is not None:
             train(ROWS[row.weights_of], data, runs)

@@ -40,6 +40,7 @@ def with_tables(text: str) -> str:
         "figures": figures(),
         "models": models_table(),
         "accuracy": accuracy_block(),
+        "localization": localization_block(),
         "int8": int8_block(),
         "peers": peers_block(),
         "openvino": openvino_block(),
@@ -121,6 +122,26 @@ def accuracy_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "data", "epochs", "Keras", "file", "to reach", "difference of the logits, relative")
     return markdown((*header, "same top-1", "test images"), body)
+
+
+def localization_block() -> str:
+    """Returns what the localizers found, under the command that makes the rows."""
+    return (
+        f"`uv run python benchmarks/localization.py`, one seed each:\n\n{localization_table(_in_order('localization'))}"
+    )
+
+
+def localization_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns mean IoU, accuracy and what is right in both, of the Keras model, its file and its int8 file."""
+    body = (
+        (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))), row["epochs"],
+         f"{row['seconds']:.0f}", way, f"{row[key]['mean_iou']:.4f}", f"{row[key]['accuracy']:.4f}",
+         f"{row[key]['right']:.4f}", row["wanted"] or "-", f"{row[key]['images']:,} {row[key]['split']}")
+        for row in rows
+        for key, way in (("keras", "Keras"), ("file", "file"), ("int8", "int8 file"))
+    )  # fmt: skip
+    header = ("model", "data", "epochs", "seconds", "of", "mean IoU", "accuracy", "right in both", "wanted", "images")
+    return markdown(header, body)
 
 
 def int8_block() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,34 +16,44 @@ from edgecnn_runtime.errors import ManifestError
 if TYPE_CHECKING:
     import keras
 
+    from edgecnn.training.record import RunRecord
 
-def open_trained(path: str | Path) -> tuple[keras.Model, Manifest]:
-    """Loads a model and its manifest.
 
-    Args:
-        path: a run folder, or a .keras file with a manifest.json beside it.
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model that is judged and not loaded yet.
 
-    Raises:
-        RunFolderError: the run folder is damaged or not finished.
-        KerasFileError: the .keras file is refused.
-        UsageError: the .keras file has no manifest beside it.
-        ManifestError: the manifest is damaged, or not that of the model.
+    Attributes:
+        model_path: the .keras file.
+        manifest: of the model.
+        record: of the run; None for a .keras file.
     """
-    from edgecnn.models.adapter import check_manifest  # these load Keras, which a wrong path need not wait for
-    from edgecnn.models.loading import load_keras
 
-    path, manifest = Path(path), check_trained(path)
-    model = load_keras(RunFolder.open(path).model_path if os.path.isdir(path) else path)  # noqa: PTH112
-    check_manifest(model, manifest)
-    return model, manifest
+    model_path: Path
+    manifest: Manifest
+    record: RunRecord | None
+
+    def load(self) -> keras.Model:
+        """Returns the model.
+
+        Raises:
+            KerasFileError: the file is refused.
+            ManifestError: the manifest is not that of the model.
+        """
+        from edgecnn.models.adapter import check_manifest  # these load Keras, which a wrong path need not wait for
+        from edgecnn.models.loading import load_keras
+
+        model = load_keras(self.model_path)
+        check_manifest(model, self.manifest)
+        return model
 
 
-def check_trained(path: str | Path, given: Path | None = None) -> Manifest:
-    """Reads the manifest of a trained model, and refuses what can be refused before Keras is loaded.
+def open_trained(path: str | Path, manifest: Path | None = None) -> Trained:
+    """Reads all but the model, and refuses what can be refused before Keras is loaded.
 
     Args:
         path: a run folder or a .keras file.
-        given: the manifest of a .keras file; None takes the manifest.json beside it.
+        manifest: of a .keras file; None takes the manifest.json beside it.
 
     Raises:
         RunFolderError: the run folder is damaged or not finished.
@@ -53,24 +64,13 @@ def check_trained(path: str | Path, given: Path | None = None) -> Manifest:
     path = Path(path)
     if not os.path.isdir(path):  # noqa: PTH112  (Path raises on a long name)
         check_archive(path)
-        return read_manifest(path, given)
+        return Trained(path, _read_manifest(path, manifest or path.with_name("manifest.json")), None)
     run = RunFolder.open(path)
     check_archive(run.model_path)
-    return run.manifest
+    return Trained(run.model_path, run.manifest, run.record)
 
 
-def read_manifest(model: Path, given: Path | None = None) -> Manifest:
-    """Reads the manifest of a .keras file.
-
-    Args:
-        model: the .keras file.
-        given: its manifest; None takes the manifest.json beside it.
-
-    Raises:
-        UsageError: it is missing or cannot be read.
-        ManifestError: it is damaged.
-    """
-    path = given or model.with_name("manifest.json")
+def _read_manifest(model: Path, path: Path) -> Manifest:
     try:
         return Manifest.from_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

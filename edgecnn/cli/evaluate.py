@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from edgecnn.cli.options import DataOption, DeviceName, Format, SkipBad
+from edgecnn.cli.options import DataOption, DeviceName, Font, Format, SkipBad, check_font
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -36,9 +36,11 @@ def evaluate(
         typer.Option(help="Part to score. [default: test or val where the data have one, else all]"),
     ] = None,
     device: Annotated[DeviceName | None, typer.Option(help="Where a FILE.onnx runs. [default: auto]")] = None,
-    confusion: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Also draw the confusion matrix here.")
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw the worst answers here, and a classifier's confusion matrix."),
     ] = None,
+    font: Font = None,
     skip_bad: SkipBad = False,
     format: Format = "text",
 ) -> None:
@@ -46,26 +48,28 @@ def evaluate(
 
     Of a localizer: mean IoU, accuracy, and the part that is right in class and box.
     """
+    check_font(font, save)
     is_keras = os.path.isdir(model) or model.endswith(".keras")  # noqa: PTH112  (Path raises on a long name)
     if is_keras and device is not None:
         raise typer.BadParameter("a Keras model runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
     with stdout_for_results() as results:
         from edgecnn.data.load import check_data, load_dataset, needs_tensorflow, path_of  # these load ONNX Runtime
-        from edgecnn.outputs import Input, Output, check_outputs
+        from edgecnn.outputs import Input, check_output_folder
 
-        read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
-        check_outputs([] if confusion is None else [Output("--confusion", confusion)], read)
+        if save is not None:
+            read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
+            check_output_folder("--save", save, read)
         check_data(data)
         opened = _open_trained(model) if is_keras else _open_file(model, device or "auto")
         if needs_tensorflow(data):
             load_tensorflow()
+        from edgecnn.cli.pictures import open_typeface
         from edgecnn.cli.progress import counted  # these load scikit-learn
         from edgecnn.evaluation import class_map, narrow, score_dataset
-        from edgecnn.tasks.table import TASKS, load
+        from edgecnn.evaluation.pictures import Worst, draw_evaluation
 
-        pictures = TASKS[opened.manifest.task].pictures
-        if confusion is not None and pictures is None:
-            raise typer.BadParameter(f"{opened.manifest.task} has no confusion matrix.", param_hint="--confusion")
+        typeface = None if save is None else open_typeface(font)
+        worst = None if save is None else Worst()
         dataset = narrow(opened.manifest, load_dataset(data, skip_bad=skip_bad))
         class_map(opened.manifest, dataset.select(split))  # other classes are said before Keras' seconds
         with counted("evaluating") as on_batch:
@@ -78,9 +82,12 @@ def evaluate(
                 batch_size=opened.batch,
                 skip_bad=skip_bad,
                 on_batch=on_batch,
+                worst=worst,
             )
-        if confusion is not None:
-            load(str(pictures))(scored.evaluation, confusion)
+        if save is not None and worst is not None and typeface is not None:
+            draw_evaluation(opened.manifest, dataset.select(split), scored.evaluation, worst, save, typeface=typeface)
+            if typeface.warning is not None:
+                say(f"edgecnn: {typeface.warning}")
         tree = {"model": model, "provider": opened.provider, **scored.to_dict()}
         for warning in scored.warnings:
             say(f"edgecnn: {warning}")
@@ -101,20 +108,19 @@ class _Opened(NamedTuple):
 
 
 def _open_trained(path: str) -> _Opened:
-    from edgecnn.trained import check_trained, open_trained  # these load ONNX Runtime
-    from edgecnn.training import RunFolder
+    from edgecnn.trained import open_trained  # loads ONNX Runtime
 
-    manifest = check_trained(path)
-    run = RunFolder.open(path) if os.path.isdir(path) else None  # noqa: PTH112
+    trained = open_trained(path)
     require("tensorflow")
 
     def load() -> Model:
         load_tensorflow()
         from edgecnn.models.adapter import KerasModel  # loads Keras
 
-        return KerasModel(*open_trained(path))
+        return KerasModel(trained.load(), trained.manifest)
 
-    return _Opened(load, manifest, "TensorFlow", _BATCH_SIZE, None if run is None else run.record.data.fingerprint)
+    trained_on = None if trained.record is None else trained.record.data.fingerprint
+    return _Opened(load, trained.manifest, "TensorFlow", _BATCH_SIZE, trained_on)
 
 
 def _open_file(path: str, device: DeviceName) -> _Opened:

@@ -44,17 +44,7 @@ def export(
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
     with stdout_for_results() as results:
         from edgecnn.exporting.config import ExportConfig  # loads ONNX Runtime
-        from edgecnn.quantize_config import read_quantize_options
 
-        fewer_bits = read_quantize_options(
-            quantize,
-            calibration_samples=calibration_samples,
-            max_drop=max_drop,
-            min_speedup=min_speedup,
-            strict=strict,
-            reduce_range=reduce_range,
-            tune_for=tune_for,
-        )
         config = ExportConfig(
             source=source,
             data=data,
@@ -65,7 +55,13 @@ def export(
             labels=labels,
             image_size=image_size,
             width=width,
-            quantize=fewer_bits,
+            quantize=quantize,
+            calibration_samples=calibration_samples,
+            max_drop=max_drop,
+            min_speedup=min_speedup,
+            strict=strict,
+            reduce_range=reduce_range,
+            tune_for=tune_for,
             golden_samples=golden_samples,
             skip_bad=skip_bad,
         )

@@ -1,4 +1,4 @@
-"""The options of `edgecnn export`; what they mean stands in `ExportConfig` and `QuantizeConfig`."""
+"""The options of `edgecnn export`; what they mean stands in `ExportConfig`."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

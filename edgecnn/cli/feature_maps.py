@@ -31,16 +31,16 @@ def feature_maps(
         read = [Input("the source", source), Input("IMAGE", image)]
         read += [Input("the source", source.with_name(RUN_MANIFEST))] if os.path.isfile(source) else []  # noqa: PTH113
         check_outputs([Output("--output", output)], read)
-        from edgecnn.trained import check_trained, open_trained
+        from edgecnn.trained import open_trained
         from edgecnn_runtime.images import open_image
 
-        check_trained(source)
+        trained = open_trained(source)
         open_image(str(image))
         load_tensorflow()
         from edgecnn.evaluation.feature_maps import feature_maps  # these load Keras and matplotlib
         from edgecnn.evaluation.map_grid import draw_feature_maps
 
-        maps = feature_maps(*open_trained(source), str(image), layer=layer)
+        maps = feature_maps(trained.load(), trained.manifest, str(image), layer=layer)
         draw_feature_maps(maps, output, channels=channels)
         height, width, count = maps.activations.shape
         shown = f"{min(count, channels)} of {count} channels of {height} x {width}"

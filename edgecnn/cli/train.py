@@ -33,6 +33,7 @@ def train(
     width: Width = None,
     validation: options.Validation = None,
     early_stopping: options.EarlyStopping = None,
+    class_weight: options.ClassWeight = None,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
@@ -61,6 +62,7 @@ def train(
             width=1.0 if width is None else width,
             validation=validation,
             early_stopping=early_stopping,
+            class_weight=class_weight,
             seed=seed,
         )
         check_before_training(config, output, resume=resume, overwrite=overwrite)

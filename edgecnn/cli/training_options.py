@@ -53,6 +53,12 @@ Validation = Annotated[
 EarlyStopping = Annotated[
     int | None, typer.Option(metavar="N", help="End after N epochs without a better validation loss.")
 ]
+ClassWeight = Annotated[
+    float | None,
+    typer.Option(
+        metavar="F", help="Of a localizer: 0 to 1 of the loss is the class's, the rest the box's. [default: 0.8]"
+    ),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded; skipped.csv lists them.")
 ]

@@ -20,11 +20,13 @@ class PlacedBatch:
         pixels: (N, height, width, channels) uint8.
         placements: N of them, where each image lies in its pixels.
         targets: what the N images are labelled with.
+        positions: of the images in the part, (N,).
     """
 
     pixels: npt.NDArray[np.uint8]
     placements: tuple[Placement, ...]
     targets: Targets
+    positions: npt.NDArray[np.int64]
 
 
 def iter_placed_batches(
@@ -61,7 +63,8 @@ def iter_placed_batches(
                 on_bad(result)
         if good:
             pixels, placements = zip(*good.values(), strict=True)
-            yield PlacedBatch(np.concatenate(pixels), placements, samples.targets.subset(np.array(list(good))))
+            positions = np.array(list(good), np.int64)
+            yield PlacedBatch(np.concatenate(pixels), placements, samples.targets.subset(positions), positions)
 
 
 def iter_batches(

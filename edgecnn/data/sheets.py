@@ -1,5 +1,7 @@
-"""Contact sheets: pictures of a part side by side, each with its boxes or its class."""
+"""Contact sheets: pictures side by side, each with its boxes or its class."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,23 @@ _TEXT = 14
 _GROUND, _INK = "white", "black"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A picture and what stands under it.
+
+    Attributes:
+        picture: mode RGB, of any size; None leaves the place empty.
+        caption: one line.
+        color: of a mark before the caption; None for none.
+    """
+
+    picture: Image.Image | None
+    caption: str
+    color: tuple[int, int, int] | None = None
+
+
 def draw_sheet(samples: Samples, path: Path, *, typeface: Typeface | None = None) -> None:
     """Writes up to 24 pictures, from all over the part, with what they are labelled with.
-
-    A picture fills its place, small ones enlarged without smoothing; under it stands its name, before that its class
-    where it has one. One that cannot be decoded leaves its place empty and says so.
 
     Args:
         samples: one or more.
@@ -37,43 +51,77 @@ def draw_sheet(samples: Samples, path: Path, *, typeface: Typeface | None = None
     typeface = typeface or Typeface()
     count = min(len(samples), _COLUMNS * _ROWS)
     chosen = np.unique(np.linspace(0, len(samples) - 1, count).astype(int)).tolist()
-    columns = min(_COLUMNS, len(chosen))
+    write_sheet([labelled_cell(samples, index, typeface) for index in chosen], path, _COLUMNS, typeface=typeface)
+
+
+def labelled_cell(samples: Samples, index: int, typeface: Typeface) -> Cell:
+    """Returns one picture with its boxes, or its class and the name under it.
+
+    One that cannot be decoded leaves its place empty and says so.
+
+    Args:
+        samples: with boxes, or a class an image.
+        index: of the picture.
+        typeface: draws the names at boxes.
+    """
+    source, truth = samples[index]
+    name = source.name if isinstance(source, Path) else str(index)
+    try:
+        image = open_image(source).convert("RGB")
+    except ImageError:
+        return Cell(None, f"cannot be decoded: {name}")
+    picture = _fitted(image.copy())
+    if not isinstance(samples.targets, Boxes):
+        return Cell(picture, f"{samples.labels[truth]}: {name}", class_color(truth))
+    scale = np.array([picture.width / image.width, picture.height / image.height] * 2)
+    labels = [samples.labels[class_id] for class_id in truth.class_ids]
+    paint_boxes(picture, (truth.boxes * scale).tolist(), truth.class_ids.tolist(), labels, typeface=typeface)
+    return Cell(picture, name)
+
+
+def write_sheet(cells: Sequence[Cell], path: Path, columns: int, *, typeface: Typeface) -> None:
+    """Writes pictures side by side. Each fills its place, small ones enlarged without smoothing.
+
+    Args:
+        cells: one or more, row by row.
+        path: of the PNG.
+        columns: the most in a row.
+        typeface: draws the captions.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    columns = min(columns, len(cells))
     step = (_CELL[0] + _GAP, _CELL[1] + _CAPTION + _GAP)
-    sheet = Image.new("RGB", (columns * step[0] + _GAP, -(-len(chosen) // columns) * step[1] + _GAP), _GROUND)
-    for place, index in enumerate(chosen):
+    sheet = Image.new("RGB", (columns * step[0] + _GAP, -(-len(cells) // columns) * step[1] + _GAP), _GROUND)
+    for place, cell in enumerate(cells):
         row, column = divmod(place, columns)
-        _draw_sample(sheet, samples, index, (column * step[0] + _GAP, row * step[1] + _GAP), typeface)
+        _draw_cell(sheet, cell, (column * step[0] + _GAP, row * step[1] + _GAP), typeface)
     make_folder(path.parent)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def _draw_sample(sheet: Image.Image, samples: Samples, index: int, corner: tuple[int, int], typeface: Typeface) -> None:
-    source, truth = samples[index]
+def _draw_cell(sheet: Image.Image, cell: Cell, corner: tuple[int, int], typeface: Typeface) -> None:
     draw = ImageDraw.Draw(sheet)
-    name = source.name if isinstance(source, Path) else str(index)
-    try:
-        image = open_image(source).convert("RGB")
-    except ImageError:
-        name = f"cannot be decoded: {name}"
-    else:
-        factor = min(_CELL[0] / image.width, _CELL[1] / image.height)
-        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-        shown = image.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BILINEAR)
-        if isinstance(samples.targets, Boxes):
-            scale = np.array([size[0] / image.width, size[1] / image.height] * 2)
-            labels = [samples.labels[class_id] for class_id in truth.class_ids]
-            paint_boxes(shown, (truth.boxes * scale).tolist(), truth.class_ids.tolist(), labels, typeface=typeface)
-        sheet.paste(shown, (corner[0] + (_CELL[0] - size[0]) // 2, corner[1] + (_CELL[1] - size[1]) // 2))
-    y = corner[1] + _CELL[1] + 3
-    x: float = corner[0]
-    if not isinstance(samples.targets, Boxes):
-        draw.rectangle((x, y + 2, x + _TEXT - 2, y + _TEXT), fill=class_color(truth))
-        name = f"{samples.labels[truth]}: {name}"
+    if cell.picture is not None:
+        shown = _fitted(cell.picture)
+        sheet.paste(shown, (corner[0] + (_CELL[0] - shown.width) // 2, corner[1] + (_CELL[1] - shown.height) // 2))
+    x, y = corner[0], corner[1] + _CELL[1] + 3
+    if cell.color is not None:
+        draw.rectangle((x, y + 2, x + _TEXT - 2, y + _TEXT), fill=cell.color)
         x += _TEXT + 2
-    text = legible(name)
+    text = legible(cell.caption)
     font = typeface.at(_TEXT, text)
     draw.text((x, y), _fitting(draw, text, font, corner[0] + _CELL[0] - x), fill=_INK, font=font)
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    factor = min(_CELL[0] / picture.width, _CELL[1] / picture.height)
+    if factor == 1:
+        return picture
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BILINEAR)
 
 
 def _fitting(

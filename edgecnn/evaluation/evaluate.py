@@ -11,6 +11,7 @@ from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.samples import Samples
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import Evaluation
+from edgecnn.evaluation.pictures import Worst
 from edgecnn.tasks.table import metric_of
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model, run_all
@@ -28,6 +29,7 @@ def evaluate(
     batch_size: int = 64,
     skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
+    worst: Worst | None = None,
 ) -> Evaluation:
     """Runs a model over labelled images and scores its answers by the metric of its task.
 
@@ -39,6 +41,7 @@ def evaluate(
             are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
         skip_bad: leave the pictures out that cannot be decoded, and count them.
         on_batch: called with (images done, images in all).
+        worst: keeps the worst answers, where the metric is a mean over the images.
 
     Returns:
         What the task shows: of a classifier accuracy, top-5, precision and recall a class, and the confusion matrix.
@@ -55,7 +58,10 @@ def evaluate(
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
         outputs = run_all(model, {manifest.image_input.name: batch.pixels}, batch_size)
-        metric.update(task.decode(manifest, outputs, batch.placements), batch.targets.truths(to_model))
+        results = task.decode(manifest, outputs, batch.placements)
+        metric.update(results, batch.targets.truths(to_model))
+        if worst is not None and (scores := metric.scores()) is not None:
+            worst.add(batch.positions, results, scores[-len(results) :])
         done += len(batch.placements)
         if on_batch is not None:
             on_batch(done + len(bad), len(samples))

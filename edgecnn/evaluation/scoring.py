@@ -8,6 +8,7 @@ from edgecnn.data.parts import announce, count_learned
 from edgecnn.data.samples import Dataset, Samples, Split
 from edgecnn.evaluation.evaluate import evaluate
 from edgecnn.evaluation.metrics import Evaluation
+from edgecnn.evaluation.pictures import Worst
 from edgecnn.tasks.table import TASKS, load
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model
@@ -49,6 +50,7 @@ def score_dataset(
     batch_size: int = 64,
     skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
+    worst: Worst | None = None,
 ) -> Scored:
     """Runs a model over a part of a data set.
 
@@ -61,6 +63,7 @@ def score_dataset(
         batch_size: as for `evaluate`, like the others.
         skip_bad: likewise.
         on_batch: likewise.
+        worst: likewise.
 
     Raises:
         UsageError: the data have no such part, other labels than the model, or boxes of several classes in an image.
@@ -70,7 +73,9 @@ def score_dataset(
     dataset = narrow(manifest, dataset)
     samples = dataset.select(split)
     announce("scoring", dataset, samples)
-    evaluation = evaluate(model, manifest, samples, batch_size=batch_size, skip_bad=skip_bad, on_batch=on_batch)
+    evaluation = evaluate(
+        model, manifest, samples, batch_size=batch_size, skip_bad=skip_bad, on_batch=on_batch, worst=worst
+    )
     learned = count_learned(dataset, samples, trained_on)
     warnings = []
     if learned:

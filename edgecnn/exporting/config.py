@@ -3,14 +3,17 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edgecnn.errors import UsageError
 from edgecnn.models import get_spec
-from edgecnn.quantize_config import QuantizeConfig
 
 _MOST_GOLDEN_SAMPLES = 4  # edgecnn_runtime.golden.MAX_SAMPLES, whose module loads NumPy
+_INT8_ONLY = ("calibration_samples", "reduce_range", "tune_for")
+
 SourceKind = Literal["run folder", "keras file", "name"]
+Quantize = Literal["none", "fp16", "int8"]
+Processor = Literal["any", "amx"]  # the exporters', whose package loads TensorFlow
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,20 @@ class ExportConfig:
         labels: a file with one label a line, for a catalogue name; None for those of the weights, or none.
         image_size: (height, width) in pixels, for a catalogue name; None takes the published one.
         width: multiplier on filters and units, for a catalogue name; None is 1.0.
-        quantize: for a file of fewer bits; None for one of float32.
+        quantize: the precision of the layers, for a file of fewer bits; "none" for one of float32.
+        calibration_samples: images of the train part that the ranges of int8 are taken from, 2 or more; None takes 300.
+        max_drop: of fewer bits, the most that the metric may lose, absolute, 0 to 1; None takes what the exporters do,
+            as for the next.
+        min_speedup: the least that it must be faster than the float32 file, 0 or more; 0 measures and lets all pass.
+        strict: whether the 95 % bound on the drop must keep the budget too.
+        reduce_range: whether int8 weights take 7 bits, for x86 processors without VNNI.
+        tune_for: the processors that int8 weights are laid out for; the answers are the same.
         golden_samples: test images that travel in the file so that a device can verify it, 0 to 4; 0 keeps them all
             out.
         skip_bad: prove and calibrate without the pictures that cannot be decoded.
 
     Raises:
-        UsageError: an option that cannot take effect on this source, or that it needs.
+        UsageError: an option that cannot take effect, or that the source needs; a number out of range.
         UnknownModelError: the source is neither a path nor the name of a model.
     """
 
@@ -46,13 +56,20 @@ class ExportConfig:
     labels: Path | None = None
     image_size: tuple[int, int] | None = None
     width: float | None = None
-    quantize: QuantizeConfig | None = None
+    quantize: Quantize = "none"
+    calibration_samples: int | None = None
+    max_drop: float | None = None
+    min_speedup: float | None = None
+    strict: bool = False
+    reduce_range: bool = False
+    tune_for: Processor = "any"
     golden_samples: int = 4
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.golden_samples <= _MOST_GOLDEN_SAMPLES:
             raise UsageError(f"--golden-samples: expected 0 to {_MOST_GOLDEN_SAMPLES}, received {self.golden_samples}")
+        self._check_fewer_bits()
         of_a_name = {
             "--weights": self.weights,
             "--labels": self.labels,
@@ -66,14 +83,33 @@ class ExportConfig:
                 raise UsageError(f"{option}: it cannot take effect on {self.source}, a {self.kind}. Leave it out.")
         if self.kind == "name":
             _check_name(self.source, self.weights)
-        if self.quantize is not None and self.quantize.precision == "int8" and self.kind != "run folder":
-            self._check_calibration()
-
-    def _check_calibration(self) -> None:
-        if self.data is None:
+        if self.quantize == "int8" and self.kind != "run folder" and self.data is None:
             raise UsageError(
                 f"--quantize int8: it needs images to calibrate on and to judge by, and {self.source} names none. Give "
                 "labelled ones with --data."
+            )
+
+    def _check_fewer_bits(self) -> None:
+        if self.quantize not in get_args(Quantize):
+            raise UsageError(f"--quantize: expected one of {', '.join(get_args(Quantize))}, received {self.quantize}")
+        values = {name: getattr(self, name) for name in ("max_drop", "min_speedup", "strict", *_INT8_ONLY)}
+        given = [name for name, value in values.items() if not (value is None or value is False or value == "any")]
+        idle = [name for name in given if self.quantize == "none" or (self.quantize == "fp16" and name in _INT8_ONLY)]
+        if idle:
+            needed = "--quantize int8" if idle[0] in _INT8_ONLY else "--quantize int8 or fp16"
+            raise UsageError(
+                f"--{idle[0].replace('_', '-')}: it cannot take effect with --quantize {self.quantize}. Leave it out, "
+                f"or give {needed}."
+            )
+        if self.calibration_samples is not None and self.calibration_samples < 2:
+            raise UsageError(f"--calibration-samples: expected 2 or more, received {self.calibration_samples}")
+        if self.max_drop is not None and not 0 <= self.max_drop <= 1:
+            raise UsageError(f"--max-drop: expected 0 to 1, received {self.max_drop}")
+        if self.min_speedup is not None and not 0 <= self.min_speedup < float("inf"):
+            raise UsageError(f"--min-speedup: expected 0 or more, received {self.min_speedup}")
+        if self.reduce_range and self.tune_for == "amx":
+            raise UsageError(
+                "--reduce-range: it is for x86 without VNNI, --tune-for amx for x86 with AMX. Leave one of them out."
             )
 
     @property

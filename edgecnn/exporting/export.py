@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,19 +18,17 @@ from edgecnn.evaluation import class_map, evaluate
 from edgecnn.evaluation.scoring import explain, narrow
 from edgecnn.exporting.config import ExportConfig
 from edgecnn.exporting.source import check_source, read_labels
+from edgecnn.exporting.tries_picture import draw_tries, remove_tries
 from edgecnn.models.adapter import KerasModel
-from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import pretrained_model
-from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.reads_and_writes import check_export
 from edgecnn.tasks.table import TASKS, metric_of
-from edgecnn.trained import read_manifest
-from edgecnn.training import RunFolder
-from edgecnn.exporting.tries_picture import draw_tries, remove_tries
-from edgecnn_exporters import BudgetError, ExportReport, QuantizationConfig, export
+from edgecnn.trained import open_trained
+from edgecnn_exporters import BudgetError, CalibrationImages, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Batch, Manifest, Preprocessor
 from edgecnn_runtime.images import ImageSource
 
+_CALIBRATION_SAMPLES = 300  # where nobody says how many
 _CALIBRATION_SEED = 0  # of the choice of images
 _BATCH_SIZE = 64
 
@@ -73,6 +70,8 @@ def export_source(
     check_source(config)
     source = _open(config)
     dataset = _evaluation_data(config, source)
+    if dataset is None and config.quantize == "int8":
+        raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
     images = None if dataset is None else _images(config, dataset, source.manifest)
     reference = KerasModel(source.model, source.manifest)
     try:
@@ -90,9 +89,10 @@ def export_source(
             opset=config.opset,
             seed=source.seed,
             data_fingerprint=source.data_fingerprint,
-            quantization=None
-            if config.quantize is None
-            else _quantization(config.quantize, dataset, images, source.manifest),
+            quantization=_quantization(config),
+            calibration=None
+            if dataset is None or images is None or images.calibration is None
+            else CalibrationImages(_Unlabelled(images.calibration, source.manifest), dataset.fingerprint),
             on_stage=on_stage,
         )
     except BudgetError as error:
@@ -131,9 +131,9 @@ def _images(config: ExportConfig, dataset: Dataset, manifest: Manifest) -> _Imag
     class_map(manifest, dataset.test)  # other classes are refused before anything is decoded
     announce("proving the file on", dataset, dataset.test)
     calibration = None
-    if config.quantize is not None and config.quantize.precision == "int8":
+    if config.quantize == "int8":
         announce("calibrating on images of", dataset, dataset.train)
-        calibration = _spread(dataset.train, config.quantize.calibration_samples)
+        calibration = _spread(dataset.train, config.calibration_samples or _CALIBRATION_SAMPLES)
     parts = [dataset.test] if calibration is None else [dataset.test, calibration]
     preprocessor = Preprocessor(manifest.image_input)
     bad = [find_bad_pictures(part, preprocessor) for part in parts]
@@ -147,14 +147,14 @@ def _images(config: ExportConfig, dataset: Dataset, manifest: Manifest) -> _Imag
 
 
 def _open(config: ExportConfig) -> _Source:
-    path = Path(config.source)
-    if config.kind == "run folder":
-        run = RunFolder.open(path)
-        record = run.record
-        model = load_keras(run.model_path)
-        return _Source(model, run.manifest, record.config.seed, record.data.location, record.data.fingerprint)
-    if config.kind == "keras file":
-        return _Source(load_keras(path), read_manifest(path, config.manifest))
+    if config.kind != "name":
+        trained = open_trained(config.source, config.manifest)
+        record = trained.record
+        if record is None:
+            return _Source(trained.load(), trained.manifest)
+        return _Source(
+            trained.load(), trained.manifest, record.config.seed, record.data.location, record.data.fingerprint
+        )
     labels = None if config.labels is None else read_labels(config.labels)
     width = 1.0 if config.width is None else config.width
     named = pretrained_model(
@@ -188,26 +188,16 @@ def _pictures(samples: Samples, count: int) -> list[ImageSource]:
     return [samples[index][0] for index in chosen]
 
 
-def _quantization(
-    config: QuantizeConfig, dataset: Dataset | None, images: _Images | None, manifest: Manifest
-) -> QuantizationConfig:
-    """Returns what the exporters are asked for.
-
-    Raises:
-        UsageError: int8 without data.
-    """
-    budgets: dict[str, Any] = {"max_drop": config.max_drop, "min_speedup": config.min_speedup, "strict": config.strict}
-    if config.precision == "fp16":
-        return QuantizationConfig("float16", **budgets)
-    if dataset is None or images is None or images.calibration is None:
-        raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
+def _quantization(config: ExportConfig) -> QuantizationConfig | None:
+    if config.quantize == "none":
+        return None
+    budgets = {"max_drop": config.max_drop, "min_speedup": config.min_speedup}
     return QuantizationConfig(
-        "int8",
-        images=_Unlabelled(images.calibration, manifest),
-        images_fingerprint=dataset.fingerprint,
+        "float16" if config.quantize == "fp16" else "int8",
+        strict=config.strict,
         reduce_range=config.reduce_range,
         tune_for=config.tune_for,
-        **budgets,
+        **{name: budget for name, budget in budgets.items() if budget is not None},
     )
 
 

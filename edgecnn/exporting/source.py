@@ -7,7 +7,7 @@ from edgecnn.errors import DatasetError, UsageError
 from edgecnn.exporting.config import ExportConfig
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn.outputs import recorded_data
-from edgecnn.trained import check_trained
+from edgecnn.trained import open_trained
 
 
 def check_source(config: ExportConfig) -> None:
@@ -25,10 +25,10 @@ def check_source(config: ExportConfig) -> None:
     if config.kind == "name":
         _check_name(config)
     else:
-        check_trained(config.source, config.manifest)
+        open_trained(config.source, config.manifest)
     if config.data is not None:
         check_data(config.data)
-    elif config.quantize is not None and config.quantize.precision == "int8":
+    elif config.quantize == "int8":
         _check_recorded_data(config.source)
 
 

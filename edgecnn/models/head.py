@@ -47,6 +47,8 @@ def check_head(head: Head, decoder: Decoder, shape: tuple[int | None, ...]) -> N
     Raises:
         ManifestError: the device would take a second softmax or sigmoid, or none; the message says what to write.
     """
+    if decoder.reads == "numbers":
+        return
     where = f"the Keras model does not fit its manifest: output {decoder.output!r}"
     may_be_scores = "probabilities" in kinds_beside(decoder)
     if head == "softmax" and shape[-1] == 1 and may_be_scores:

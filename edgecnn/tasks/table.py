@@ -28,8 +28,9 @@ class TaskRow:
         augment: of those names and of images, what changes pixels and arrays while they are learned.
         transfer: builds a model to keep the backbone of, with a head to learn; None takes the model as it is.
         least_classes: how many there must be.
+        options: of `TrainConfig`, those that mean something to this task and nothing to others.
         explain: what must be known of a score, for people; None where there is nothing to look for.
-        pictures: draws an evaluation; None where there is no picture.
+        pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
     """
 
     own_results: str
@@ -42,6 +43,7 @@ class TaskRow:
     augment: str = "edgecnn.training.augmenting:images_alone"
     transfer: str | None = None
     least_classes: int = 1
+    options: frozenset[str] = frozenset()
     explain: str | None = None
     pictures: str | None = None
 
@@ -57,7 +59,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         transfer="edgecnn.models.backbone:build_transfer_model",
         least_classes=2,
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
-        pictures="edgecnn.tasks.classification.pictures:draw_confusion_matrix",
+        pictures="edgecnn.tasks.classification.pictures:draw_pictures",
     ),
     "localization": TaskRow(
         own_results="edgecnn.tasks.localization.source:own_results",
@@ -68,6 +70,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         trainee="edgecnn.tasks.localization.trainee:trainee",
         augmentations="edgecnn.augmentations:BOX_AUGMENTATIONS",
         augment="edgecnn.training.augmenting:with_boxes",
+        options=frozenset({"class_weight"}),
     ),
 }
 

@@ -15,6 +15,7 @@ Strategy = Literal["none", "mirrored"]
 # Keras' own defaults; sgd runs with momentum 0.9
 DEFAULT_LEARNING_RATES: Mapping[Optimizer, float] = MappingProxyType({"sgd": 0.01, "rmsprop": 0.001, "adam": 0.001})
 MAX_SEED = 2**32 - 1
+TASK_OPTIONS = ("class_weight",)  # which some tasks have; their rows say which
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class TrainConfig:
             or for the data's own val part where there is one.
         early_stopping: ends training when the validation loss has not improved for so many epochs, at least 1; needs
             `validation` or a val part. The last weights are kept, not the best. None for never.
+        class_weight: of a localizer, the weight of its class's loss, 0 to 1; the rest is the box's. None takes 0.8.
         seed: of weights, order, dropout and the held-out part, 0 to 2**32 - 1.
 
     Raises:
@@ -69,6 +71,7 @@ class TrainConfig:
     width: float = 1.0
     validation: float | None = None
     early_stopping: int | None = None
+    class_weight: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class TrainConfig:
         _check_names(self.augment)
         _check(self.strategy in get_args(Strategy), "strategy", f"one of {get_args(Strategy)}", self.strategy)
         _check(self.num_classes is None or self.num_classes >= 1, "classes", "at least 1", self.num_classes)
+        _check(self.class_weight is None or 0 <= self.class_weight <= 1, "class_weight", "0 to 1", self.class_weight)
         self._check_transfer()
         if self.early_stopping is not None:
             _check(self.early_stopping >= 1, "early_stopping", "at least 1", self.early_stopping)
@@ -96,16 +100,20 @@ class TrainConfig:
             option = "freeze" if self.unfreeze_from is None else "unfreeze_from"
             raise UsageError(f"{option}: expected weights to keep, received none. Give --weights imagenet or a file")
 
-    def check_augment(self, known: Collection[str], *, task: str) -> None:
-        """Checks the augmentations against those that a task takes.
+    def check_task(self, known: Collection[str], options: Collection[str], *, task: str) -> None:
+        """Checks the augmentations and the options that some tasks have against those of one task.
 
         Args:
-            known: their names.
+            known: the names of its augmentations.
+            options: of `TASK_OPTIONS`, those that it has.
             task: names it in the message.
 
         Raises:
             UsageError: one is for another task.
         """
+        idle = [name for name in TASK_OPTIONS if name not in options and getattr(self, name) is not None]
+        if idle:
+            raise UsageError(f"{idle[0]}: it cannot take effect on a model for {task}. Leave it out")
         unknown = [name for name in self.augment if name not in known]
         if unknown:
             raise UsageError(

@@ -158,7 +158,8 @@ def check_before_training(
     if config.transfers and spec.backbone is None:
         known = ", ".join(row.name for row in CATALOG.values() if row.backbone is not None)
         raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
-    config.check_augment(load(TASKS[spec.task].augmentations), task=spec.task)
+    row = TASKS[spec.task]
+    config.check_task(load(row.augmentations), row.options, task=spec.task)
     build_manifest(spec, None, image_size=config.image_size, num_classes=config.num_classes, width=config.width)
     if config.unfreeze_from is not None:
         layers = published_reckoning(config.model)["layers"]  # of any size, for the layers are the same

@@ -22,6 +22,7 @@ from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.source import Source
+from edgecnn_exporters.quantization.calibration import CalibrationImages
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.tries import Try
 from edgecnn_exporters.report import ExportReport
@@ -30,6 +31,7 @@ from edgecnn_runtime.report_file import report_path
 __all__ = [
     "BudgetError",
     "CalibrationError",
+    "CalibrationImages",
     "ExportError",
     "ExportReport",
     "Metric",

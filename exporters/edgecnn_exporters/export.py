@@ -20,6 +20,7 @@ from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.proof import Proof
 from edgecnn_exporters.proof.source import Source
+from edgecnn_exporters.quantization.calibration import CalibrationImages
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.workshop import Quantized, quantize_file
 from edgecnn_exporters.report import ExportReport, Outcome, rounded, rounded_gate, versions
@@ -56,6 +57,7 @@ def export(
     seed: int | None = None,
     data_fingerprint: str | None = None,
     quantization: QuantizationConfig | None = None,
+    calibration: CalibrationImages | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
@@ -85,6 +87,7 @@ def export(
         seed: of the training or of the random weights, where it is known.
         data_fingerprint: of the training data; None for a model that never saw any.
         quantization: for a file of fewer bits; None for one of float32.
+        calibration: the images that int8 takes its ranges from; None for any other precision.
         on_stage: is told each stage's name when it begins.
 
     Raises:
@@ -99,10 +102,11 @@ def export(
         ManifestError: the graph is not what the manifest says, or the outputs are not what its decoder reads: scores
              already, for example; the message says what to write.
         ValueError: batch, opset or golden_samples is out of range, or int8 is asked for without labelled images to
-            judge it on.
+            judge it on or without images to calibrate on.
     """
     _check_arguments(batch, opset, golden_samples)
     _check_evaluation(quantization, evaluation, metric)
+    _check_calibration(quantization, calibration)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
     check_replaceable(target)
     _check_report(target)
@@ -121,7 +125,7 @@ def export(
             raise Outcome(target, folder, stages.seconds, parity).parity_error()
         quantized = None
         if quantization is not None:
-            quantized = _quantize(candidate, quantization, folder, target, proof=proof, stages=stages)
+            quantized = _quantize(candidate, quantization, calibration, folder, target, proof=proof, stages=stages)
             candidate, parity = quantized.candidate, quantized.parity
         tries = () if quantized is None else quantized.tries
         samples: tuple[GoldenSample, ...] = ()
@@ -195,6 +199,12 @@ def _check_evaluation(
         raise ValueError("evaluation: expected an iterable that can be read again, received an iterator")
 
 
+def _check_calibration(quantization: QuantizationConfig | None, calibration: CalibrationImages | None) -> None:
+    int8 = quantization is not None and quantization.precision == "int8"
+    if int8 != (calibration is not None):
+        raise ValueError("calibration: expected images for int8, and none for another precision")
+
+
 def _check_report(target: Path) -> None:
     """Refuses to replace what is no report of ours; says where a report is not that of the file beside it.
 
@@ -253,7 +263,14 @@ def _convert(
 
 
 def _quantize(
-    float32: Candidate, config: QuantizationConfig, folder: Path, target: Path, *, proof: Proof, stages: "_Stages"
+    float32: Candidate,
+    config: QuantizationConfig,
+    calibration: CalibrationImages | None,
+    folder: Path,
+    target: Path,
+    *,
+    proof: Proof,
+    stages: "_Stages",
 ) -> Quantized:
     """Makes the file of fewer bits.
 
@@ -266,7 +283,7 @@ def _quantize(
     def judge(candidate: Candidate) -> ParityReport:
         return proof.compare(candidate.load(), gates)
 
-    quantized = quantize_file(float32, config, folder, judge=judge, stages=stages)
+    quantized = quantize_file(float32, config, calibration, folder, judge=judge, stages=stages)
     if not quantized.tries[-1].fits:
         raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).misfit_error(config)
     return quantized

@@ -1,14 +1,15 @@
 """How raw outputs become results, as the manifest says it: plain data, one dataclass a kind.
 
-A kind belongs to one task, and says what the output with the class scores holds, what is taken of it, and how many
-units it must have. What is computed stands in the task's own file.
+What is computed stands in the task's own file.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+Shape = tuple[int | None, ...]
 TaskName = Literal["classification", "localization"]
-Reads = Literal["logits", "distances", "scores"]
+Reads = Literal["logits", "distances", "scores", "numbers"]  # numbers are no class scores, whatever they are
 Takes = Literal["softmax", "sigmoid", "nothing"]  # of one unit, a softmax scores one class; the others tell two apart
 
 
@@ -22,11 +23,38 @@ class OutputSpec:
     """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
-class SoftmaxDecoder:
+class _Kind:
+    """What every kind says of itself.
+
+    Attributes:
+        task: that it belongs to.
+        reads: what the output holds that is scored by class, or else numbers.
+        takes: what is taken of it.
+        least_units: how many it must have.
+    """
+
+    task: ClassVar[TaskName]
+    reads: ClassVar[Reads]
+    takes: ClassVar[Takes]
+    least_units: ClassVar[int]
+
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+        """Returns what is wrong with a manifest beside the units of the output, or None.
+
+        Args:
+            outputs: the shapes of the outputs by name, without the batch axis.
+            image_size: (height, width) of the network's input in pixels; None where it is free.
+        """
+        del outputs, image_size
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SoftmaxDecoder(_Kind):
     """Class scores are the softmax of the raw outputs.
 
     Attributes:
@@ -43,7 +71,7 @@ class SoftmaxDecoder:
 
 
 @dataclass(frozen=True, slots=True)
-class DistanceDecoder:
+class DistanceDecoder(_Kind):
     """Class scores are the softmax of the negative distances: the nearest prototype has the highest score.
 
     Attributes:
@@ -60,7 +88,7 @@ class DistanceDecoder:
 
 
 @dataclass(frozen=True, slots=True)
-class SigmoidDecoder:
+class SigmoidDecoder(_Kind):
     """Class scores are the sigmoid of the raw outputs, each for itself, so that several classes may be true at once.
 
     One unit tells two classes apart: with p its sigmoid, class 0 has the score 1 - p and class 1 the score p.
@@ -79,7 +107,7 @@ class SigmoidDecoder:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbabilitiesDecoder:
+class ProbabilitiesDecoder(_Kind):
     """The outputs are class scores already and are taken as they are: the graph itself ends in softmax or sigmoid.
 
     One unit tells two classes apart: with p its output, class 0 has the score 1 - p and class 1 the score p.
@@ -98,7 +126,7 @@ class ProbabilitiesDecoder:
 
 
 @dataclass(frozen=True, slots=True)
-class LocationDecoder:
+class LocationDecoder(_Kind):
     """Class scores are the softmax of the logits, and beside them stands one box.
 
     The box is centre x, centre y, the square root of the width and that of the height, each 0 to 1 of the network's
@@ -117,6 +145,19 @@ class LocationDecoder:
     output: str = "logits"
     boxes: str = "boxes"
     kind: Literal["location"] = "location"
+
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+        """Returns what is wrong with the boxes or with the input's size; as for every kind."""
+        if self.boxes not in outputs:
+            return f"the decoder reads output {self.boxes!r}, but the outputs are {list(outputs)}"
+        if outputs[self.boxes] != (4,):
+            return f"output {self.boxes!r}: expected shape (4,), one box an image, received {outputs[self.boxes]}"
+        if None in image_size:
+            return (
+                f"expected a fixed height and width, which the boxes of decoder {self.kind!r} are parts of, received "
+                f"{image_size[0]} x {image_size[1]}"
+            )
+        return None
 
 
 Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecoder | LocationDecoder

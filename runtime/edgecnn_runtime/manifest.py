@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgecnn_runtime import strict_json
-from edgecnn_runtime.decoders import Decoder, LocationDecoder, OutputSpec, TaskName
+from edgecnn_runtime.decoders import Decoder, OutputSpec, TaskName
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.images import MAX_PIXELS
 
@@ -105,8 +105,10 @@ class Manifest:
         _check_inputs(self.inputs)
         _check_outputs(self.outputs)
         _check_labels(self)
-        if isinstance(self.decoder, LocationDecoder):
-            _check_boxes(self, self.decoder)
+        image, shapes = self.image_input, {output.name: output.shape for output in self.outputs}
+        misfit = self.decoder.misfit(shapes, (image.height, image.width))
+        if misfit is not None:
+            raise ManifestError(f"manifest: {misfit}")
 
     @property
     def image_input(self) -> ImageInput:
@@ -120,8 +122,9 @@ class Manifest:
 
     @property
     def num_classes(self) -> int:
-        """How many classes the decoder scores: one a unit, but two where one unit goes through no softmax."""
-        return 2 if self.num_units == 1 and self.decoder.takes != "softmax" else self.num_units
+        """How many labels there may be: one a unit, but two where one unit tells two classes apart."""
+        apart = self.decoder.takes != "softmax" and self.decoder.reads != "numbers"
+        return 2 if self.num_units == 1 and apart else self.num_units
 
     def output(self, name: str) -> OutputSpec:
         """Returns the declared output of that name.
@@ -216,17 +219,3 @@ def _check_labels(manifest: Manifest) -> None:
     if len(set(labels)) != len(labels):
         repeated = sorted(label for label, times in Counter(labels).items() if times > 1)
         raise ManifestError(f"manifest: expected unique labels, received {repeated} more than once")
-
-
-def _check_boxes(manifest: Manifest, decoder: LocationDecoder) -> None:
-    shape = manifest.output(decoder.boxes).shape
-    if shape != (4,):
-        raise ManifestError(
-            f"manifest: output {decoder.boxes!r}: expected shape (4,), one box an image, received {shape}"
-        )
-    image = manifest.image_input
-    if image.height is None or image.width is None:
-        raise ManifestError(
-            f"manifest: input {image.name!r}: expected a fixed height and width, which the boxes of decoder "
-            f"{decoder.kind!r} are parts of, received {image.height} x {image.width}"
-        )

@@ -133,7 +133,7 @@ WRONG = {  # the command, its exit code, and what it says
     "evaluate, damaged data": (["evaluate", "finished", "--data", "damaged.npz"], 1, "damaged.npz"),
     "evaluate, a device": (["evaluate", "finished", "--data", "digits", "--device", "cpu"], 2, "a run folder runs on"),
     "evaluate, a picture in a run": (
-        ["evaluate", "finished", "--data", "digits", "--confusion", "finished/a.png"],
+        ["evaluate", "finished", "--data", "digits", "--save", "finished/a"],
         2,
         "outside run folders",
     ),

@@ -2,7 +2,6 @@ import pytest
 
 from edgecnn.errors import UnknownModelError, UsageError
 from edgecnn.exporting.config import ExportConfig
-from edgecnn.quantize_config import QuantizeConfig
 from edgecnn_runtime.golden import MAX_SAMPLES
 
 
@@ -77,13 +76,47 @@ def test_config_takes_as_many_golden_samples_as_a_file_holds(paths):
 
 
 def test_config_asks_for_data_to_calibrate_on(paths):
-    int8 = QuantizeConfig("int8")
     with pytest.raises(UsageError, match=r"--quantize int8: it needs images.*--data"):
-        ExportConfig(paths["keras file"], quantize=int8)
+        ExportConfig(paths["keras file"], quantize="int8")
     with pytest.raises(UsageError, match=r"--quantize int8: it needs images.*--data"):
-        ExportConfig("mnist_convnet", weights="none", quantize=int8)
-    assert ExportConfig(paths["run folder"], quantize=int8).quantize is int8  # it names its own data
+        ExportConfig("mnist_convnet", weights="none", quantize="int8")
+    assert ExportConfig(paths["run folder"], quantize="int8").quantize == "int8"  # it names its own data
 
 
 def test_config_takes_float16_without_data(paths):
-    assert ExportConfig(paths["keras file"], quantize=QuantizeConfig("fp16")).data is None
+    assert ExportConfig(paths["keras file"], quantize="fp16").data is None
+
+
+@pytest.mark.parametrize(
+    ("quantize", "options", "needed"),
+    [
+        ("none", {"max_drop": 0.0}, "int8 or fp16"),
+        ("none", {"min_speedup": 0.0}, "int8 or fp16"),
+        ("none", {"strict": True}, "int8 or fp16"),
+        ("none", {"calibration_samples": 300}, "int8"),
+        ("fp16", {"calibration_samples": 300}, "int8"),
+        ("fp16", {"reduce_range": True}, "int8"),
+        ("fp16", {"tune_for": "amx"}, "int8"),
+        ("none", {"tune_for": "amx"}, "int8"),
+    ],
+)
+def test_config_refuses_an_option_of_fewer_bits_that_cannot_take_effect(paths, quantize, options, needed):
+    option = next(iter(options)).replace("_", "-")
+    with pytest.raises(UsageError, match=rf"--{option}: it cannot take effect with --quantize {quantize}.*{needed}\."):
+        ExportConfig(paths["run folder"], quantize=quantize, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"calibration_samples": 1}, "--calibration-samples"),
+        ({"max_drop": -0.1}, "--max-drop"),
+        ({"max_drop": float("nan")}, "--max-drop"),
+        ({"min_speedup": -1.0}, "--min-speedup"),
+        ({"min_speedup": float("inf")}, "--min-speedup"),
+        ({"reduce_range": True, "tune_for": "amx"}, "--reduce-range"),
+    ],
+)
+def test_config_refuses_budgets_out_of_range(paths, options, option):
+    with pytest.raises(UsageError, match=option):
+        ExportConfig(paths["run folder"], quantize="int8", **options)

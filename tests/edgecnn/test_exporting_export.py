@@ -12,7 +12,6 @@ from edgecnn.errors import DatasetError, KerasFileError, UsageError
 from edgecnn.exporting.config import ExportConfig
 from edgecnn.exporting.export import export_source
 from edgecnn.models.pretrained import RANDOM_SEED
-from edgecnn.quantize_config import QuantizeConfig
 from edgecnn.training import TrainConfig, train
 from edgecnn_exporters import BudgetError, CalibrationError
 from edgecnn_runtime import Predictor
@@ -170,7 +169,7 @@ LENIENT = {"max_drop": 1.0, "min_speedup": 0.0}
 
 
 def test_export_source_calibrates_on_the_train_part_and_judges_on_the_test_part(trained, tmp_path):
-    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8", **LENIENT))
+    config = ExportConfig(str(trained / "run"), quantize="int8", **LENIENT)
     evidence = export_source(config, tmp_path / "out.onnx").evidence
     assert (evidence.precision, evidence.parity.metric.images) == ("int8", 9)
     assert evidence.quantization.calibration.images == 24
@@ -180,19 +179,19 @@ def test_export_source_calibrates_on_the_train_part_and_judges_on_the_test_part(
 
 
 def test_export_source_calibrates_on_as_many_images_as_asked_for(trained, tmp_path):
-    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8", 10, **LENIENT))
+    config = ExportConfig(str(trained / "run"), quantize="int8", calibration_samples=10, **LENIENT)
     assert export_source(config, tmp_path / "out.onnx").evidence.quantization.calibration.images == 10
 
 
 def test_export_source_draws_the_tries_that_kept_no_budget(trained, tmp_path):
-    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8", max_drop=1.0, min_speedup=1e6))
+    config = ExportConfig(str(trained / "run"), quantize="int8", max_drop=1.0, min_speedup=1e6)
     with pytest.raises(BudgetError, match="--quantize fp16"):
         export_source(config, tmp_path / "out.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"out.report.json", "out.report.md", "out.report.png"}
 
 
 def test_export_source_writes_float16(trained, tmp_path):
-    config = ExportConfig(str(trained / "run"), quantize=QuantizeConfig("fp16", **LENIENT))
+    config = ExportConfig(str(trained / "run"), quantize="fp16", **LENIENT)
     assert export_source(config, tmp_path / "out.onnx").evidence.precision == "float16"
 
 
@@ -201,7 +200,7 @@ def test_export_source_refuses_int8_when_the_data_of_the_run_are_gone(trained, t
     data.rename(moved)
     try:
         with pytest.raises(UsageError, match="--quantize int8: it needs images"):
-            export_source(ExportConfig(str(trained / "run"), quantize=QuantizeConfig("int8")), tmp_path / "out.onnx")
+            export_source(ExportConfig(str(trained / "run"), quantize="int8"), tmp_path / "out.onnx")
     finally:
         moved.rename(data)
     assert list(tmp_path.iterdir()) == []
@@ -215,9 +214,7 @@ def test_export_source_refuses_to_calibrate_on_other_data(trained, tmp_path, fau
             "labels": {"labels": np.array(["x", "y", "z"])},
         }
         np.savez(tmp_path / "other.npz", **{**arrays, **changed[fault]})
-    config = ExportConfig(
-        str(trained / "run"), data=str(tmp_path / "other.npz"), quantize=QuantizeConfig("int8", **LENIENT)
-    )
+    config = ExportConfig(str(trained / "run"), data=str(tmp_path / "other.npz"), quantize="int8", **LENIENT)
     with pytest.raises(CalibrationError if fault == "black" else UsageError):
         export_source(config, tmp_path / "out.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"other.npz"}
@@ -252,7 +249,7 @@ def test_export_source_names_all_bad_pictures_or_leaves_them_out(trained, class_
     bad = [tmp_path / "set" / name for name in ("val/a/3.png", "val/c/0.png", "train/b/2.png")]
     for path in bad:
         path.write_bytes(b"half")
-    config = ExportConfig(str(trained / "run"), data=str(tmp_path / "set"), quantize=QuantizeConfig("int8", **LENIENT))
+    config = ExportConfig(str(trained / "run"), data=str(tmp_path / "set"), quantize="int8", **LENIENT)
     with pytest.raises(DatasetError, match=r"^3 of 84 .*val/a/3\.png: .*val/c/0\.png: .*train/b/2\.png: .*--skip-bad"):
         export_source(config, tmp_path / "out.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"set"}

@@ -48,8 +48,6 @@ COMMANDS = [
         ["start.weights.h5", "labels.txt"],
     ),
     ("bench", "bench model.onnx --compare old.json --report OUT", ["model.onnx", "old.json"]),
-    ("evaluate", "evaluate model.onnx --data set.npz --confusion OUT", ["model.onnx", "set.npz"]),
-    ("evaluate run", "evaluate run --data classes --confusion OUT", ["run/model.keras", "classes/dog/1.png"]),
     ("feature-maps", "feature-maps run seven.png -o OUT", ["seven.png"]),
     ("feature-maps keras", "feature-maps net/net.keras seven.png -o OUT", ["net/net.keras", "net/manifest.json"]),
 ]
@@ -157,7 +155,9 @@ def test_export_replaces_no_folder_of_a_reports_name(place, capfd):
         ("train mnist_convnet --data set.npz -o . --overwrite", "holds set.npz"),
         ("train mnist_convnet --data set.npz --weights own/model.keras -o own --overwrite", "holds own/model.keras"),
         ("train mnist_convnet --data set.npz --weights start.weights.h5 -o kept --overwrite", "start.weights.h5"),
-        ("evaluate model.onnx --data classes --confusion classes/cat/new.png", "one of the pictures"),
+        ("evaluate model.onnx --data classes --save classes/cat", "lies in classes"),
+        ("evaluate own/model.keras --data classes --save own", "holds own/model.keras"),
+        ("evaluate run --data set.npz --save run/pictures", "outside run folders"),
         ("feature-maps run seven.png -o seven.png", "seven.png"),
     ],
 )

@@ -37,6 +37,8 @@ from edgecnn.training.config import TrainConfig
             {"weights": "imagenet", "freeze": "backbone", "unfreeze_from": 3},
             "expected --freeze or --unfreeze-from, received both",
         ),
+        ({"class_weight": 1.1}, "class_weight: expected 0 to 1, received 1.1"),
+        ({"class_weight": float("nan")}, "class_weight: expected 0 to 1, received nan"),
         ({"seed": -1}, "seed: expected 0 to 4294967295, received -1"),
         ({"seed": 2**32}, "received 4294967296"),
     ],

@@ -17,7 +17,9 @@ from edgecnn.data.split import stratified_split
 from edgecnn.data.targets import Boxes, Objects
 from edgecnn.errors import UsageError
 from edgecnn.models import CATALOG, ModelSpec
+from edgecnn.models.build import build_manifest, build_model
 from edgecnn.models.layers import image_input, scaled_around_zero
+from edgecnn.tasks.localization.trainee import trainee as localizer_trainee
 from edgecnn.tasks.table import TASKS
 from edgecnn.trained import open_trained
 from edgecnn.training import RunFolder, TrainConfig, train
@@ -100,7 +102,8 @@ def held_out(config):
 
 def test_train_learns_saves_and_reports_each_output_by_its_name(config, whole):
     run_dir, history = whole
-    model, manifest = open_trained(run_dir)  # which compares them
+    trained = open_trained(run_dir)
+    model, manifest = trained.load(), trained.manifest  # which compares them
     assert model.output_names == [output.name for output in manifest.outputs] == ["number", "logits"]
     assert keras.saving.load_model(run_dir / "training.keras").output_names == ["hint", "number", "logits"]
     pixels, class_ids = held_out(config)
@@ -240,6 +243,22 @@ def test_train_takes_data_truth_and_augmentation_from_the_tasks_row(tmp_path, mo
             found = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             np.testing.assert_allclose(np.clip(box, 0, (21, 28, 21, 28)), found, atol=1)
     assert data.classes.tolist() == [0, 1] * 7
+
+
+def test_train_refuses_an_option_of_another_task(npz, tmp_path):
+    with pytest.raises(UsageError, match=r"class_weight: it cannot take effect on a model for classification"):
+        train(TrainConfig("simple_cnn", str(npz), class_weight=0.0), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("asked", "weights"), [(None, (0.8, 0.2)), (0.0, (0.0, 1.0)), (0.25, (0.25, 0.75))])
+def test_a_localizer_weighs_its_losses_as_asked(asked, weights):
+    options = {"image_size": (32, 32), "width": 0.05}
+    spec = CATALOG["resnet34_localizer"]
+    config = TrainConfig(spec.name, "shapes", class_weight=asked, **options)
+    model, manifest = build_model(spec.name, num_classes=2, **options), build_manifest(spec, ["a", "b"], **options)
+    made = localizer_trainee(model, spec, manifest, config)
+    assert tuple(made.loss_weights[name] for name in ("logits", "boxes")) == pytest.approx(weights)
 
 
 def test_train_refuses_an_augmentation_of_another_task(npz, tmp_path):

@@ -71,7 +71,7 @@ COMMANDS = {
     "run --font": (2, ["run", "FILE", "PICTURES", "--save", "SAVED", "--font", "FILE"]),
     "bench": (0, ["bench", "FILE", "--runs", "2", "--warmup", "0", "--starts", "0", "--threads", "1"]),
     "bench --compare": (1, ["bench", "FILE", "--compare", "FILE"]),
-    "evaluate": (0, ["evaluate", "FILE", "--data", "DATA", "--confusion", "SAVED.png"]),
+    "evaluate": (0, ["evaluate", "FILE", "--data", "DATA", "--save", "SAVED"]),
     "models": (2, ["models", HOSTILE]),
     "no such command": (2, [HOSTILE]),
     "train": (2, ["train", "mnist_convnet", "--data", "FILE", "-o", "SAVED"]),
@@ -138,7 +138,7 @@ def test_no_training_or_export_shows_what_a_terminal_would_obey(edgecnn, place, 
     run, file = place / "run", place / (os.fsdecode(b"\xff") + f"{HOSTILE}.onnx")
     for words in (
         ["train", "mnist_convnet", "--data", hostile_data, "--epochs", "1", "--width", "0.1", "-o", run],
-        ["evaluate", run, "--data", hostile_data, "--confusion", place / "confusion.png"],
+        ["evaluate", run, "--data", hostile_data, "--save", place / "drawn"],
         ["export", run, "-o", file, "--data", hostile_data, "--quantize", "fp16"],
         ["feature-maps", run, pictures / f"{HOSTILE}.png", "-o", place / "maps.png"],
     ):

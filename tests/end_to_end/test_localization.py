@@ -172,10 +172,11 @@ def test_evaluate_gives_the_same_for_the_model_and_its_file(edgecnn, taught, sai
     assert f"mean IoU {file['mean_iou']:.4f}, accuracy" in text
 
 
-def test_evaluate_draws_no_confusion_matrix_of_it(edgecnn, taught, tmp_path, one_line):
-    done = edgecnn("evaluate", taught / "float32.onnx", "--data", taught / "data", "--confusion", tmp_path / "c.png")
-    assert done.returncode == 2
-    one_line(done.stderr, "localization has no confusion matrix")
+def test_evaluate_draws_the_worst_answers_and_no_confusion_matrix(edgecnn, taught, tmp_path):
+    drawn = tmp_path / "drawn"
+    done = edgecnn("evaluate", taught / "float32.onnx", "--data", taught / "data", "--save", drawn)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in drawn.iterdir()] == ["worst.png"]
 
 
 def test_run_gives_boxes_of_the_displayed_picture_in_every_format(edgecnn, taught, shown):

@@ -74,12 +74,12 @@ def test_export_proves_the_file_on_the_test_part(edgecnn, model_file):
 
 def test_evaluate_prints_the_same_for_the_run_folder_and_the_file(edgecnn, run_folder, model_file, tmp_path):
     options = ["--data", "digits", "--format", "json"]
-    keras = json.loads(edgecnn("evaluate", run_folder, *options, "--confusion", tmp_path / "c.png").stdout)
+    keras = json.loads(edgecnn("evaluate", run_folder, *options, "--save", tmp_path / "drawn").stdout)
     file = json.loads(edgecnn("evaluate", model_file, *options).stdout)
     same = ("images", "accuracy", "top5", "per_class", "confusion")
     assert {key: keras[key] for key in same} == {key: file[key] for key in same}
     assert file["images"] == 359
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"confusion.png", "worst.png"}
 
 
 @pytest.fixture(scope="session")

@@ -104,14 +104,14 @@ def labelled(tmp_path_factory):
 @pytest.mark.parametrize("data", ["digits", "set.npz", "set"])
 def test_the_extra_evaluate_scores_a_file_to_the_same_numbers(evaluate_python, model_file, labelled, data):
     command = ["evaluate", model_file, "--data", data, "--device", "cpu", "--format", "json"]
-    command += ["--confusion", "matrix.png"]
+    command += ["--save", "drawn"]
     here, there = (
         subprocess.run([edgecnn, *command], cwd=labelled, capture_output=True, text=True, check=True).stdout
         for edgecnn in (EDGECNN, evaluate_python.with_name("edgecnn"))
     )
     assert json.loads(here) == json.loads(there)
     assert json.loads(there)["images"] >= 40
-    assert (labelled / "matrix.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name for path in (labelled / "drawn").iterdir()} == {"confusion.png", "worst.png"}
 
 
 @pytest.mark.slow

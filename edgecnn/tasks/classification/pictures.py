@@ -14,6 +14,11 @@ _SHORT_NAME = 8  # letters that have room at the side of a small matrix
 _LETTER = 0.14  # inches that a wide one more takes
 
 
+def draw_pictures(evaluation: ClassificationEvaluation, folder: Path) -> None:
+    """Writes confusion.png into a folder; as the task's row says."""
+    draw_confusion_matrix(evaluation, folder / "confusion.png")
+
+
 def draw_confusion_matrix(evaluation: ClassificationEvaluation, path: str | Path) -> None:
     """Draws how many images of each true class (row) were put into which class (column).
 

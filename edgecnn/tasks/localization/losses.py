@@ -48,11 +48,11 @@ def losses() -> dict[str, keras.losses.Loss]:
     }
 
 
-def loss_weights(class_weight: float = CLASS_WEIGHT) -> dict[str, float]:
+def loss_weights(class_weight: float | None = None) -> dict[str, float]:
     """Returns the weight of each output's loss, which sum to 1.
 
     Args:
-        class_weight: of the cross-entropy, 0 to 1.
+        class_weight: of the cross-entropy, 0 to 1; None takes `CLASS_WEIGHT`.
 
     Raises:
         ValueError: it is not from 0 to 1.
@@ -60,6 +60,7 @@ def loss_weights(class_weight: float = CLASS_WEIGHT) -> dict[str, float]:
     >>> loss_weights(0.75)
     {'logits': 0.75, 'boxes': 0.25}
     """
+    class_weight = CLASS_WEIGHT if class_weight is None else class_weight
     if not 0 <= class_weight <= 1:
         raise ValueError(f"class_weight: expected 0 to 1, received {class_weight}")
     return {"logits": class_weight, "boxes": 1 - class_weight}

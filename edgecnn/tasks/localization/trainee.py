@@ -18,5 +18,5 @@ def trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: Tra
         manifest: of the model.
         config: the options of the training.
     """
-    del spec, manifest, config
-    return Trainee(model, losses(), loss_weights(), metrics(), encode, watched="mean_iou")
+    del spec, manifest
+    return Trainee(model, losses(), loss_weights(config.class_weight), metrics(), encode, watched="mean_iou")

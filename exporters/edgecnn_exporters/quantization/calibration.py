@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -54,6 +55,26 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "entropy": {"symmetric": False, "num_bins": 512, "num_quantized_bins": 128},
 }
 _LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CalibrationImages:
+    """What the ranges of int8 are taken from.
+
+    Attributes:
+        batches: (N, H, W, C) uint8, ready for the network; read several times.
+        fingerprint: of the data that they are from.
+
+    Raises:
+        ValueError: the batches can be read but once.
+    """
+
+    batches: Iterable[Pixels]
+    fingerprint: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batches, Iterator):
+            raise ValueError("batches: expected an iterable that can be read again, received an iterator")
 
 
 def ort_method(method: Method) -> Any:

@@ -17,7 +17,14 @@ from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.files import writing
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.synthetic import synthetic_images
-from edgecnn_exporters.quantization.calibration import Calibrator, Method, Pixels, check_images, feeds_of
+from edgecnn_exporters.quantization.calibration import (
+    CalibrationImages,
+    Calibrator,
+    Method,
+    Pixels,
+    check_images,
+    feeds_of,
+)
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.quantize import (
     INT8_OPERATORS,
@@ -59,13 +66,20 @@ class FileWorkshop:
     parity: ParityReport
 
     def __init__(
-        self, float32: Candidate, config: QuantizationConfig, folder: Path, judge: Judge, stages: Stages
+        self,
+        float32: Candidate,
+        config: QuantizationConfig,
+        calibration: CalibrationImages | None,
+        folder: Path,
+        judge: Judge,
+        stages: Stages,
     ) -> None:
         """Looks at the calibration images and writes the graph to start from.
 
         Args:
             float32: the file to start from.
             config: what is asked for.
+            calibration: the images that int8 takes its ranges from; None for float16.
             folder: for what is made.
             judge: compares a file with the source.
             stages: is entered with the name of each stage.
@@ -74,7 +88,7 @@ class FileWorkshop:
             CalibrationError: the images are too few or there is nothing on them.
             ExportError: a file cannot be written.
         """
-        self._float32, self._config, self._folder = float32, config, folder
+        self._float32, self._config, self._folder, self._calibration = float32, config, folder, calibration
         self._judge, self._stages = judge, stages
         self._float32_payload = float32.payload()
         self._image = float32.manifest.image_input
@@ -83,13 +97,12 @@ class FileWorkshop:
             self._model, self._rewrites = rewrite(self._model, precision="int8")
         self._graph, self._count, self._images = self._model.graph, 0, 0
         self._tuned = _NO_REWRITES  # what was done to the last int8 graph
-        if config.precision == "int8":
-            self._prepare_int8()
+        if calibration is not None:
+            self._prepare_int8(calibration.batches)
 
-    def _prepare_int8(self) -> None:
+    def _prepare_int8(self, images: Iterable[Pixels]) -> None:
         if self._config.tune_for == "amx" and has_amx() is False:
             _LOGGER.warning("--tune-for amx: this processor has no AMX, so the speed-up is measured without it")
-        images = self._calibration_images()
         self._images = check_images(images)
         self._source = self._folder / "source.onnx"
         write_source(self._model, self._source)
@@ -149,8 +162,8 @@ class FileWorkshop:
             per_channel=int8,
             reduce_range=self._config.reduce_range,
             calibration=None
-            if last.calibration is None
-            else Calibration(last.calibration, self._images, self._config.images_fingerprint),
+            if last.calibration is None or self._calibration is None
+            else Calibration(last.calibration, self._images, self._calibration.fingerprint),
             layers=last.layers,
             float_layers=last.float_layers,
             rewrites=self._rewrites + self._tuned,
@@ -216,12 +229,8 @@ class FileWorkshop:
         return measure_speedup(self._float32_payload, payload, next(self._feeds()), device="cuda")
 
     def _feeds(self) -> Iterator[dict[str, Pixels]]:
-        images = synthetic_images(self._image) if self._config.images is None else self._config.images
+        images = synthetic_images(self._image) if self._calibration is None else self._calibration.batches
         return feeds_of(images, self._image.name, self._float32.batch)
-
-    def _calibration_images(self) -> Iterable[Pixels]:
-        assert self._config.images is not None, "checked when the configuration was made"
-        return self._config.images
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +256,20 @@ class Quantized:
 
 
 def quantize_file(
-    float32: Candidate, config: QuantizationConfig, folder: Path, *, judge: Judge, stages: Stages
+    float32: Candidate,
+    config: QuantizationConfig,
+    calibration: CalibrationImages | None,
+    folder: Path,
+    *,
+    judge: Judge,
+    stages: Stages,
 ) -> Quantized:
     """Makes files of fewer bits until one keeps the budget of the metric, or nothing is left to try.
 
     Args:
         float32: the file to start from.
         config: what is asked for.
+        calibration: the images that int8 takes its ranges from; None for float16.
         folder: for what is made.
         judge: compares a file with the source.
         stages: is entered with the name of each stage.
@@ -262,7 +278,7 @@ def quantize_file(
         CalibrationError: the images are too few or there is nothing on them.
         QuantizationError: no layer can be of that precision, or the quantizer fails.
     """
-    workshop = FileWorkshop(float32, config, folder, judge, stages)
+    workshop = FileWorkshop(float32, config, calibration, folder, judge, stages)
     tries: list[Try] = []
     for one in search(workshop) if config.precision == "int8" else iter([workshop.attempt_float16()]):
         _LOGGER.info("try %d: %s", len(tries) + 1, one.describe())

@@ -10,6 +10,7 @@ from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters.errors import CalibrationError, QuantizationError
 from edgecnn_exporters.proof.gates import quantized_gates
 from edgecnn_exporters.proof.proof import Proof
+from edgecnn_exporters.quantization.calibration import CalibrationImages
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.workshop import quantize_file
 
@@ -24,7 +25,7 @@ def quantize(tiny, make_batch, tmp_path):
     """Quantizes a tiny graph and judges it on labels that its float32 file gives: returns both."""
     counter = itertools.count()
 
-    def make(*, max_drop=0.05, spread=1.0, batch=1, precision="int8", **options):
+    def make(*, max_drop=0.05, spread=1.0, batch=1, precision="int8", fingerprint=None, images=None, **options):
         folder = tmp_path / str(next(counter))
         folder.mkdir()
         float32 = tiny.write(folder, spread=spread, batch=batch)
@@ -32,12 +33,11 @@ def quantize(tiny, make_batch, tmp_path):
         test = tiny.draw(200, seed=2, batch_size=batch or 16)
         labelled = [make_batch(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
         proof = Proof(reference, float32.manifest, labelled, "f" * 64, lambda: Accuracy(float32.manifest))
-        if precision == "int8":
-            options.setdefault("images", tiny.draw(64))
         config = QuantizationConfig(precision, max_drop=max_drop, min_speedup=0, **options)
         quantized = quantize_file(
             float32,
             config,
+            CalibrationImages(images or tiny.draw(64), fingerprint) if precision == "int8" else None,
             folder,
             judge=lambda candidate: proof.compare(candidate.load(), quantized_gates(precision, max_drop)),
             stages=lambda _: contextlib.nullcontext(),
@@ -48,7 +48,7 @@ def quantize(tiny, make_batch, tmp_path):
 
 
 def test_quantize_file_takes_the_first_calibration_where_that_is_accurate(quantize):
-    _, quantized, _ = quantize(images_fingerprint="a" * 64)
+    _, quantized, _ = quantize(fingerprint="a" * 64)
     assert [one.calibration for one in quantized.tries] == ["trimmed"]
     recipe = quantized.quantization
     assert (recipe.format, recipe.activation_type, recipe.weight_type, recipe.per_channel) == (
@@ -169,17 +169,16 @@ def test_quantize_file_refuses_images_with_nothing_on_them(quantize):
         quantize(images=[np.zeros((40, 8, 8, 1), np.uint8)])
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"precision": "int8"}, "calibration images for int8"),
-        ({"precision": "float16", "images": []}, "none for float16"),
-        ({"precision": "int8", "images": iter([])}, "read again"),
-    ],
-)
-def test_config_refuses_images_that_cannot_serve(options, message):
-    with pytest.raises(ValueError, match=message):
-        QuantizationConfig(**options)
+def test_calibration_images_can_be_read_again():
+    with pytest.raises(ValueError, match="read again"):
+        CalibrationImages(iter([]))
+
+
+def test_config_refuses_the_layout_of_amx_where_there_are_no_int8_weights_of_8_bits():
+    with pytest.raises(ValueError, match="tune_for"):
+        QuantizationConfig("float16", tune_for="amx")
+    with pytest.raises(ValueError, match="tune_for"):
+        QuantizationConfig("int8", tune_for="amx", reduce_range=True)
 
 
 def test_config_is_frozen():

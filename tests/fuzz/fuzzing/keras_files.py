@@ -32,7 +32,7 @@ def targets(folder: Path) -> Iterator[Target]:
         build_manifest(CATALOG["simple_cnn"], ["a", "b", "c"], image_size=(12, 12), width=0.05),
     )
     (folder / "manifest.json").write_text(manifest.to_json())
-    loaded = _file(folder / "a.keras", open_trained)
+    loaded = _file(folder / "a.keras", lambda path: open_trained(path).load())
     yield Target("keras-archive", [whole.read_bytes()], _file(folder / "b.keras", check_archive), 3_000, tokens=_ZIP)
     yield Target("keras", [whole.read_bytes()], loaded, 200, tokens=(*_ZIP, *_HDF5), memory_mb=500)
     yield Target("keras-config", [config], _with_config(whole, loaded), 200, is_json=True, memory_mb=500)
