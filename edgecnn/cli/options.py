@@ -54,7 +54,7 @@ def complete_model_name(incomplete: str) -> list[str]:
     """Returns the catalogue's names that begin so, for the shell.
 
     >>> complete_model_name("resnet")
-    ['resnet34', 'resnet50']
+    ['resnet34', 'resnet50', 'resnet34_localizer']
     """
     return [name for name in CATALOG if name.startswith(incomplete)]
 

@@ -77,9 +77,9 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def _narrowed(columns: Sequence[Sequence[str]]) -> list[int]:
-    """Returns widths that fit, the widest column made narrower first, none below its longest word; else the cells'."""
+    """Returns widths that fit, the widest column made narrower first, none below its longest part of a word; else the cells'."""
     widths = [max(map(len, cells)) for cells in columns]
-    least = [max((len(word) for cell in cells for word in cell.split()), default=0) for cells in columns]
+    least = [max((len(part) for cell in cells for part in _lines(cell, 1)), default=0) for cells in columns]
     room = WIDTH - _GAP * (len(columns) - 1)
     if sum(least) > room:
         return widths
@@ -89,10 +89,15 @@ def _narrowed(columns: Sequence[Sequence[str]]) -> list[int]:
     return widths
 
 
+def _lines(cell: str, width: int) -> list[str]:
+    """Returns the lines that a cell takes, broken at spaces and behind hyphens between letters."""
+    return textwrap.wrap(cell, width, break_long_words=False)
+
+
 def _wrapped(line: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
     """Returns the lines that one row takes."""
     cells = [
-        [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+        [cell] if len(cell) <= width else _lines(cell, width)
         for cell, width in zip(line, widths, strict=True)
     ]
     count = max(map(len, cells), default=0)

@@ -127,7 +127,8 @@ def foreign_entries(manifest: Manifest) -> dict[str, str]:
     nor is a word for a task whose outputs they would read otherwise than they are.
 
     Example:
-        >>> from edgecnn_runtime.manifest import ImageInput, ModelInfo, OutputSpec, SoftmaxDecoder
+        >>> from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+        >>> from edgecnn_runtime.manifest import ImageInput, ModelInfo
         >>> image = ImageInput(name="image", height=28, width=28, color="gray")
         >>> outputs = (OutputSpec("logits", (2,)),)
         >>> info = ModelInfo("tiny", 1.0)

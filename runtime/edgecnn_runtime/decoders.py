@@ -4,7 +4,7 @@ What is computed stands in the task's own file.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, get_args
 
 Shape = tuple[int | None, ...]
@@ -165,4 +165,5 @@ Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecod
 
 def kinds_beside(decoder: Decoder) -> frozenset[str]:
     """Returns the kinds of the decoders of the same task, its own among them: what a manifest could say instead."""
-    return frozenset(other.kind for other in get_args(Decoder) if other.task == decoder.task)
+    beside = [other for other in get_args(Decoder) if other.task == decoder.task]
+    return frozenset(str(field.default) for other in beside for field in fields(other) if field.name == "kind")

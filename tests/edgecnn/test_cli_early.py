@@ -53,6 +53,7 @@ WRONG = {  # the command, its exit code, and what it says
     "train, forced data that are missing": ([*TRAIN, "--data", "npz:nix.npz"], 1, "expected an .npz file"),
     "train, an option out of range": ([*TRAIN, "--epochs", "0"], 2, "epochs: expected at least 1"),
     "train, options that contradict": ([*TRAIN, "--resume", "--overwrite"], 2, "received both"),
+    "train, another task's option": ([*TRAIN, "--class-weight", "0.5"], 2, "class_weight: it cannot take effect"),
     "train, augmentation": ([*TRAIN, "--augment", "nix"], 2, "augment: expected names"),
     "train, no weights to keep": ([*TRAIN, "--freeze", "backbone"], 2, "expected weights to keep"),
     "train, a model without backbone": (
@@ -131,7 +132,7 @@ WRONG = {  # the command, its exit code, and what it says
         "--split val: expected train or test or all",
     ),
     "evaluate, damaged data": (["evaluate", "finished", "--data", "damaged.npz"], 1, "damaged.npz"),
-    "evaluate, a device": (["evaluate", "finished", "--data", "digits", "--device", "cpu"], 2, "a run folder runs on"),
+    "evaluate, a device": (["evaluate", "finished", "--data", "digits", "--device", "cpu"], 2, "a Keras model runs on"),
     "evaluate, a picture in a run": (
         ["evaluate", "finished", "--data", "digits", "--save", "finished/a"],
         2,

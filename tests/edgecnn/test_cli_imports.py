@@ -38,7 +38,7 @@ def test_main_loads_nothing_heavy(arguments):
     ("words", "offered"),
     [
         ("edgecnn tr", {"train"}),
-        ("edgecnn train res", {"resnet34", "resnet50"}),
+        ("edgecnn train res", {"resnet34", "resnet50", "resnet34_localizer"}),
         ("edgecnn export --qu", {"--quantize"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

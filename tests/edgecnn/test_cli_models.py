@@ -26,7 +26,7 @@ def test_models_lists_every_row_with_its_size_parameters_and_paper(listed):
         if start.strip():
             rows.append([*start.split(), reference])
         else:
-            rows[-1][-1] += f" {reference}"
+            rows[-1][-1] += reference if rows[-1][-1].endswith("-") else f" {reference}"
     assert rows == [
         [s.name, s.task, "{}x{}x{}".format(*s.image_size, s.channels), f"{s.parameters:,}", s.reference]
         for s in CATALOG.values()

@@ -10,12 +10,12 @@ from matplotlib import rc_context
 from PIL import Image
 
 from edgecnn.errors import WriteError
-from edgecnn.evaluation import score_answers
 from edgecnn.evaluation.feature_maps import FeatureMaps
 from edgecnn.evaluation.map_grid import draw_feature_maps
 from edgecnn.exporting.tries_picture import draw_tries
 from edgecnn.figures import LONGEST_NAME, make_figure, plain, save_figure
 from edgecnn.reads_and_writes import is_tries_of, tries_paths
+from edgecnn.tasks.classification.metric import score_answers
 from edgecnn.tasks.classification.pictures import draw_confusion_matrix
 from edgecnn_exporters import Try
 

@@ -93,10 +93,7 @@ def with_heads(logits: keras.layers.Layer, boxes: keras.layers.Layer) -> keras.M
 
 def test_a_softmax_in_the_model_is_refused_where_the_runtime_takes_one() -> None:
     model = with_heads(keras.layers.Dense(2, activation="softmax", name="logits"), keras.layers.Dense(4, name="boxes"))
-    manifest = build_manifest(SPEC, ["a", "b"], image_size=(32, 32))
-    manifest = manifest.from_json(
-        manifest.to_json().replace('"height":32', '"height":8').replace('width":32', 'width":8')
-    )
+    manifest = build_manifest(SPEC, ["a", "b"], image_size=model.input_shape[1:3])
     with pytest.raises(ManifestError, match=r"ends in a softmax .* Let the model end in a layer without activation"):
         KerasModel(model, manifest)
 
@@ -106,10 +103,7 @@ def test_the_source_and_the_runtime_mean_the_same_boxes_also_where_numbers_are_b
     from edgecnn_runtime.tasks.localization import LOCALIZATION
 
     model = with_heads(keras.layers.Dense(2, name="logits"), keras.layers.Dense(4, name="boxes"))
-    manifest = build_manifest(SPEC, ["a", "b"], image_size=(32, 32))
-    manifest = manifest.from_json(
-        manifest.to_json().replace('"height":32', '"height":8').replace('width":32', 'width":8')
-    )
+    manifest = build_manifest(SPEC, ["a", "b"], image_size=model.input_shape[1:3])
     random = np.random.default_rng(0)
     outputs = {
         "logits": random.normal(0, 3, (200, 2)).astype(np.float32),

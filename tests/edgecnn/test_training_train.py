@@ -166,7 +166,6 @@ def uninterrupted(tmp_path_factory):
         {"augment": ("shift", "flip", "rotation", "contrast", "brightness", "alexnet")},
         {"balance": True},
         {"strategy": "mirrored"},
-        {"model": "googlenet", "image_size": (32, 32)},
         {"schedule": "exponential"},
         {"schedule": "cosine"},
         {"schedule": "plateau", "learning_rate": 1e-30, "epochs": 6},  # no epoch is better than the first

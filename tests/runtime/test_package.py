@@ -16,7 +16,7 @@ def test_every_exported_name_exists_once_and_is_sorted():
 def test_exported_names_are_the_documented_ones():
     assert set(edgecnn_runtime.__all__) == {
         *("Predictor", "Manifest", "Evidence", "Session", "Model", "Preprocessor", "Placement"),
-        *("Result", "Classification", "Failure", "Score", "Speed"),
+        *("Batch", "Result", "Classification", "Failure", "Score", "Speed"),
         *("EdgeCNNError", "ManifestError", "ImageError", "ImageTypeError", "VerificationError"),
         *("SessionError", "ProviderError", "ResourceError", "ModelFileError", "OutputError"),
     }

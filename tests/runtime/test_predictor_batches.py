@@ -76,14 +76,14 @@ def test_a_picture_that_pillow_asserts_about_is_one_failure(load):
 @pytest.mark.parametrize("batch", [1, "batch"])
 def test_a_lack_of_memory_is_a_failure_of_those_that_it_met(load, monkeypatch, batch):
     predictor = load({"batch": batch})
-    real = predictor.preprocess._place
+    real = predictor.inputs._preprocess._place
 
     def place(picture):
         if picture.getpixel((0, 0)) == 7:
             raise MemoryError
         return real(picture)
 
-    monkeypatch.setattr(predictor.preprocess, "_place", place)
+    monkeypatch.setattr(predictor.inputs._preprocess, "_place", place)
     images = [np.full((20, 20), level, np.uint8) for level in (1, 7, 3)]
     answers = predictor.predict_batch(images)
     assert [getattr(answer, "kind", "result") for answer in answers] == ["result", "memory", "result"]
@@ -94,7 +94,7 @@ def test_what_ends_a_run_still_ends_it(load, monkeypatch):
         raise KeyboardInterrupt
 
     predictor = load()
-    monkeypatch.setattr(predictor.preprocess, "_place", interrupted)
+    monkeypatch.setattr(predictor.inputs._preprocess, "_place", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predictor.predict_batch([np.zeros((20, 20), np.uint8)])
 
