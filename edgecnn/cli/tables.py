@@ -77,7 +77,7 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def _narrowed(columns: Sequence[Sequence[str]]) -> list[int]:
-    """Returns widths that fit, the widest column made narrower first, none below its longest part of a word; else the cells'."""
+    """Returns widths that fit, the widest column made narrower first, none below what cannot be broken; else the cells'."""
     widths = [max(map(len, cells)) for cells in columns]
     least = [max((len(part) for cell in cells for part in _lines(cell, 1)), default=0) for cells in columns]
     room = WIDTH - _GAP * (len(columns) - 1)
@@ -96,10 +96,7 @@ def _lines(cell: str, width: int) -> list[str]:
 
 def _wrapped(line: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
     """Returns the lines that one row takes."""
-    cells = [
-        [cell] if len(cell) <= width else _lines(cell, width)
-        for cell, width in zip(line, widths, strict=True)
-    ]
+    cells = [[cell] if len(cell) <= width else _lines(cell, width) for cell, width in zip(line, widths, strict=True)]
     count = max(map(len, cells), default=0)
     return [_format_line([cell[i] if i < len(cell) else "" for cell in cells], widths, right) for i in range(count)]
 

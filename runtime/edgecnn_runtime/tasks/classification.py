@@ -16,8 +16,7 @@ from edgecnn_runtime.evidence import ScoresParity
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.results import Result
-from edgecnn_runtime.tasks.scores import Score, compare_scores, hold_scores, sigmoid, softmax, top_k, two_classes
+from edgecnn_runtime.tasks.scores import ScoredClasses, compare_scores, hold_scores, sigmoid, softmax, two_classes
 from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ SHOWN = 5  # classes, where nobody says how many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Classification(Result):
+class Classification(ScoredClasses):
     """The class scores of one image.
 
     Attributes:
@@ -36,37 +35,6 @@ class Classification(Result):
     """
 
     task: ClassVar[TaskName] = "classification"
-    scores: npt.NDArray[np.float32]
-
-    @property
-    def class_id(self) -> int:
-        """The best class's index; of equal ones the lowest."""
-        return int(self.scores.argmax())
-
-    @property
-    def label(self) -> str | None:
-        """The best class's name; None for a model that never saw data."""
-        return self.name_of(self.class_id)
-
-    @property
-    def score(self) -> float:
-        """The best class's score."""
-        return float(self.scores.max())
-
-    def top(self, k: int) -> list[Score]:
-        """Returns the k best classes, best first; of equal ones the lower class id comes first.
-
-        Raises:
-            ValueError: k is below 1.
-
-        Example:
-            >>> scores = np.array([0.25, 0.75], dtype=np.float32)
-            >>> Classification(scores, labels=("cat", "dog"), shape=(28, 28)).top(1)
-            [Score(label='dog', class_id=1, score=0.75)]
-        """
-        return [
-            Score(self.name_of(index), index, float(self.scores[index])) for index in top_k(self.scores, k).tolist()
-        ]
 
     def predictions(self, limit: int = SHOWN) -> list[dict[str, Any]]:
         """Returns the JSON objects of the best classes; as for every `Result`."""
@@ -74,16 +42,13 @@ class Classification(Result):
 
     def lines(self, limit: int = SHOWN) -> list[str]:
         """Returns the best classes with their scores; as for every `Result`."""
-        return [
-            f"{f'class {best.class_id}' if best.label is None else best.label} {best.score:.4f}"
-            for best in self.top(limit)
-        ]
+        return [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
 
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
         """Writes the best classes and their scores, one a line; as for every `Result`."""
         from edgecnn_runtime.drawing import draw_lines  # most answers are never drawn
 
-        lines = [f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(limit)]
+        lines = [best.caption for best in self.top(limit)]
         return draw_lines(picture, lines, typeface=typeface)
 
 

@@ -16,9 +16,8 @@ from edgecnn_runtime.evidence import LocationParity
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.boxes import in_images, iou, to_xyxy
-from edgecnn_runtime.tasks.scores import Score, compare_scores, hold_scores, softmax, top_k
+from edgecnn_runtime.tasks.scores import ScoredClasses, compare_scores, hold_scores, softmax
 from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ SHOWN = 1  # predictions, where nobody says how many: there is one object
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Localization(Result):
+class Localization(ScoredClasses):
     """The class scores of the one object in an image, and its box.
 
     Attributes:
@@ -40,33 +39,7 @@ class Localization(Result):
     """
 
     task: ClassVar[TaskName] = "localization"
-    scores: npt.NDArray[np.float32]
     box: npt.NDArray[np.float32]
-
-    @property
-    def class_id(self) -> int:
-        """The best class's index; of equal ones the lowest."""
-        return int(self.scores.argmax())
-
-    @property
-    def label(self) -> str | None:
-        """The best class's name; None for a model that never saw data."""
-        return self.name_of(self.class_id)
-
-    @property
-    def score(self) -> float:
-        """The best class's score."""
-        return float(self.scores.max())
-
-    def top(self, k: int) -> list[Score]:
-        """Returns the k best classes, best first; of equal ones the lower class id comes first.
-
-        Raises:
-            ValueError: k is below 1.
-        """
-        return [
-            Score(self.name_of(index), index, float(self.scores[index])) for index in top_k(self.scores, k).tolist()
-        ]
 
     def predictions(self, limit: int = SHOWN) -> list[dict[str, Any]]:
         """Returns the JSON object of what was found: one, and up to `limit` where more are asked for.
@@ -86,19 +59,14 @@ class Localization(Result):
 
     def lines(self, limit: int = SHOWN) -> list[str]:
         """Returns the best classes with their scores, and with the first where it is; as for every `Result`."""
-        first, *others = [
-            f"{f'class {best.class_id}' if best.label is None else best.label} {best.score:.4f}"
-            for best in self.top(limit)
-        ]
+        first, *others = [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
         return [f"{first} at {_at(self.box)}", *others]
 
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
         """Draws the box in the colour of its class, with the best classes and their scores; as for every `Result`."""
         from edgecnn_runtime.drawing import draw_boxes  # most answers are never drawn
 
-        captions = [
-            f"{best.class_id if best.label is None else best.label} {best.score:.1%}" for best in self.top(limit)
-        ]
+        captions = [best.caption for best in self.top(limit)]
         return draw_boxes(picture, [self.box.tolist()], [self.class_id], [", ".join(captions)], typeface=typeface)
 
     def parts(self) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.golden import Held
+from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.task import Agreement
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a score of 0 has a logarithm all the same
@@ -27,6 +28,52 @@ class Score:
     label: str | None
     class_id: int
     score: float
+
+    @property
+    def name(self) -> str:
+        """The label, or else the class id in words."""
+        return f"class {self.class_id}" if self.label is None else self.label
+
+    @property
+    def caption(self) -> str:
+        """The label, or else the class id alone, and the score in per cent: short enough for a picture."""
+        return f"{self.class_id if self.label is None else self.label} {self.score:.1%}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredClasses(Result):
+    """What the results of all tasks share in which one class of an image is right.
+
+    Attributes:
+        scores: (classes,) float32, each 0 to 1.
+    """
+
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def class_id(self) -> int:
+        """The best class's index; of equal ones the lowest."""
+        return int(self.scores.argmax())
+
+    @property
+    def label(self) -> str | None:
+        """The best class's name; None for a model that never saw data."""
+        return self.name_of(self.class_id)
+
+    @property
+    def score(self) -> float:
+        """The best class's score."""
+        return float(self.scores.max())
+
+    def top(self, k: int) -> list[Score]:
+        """Returns the k best classes, best first; of equal ones the lower class id comes first.
+
+        Raises:
+            ValueError: k is below 1.
+        """
+        return [
+            Score(self.name_of(index), index, float(self.scores[index])) for index in top_k(self.scores, k).tolist()
+        ]
 
 
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -144,5 +191,5 @@ def hold_scores(best: Sequence[Score]) -> Held:
     return Held(
         words={f"class {one.class_id}": repr(one.label) for one in best},
         numbers={**{f"score of class {one.class_id}": one.score for one in best}, "best score": best[0].score},
-        told=f"{f'class {best[0].class_id}' if best[0].label is None else repr(best[0].label)} {best[0].score:.4f}",
+        told=f"{best[0].name if best[0].label is None else repr(best[0].label)} {best[0].score:.4f}",
     )
