@@ -77,7 +77,7 @@ def format_bytes(size_bytes: float) -> str:
 
 
 def _narrowed(columns: Sequence[Sequence[str]]) -> list[int]:
-    """Returns widths that fit, the widest column made narrower first, none below what cannot be broken; else the cells'."""
+    """Returns widths that fit, the widest column narrowed first, none below what cannot be broken; else the cells'."""
     widths = [max(map(len, cells)) for cells in columns]
     least = [max((len(part) for cell in cells for part in _lines(cell, 1)), default=0) for cells in columns]
     room = WIDTH - _GAP * (len(columns) - 1)
