@@ -14,7 +14,7 @@ from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn.benchmarking import Latency
-    from edgecnn.demo import Demo
+    from edgecnn.tasks.classification.demo import Demo
 
 
 def demo(
@@ -30,7 +30,7 @@ def demo(
         require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.cli.training_progress import training_progress  # these load everything
-        from edgecnn.demo import run_demo
+        from edgecnn.tasks.classification.demo import run_demo
 
         with training_progress() as progress:
             demo = run_demo(output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))

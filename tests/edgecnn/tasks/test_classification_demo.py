@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgecnn.demo import Shown, choose_shown, draw_shown
+from edgecnn.tasks.classification.demo import Shown, choose_shown, draw_shown
 from edgecnn_runtime import Classification
 
 LABELS = tuple("0123456789")

@@ -1,0 +1,67 @@
+"""A task is a room: nothing outside names a class of it."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("runtime/edgecnn_runtime", "exporters/edgecnn_exporters", "edgecnn")
+SHARED = {"task", "table", "scores", "boxes", "__init__"}  # what tasks share lies beside them
+ALLOWED = {
+    "runtime/edgecnn_runtime/__init__.py": {"Classification"},  # what embedding imports
+    "edgecnn/cli/demo.py": {"Demo"},  # the command line's text for it
+}
+
+
+def rooms() -> dict[str, list[Path]]:
+    """Each task's files, by its name."""
+    runtime = {path.stem: [path] for path in (ROOT / PACKAGES[0] / "tasks").glob("*.py") if path.stem not in SHARED}
+    return {name: [*files, *(ROOT / "edgecnn" / "tasks" / name).glob("*.py")] for name, files in runtime.items()}
+
+
+def classes(files: list[Path]) -> set[str]:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]
+    found = {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def named(path: Path) -> set[str]:
+    """Every identifier of a file; not what stands in texts."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.alias):
+            names.add(node.name.rpartition(".")[2])
+    return names
+
+
+def test_no_class_of_a_task_is_named_outside_its_room():
+    everything = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    found = rooms()
+    assert {"classification", "localization"} <= set(found)
+    shared_names = {name for one in found for name in classes(found[one]) for other in found if other != one
+                    if name in classes(found[other])}  # fmt: skip
+    strangers = [
+        (str(path.relative_to(ROOT)), name)
+        for files in found.values()
+        for path in everything
+        if path not in files
+        for name in (named(path) & classes(files)) - shared_names
+        if name not in ALLOWED.get(str(path.relative_to(ROOT)), set())
+    ]
+    assert strangers == []
+
+
+def test_nothing_compares_with_the_name_of_a_task():
+    asked = [
+        (str(path.relative_to(ROOT)), node.lineno)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare | ast.MatchValue)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Constant) and part.value in rooms()
+    ]
+    assert asked == []
