@@ -90,8 +90,12 @@ def _narrowed(columns: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _lines(cell: str, width: int) -> list[str]:
-    """Returns the lines that a cell takes, broken at spaces and behind hyphens between letters."""
-    return textwrap.wrap(cell, width, break_long_words=False)
+    """Returns the lines that a cell takes, broken at spaces and, but in paths, behind hyphens between letters.
+
+    >>> _lines("Squeeze-and-Excitation", 1), _lines("runs/of-today", 1)
+    (['Squeeze-', 'and-', 'Excitation'], ['runs/of-today'])
+    """
+    return textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens="/" not in cell)
 
 
 def _wrapped(line: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:

@@ -35,6 +35,34 @@ def folders(tmp_path_factory):
     return made
 
 
+CONVERT = """
+import sys
+import keras
+from edgecnn.models.build import build_model
+from edgecnn_exporters.graph.convert import convert
+model = build_model("resnet34", image_size=(32, 32), num_classes=3, width=0.1, seed=1)
+converted = convert(model, input_names=["image"], output_names=["logits"], batch=1, opset=17)
+for node in converted.model.graph.node:
+    print(node.op_type, node.name, *node.input, *node.output)
+"""
+
+
+@pytest.mark.slow
+def test_convert_gives_the_same_graph_in_whatever_order_sets_are_gone_through():
+    graphs = [
+        subprocess.run(
+            [sys.executable, "-c", CONVERT],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")  # of which tf2onnx by itself makes two graphs
+    ]
+    assert graphs[0] == graphs[1]
+    assert graphs[0].count("Conv ") > 30
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_export_gives_the_same_file_in_two_processes(folders, precision):

@@ -13,7 +13,7 @@ import logging
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import onnx
 import tensorflow as tf
 import tf2onnx.convert
+import tf2onnx.graph
 
 from edgecnn_exporters.errors import ExportError, WeightsError
 from edgecnn_exporters.graph.layer_names import LayerNames, find_layer, mark, unique
@@ -71,7 +72,7 @@ def convert(
     function = _function(model, list(arguments.values()), output_names)
     signature = [_image_specs(model, input_names, batch), _weight_specs(arguments)]
     graph: onnx.ModelProto
-    with _quiet() as messages, _inlined():
+    with _quiet() as messages, _inlined(), _in_order():
         try:
             captured = _captured(function.get_concrete_function(*signature))
             graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset, custom_op_handlers=_handlers())
@@ -278,6 +279,28 @@ def _quiet() -> Iterator[list[str]]:
     finally:
         logger.removeHandler(collector)
         logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def _in_order() -> Iterator[None]:
+    """Lets tf2onnx go through nodes by their names, where it goes through sets of them.
+
+    What its optimizers make of a graph depends on that order, so that a model exported in two processes was not always
+    the same bytes: ResNet-34, whose last maps are of one pixel at 32x32, was one of two graphs.
+    """
+    graph = tf2onnx.graph.Graph
+    before = {name: getattr(graph, name) for name in ("find_output_consumers", "extract_sub_graph_nodes")}
+
+    def by_name(found: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        return lambda *given, **named: sorted(found(*given, **named), key=lambda node: str(node.name))
+
+    for name, found in before.items():
+        setattr(graph, name, by_name(found))
+    try:
+        yield
+    finally:
+        for name, found in before.items():
+            setattr(graph, name, found)
 
 
 @contextlib.contextmanager
