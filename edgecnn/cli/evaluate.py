@@ -66,10 +66,9 @@ def evaluate(
         from edgecnn.cli.pictures import open_typeface
         from edgecnn.cli.progress import counted  # these load scikit-learn
         from edgecnn.evaluation import class_map, narrow, score_dataset
-        from edgecnn.evaluation.pictures import Worst, draw_evaluation
+        from edgecnn.evaluation.pictures import EvaluationPictures
 
-        typeface = None if save is None else open_typeface(font)
-        worst = None if save is None else Worst()
+        pictures = None if save is None else EvaluationPictures(save, open_typeface(font))
         dataset = narrow(opened.manifest, load_dataset(data, skip_bad=skip_bad))
         class_map(opened.manifest, dataset.select(split))  # other classes are said before Keras' seconds
         with counted("evaluating") as on_batch:
@@ -82,12 +81,12 @@ def evaluate(
                 batch_size=opened.batch,
                 skip_bad=skip_bad,
                 on_batch=on_batch,
-                worst=worst,
+                worst=None if pictures is None else pictures.worst,
             )
-        if save is not None and worst is not None and typeface is not None:
-            draw_evaluation(opened.manifest, dataset.select(split), scored.evaluation, worst, save, typeface=typeface)
-            if typeface.warning is not None:
-                say(f"edgecnn: {typeface.warning}")
+        if pictures is not None:
+            pictures.draw(opened.manifest, scored.samples, scored.evaluation)
+            if pictures.warning is not None:
+                say(f"edgecnn: {pictures.warning}")
         tree = {"model": model, "provider": opened.provider, **scored.to_dict()}
         for warning in scored.warnings:
             say(f"edgecnn: {warning}")

@@ -1,6 +1,7 @@
 """What a task's metric must be able to say, for evaluation, for proofs and for the gate of files of fewer bits."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,38 @@ class Evaluation(Protocol):
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Returns the columns and the rows of what people read besides."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClassShare:
+    """One class's share in an evaluation; each task says more of it.
+
+    Attributes:
+        name: the label; None for a model that never saw data.
+        class_id: its index in the model's output.
+    """
+
+    name: str | None
+    class_id: int
+
+    @property
+    def title(self) -> str:
+        """The label, or else the class id in words."""
+        return f"class {self.class_id}" if self.name is None else self.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the JSON object of one class; its id is called "class", as in results."""
+        tree = asdict(self)
+        return {"name": tree.pop("name"), "class": tree.pop("class_id"), **tree}
+
+
+def shown_part(part: float | None) -> str:
+    """Returns a part from 0 to 1 as tables show it.
+
+    >>> shown_part(0.5), shown_part(None)
+    ('0.5000', '-')
+    """
+    return "-" if part is None else f"{part:.4f}"
 
 
 class TaskMetric(Protocol):

@@ -53,30 +53,45 @@ class Worst:
         return [(-position, -score, result) for score, position, result in ordered]
 
 
-def draw_evaluation(
-    manifest: Manifest, samples: Samples, evaluation: Evaluation, worst: Worst, folder: Path, *, typeface: Typeface
-) -> None:
-    """Writes worst.png, where the metric is a mean over the images, and the pictures of the task.
+class EvaluationPictures:
+    """Draws worst.png, where the metric is a mean over the images, and the pictures of the task.
 
     In worst.png each image stands twice: as the data label it, and beside that as it was answered, with its score.
 
     Args:
-        manifest: of the model.
-        samples: the part that was evaluated.
-        evaluation: of the model over it.
-        worst: of its images.
         folder: is made where it is missing.
         typeface: draws the letters.
 
-    Raises:
-        WriteError: a picture cannot be written.
+    Attributes:
+        worst: is to be fed while the model is evaluated.
     """
-    cells: list[Cell] = []
-    for position, score, result in worst.found():
-        answered = result.draw(samples[position][0], font=typeface)
-        cells += [labelled_cell(samples, position, typeface), Cell(answered, f"answered, {score:.4f}")]
-    if cells:
-        write_sheet(cells, folder / WORST, _COLUMNS, typeface=typeface)
-    pictures = TASKS[manifest.task].pictures
-    if pictures is not None:
-        load(pictures)(evaluation, folder)
+
+    def __init__(self, folder: Path, typeface: Typeface) -> None:
+        self._folder, self._typeface = folder, typeface
+        self.worst = Worst()
+
+    def draw(self, manifest: Manifest, samples: Samples, evaluation: Evaluation) -> None:
+        """Writes the pictures.
+
+        Args:
+            manifest: of the model.
+            samples: the part that was evaluated.
+            evaluation: of the model over it.
+
+        Raises:
+            WriteError: a picture cannot be written.
+        """
+        cells: list[Cell] = []
+        for position, score, result in self.worst.found():
+            answered = result.draw(samples[position][0], font=self._typeface)
+            cells += [labelled_cell(samples, position, self._typeface), Cell(answered, f"answered, {score:.4f}")]
+        if cells:
+            write_sheet(cells, self._folder / WORST, _COLUMNS, typeface=self._typeface)
+        pictures = TASKS[manifest.task].pictures
+        if pictures is not None:
+            load(pictures)(evaluation, self._folder)
+
+    @property
+    def warning(self) -> str | None:
+        """Which letters the font lacked, for people; None where it had all."""
+        return self._typeface.warning

@@ -19,13 +19,13 @@ class Scored:
     """What a model scores on a part of a data set.
 
     Attributes:
-        split: the part, "train", "val" or "test", or "all".
+        samples: the part that was scored: "train", "val", "test", or "all".
         learned: how many images of the part the model was trained on, as far as is known.
         evaluation: the score.
         warnings: what must be known of it, for people.
     """
 
-    split: str
+    samples: Samples
     learned: int
     evaluation: Evaluation
     warnings: tuple[str, ...]
@@ -33,7 +33,7 @@ class Scored:
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON object: split, learned, warnings, and all of the evaluation's."""
         return {
-            "split": self.split,
+            "split": self.samples.part,
             "learned": self.learned,
             "warnings": list(self.warnings),
             **self.evaluation.to_dict(),
@@ -84,7 +84,7 @@ def score_dataset(
             f"{learned} of these images are those that the model was trained on: score others with {others}"
         )
     warnings += explain(evaluation, model, manifest, samples, batch_size=batch_size)
-    return Scored(samples.part, learned, evaluation, tuple(warnings))
+    return Scored(samples, learned, evaluation, tuple(warnings))
 
 
 def narrow(manifest: Manifest, dataset: Dataset) -> Dataset:

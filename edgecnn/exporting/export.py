@@ -14,7 +14,7 @@ from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_
 from edgecnn.data.batches import iter_placed_batches
 from edgecnn.data.parts import announce
 from edgecnn.errors import DatasetError, UsageError
-from edgecnn.evaluation import class_map, evaluate
+from edgecnn.evaluation import TaskMetric, class_map
 from edgecnn.evaluation.scoring import explain, narrow
 from edgecnn.exporting.config import ExportConfig
 from edgecnn.exporting.source import check_source, read_labels
@@ -22,7 +22,7 @@ from edgecnn.exporting.tries_picture import draw_tries, remove_tries
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.pretrained import pretrained_model
 from edgecnn.reads_and_writes import check_export
-from edgecnn.tasks.table import TASKS, metric_of
+from edgecnn.tasks.table import metric_of
 from edgecnn.trained import open_trained
 from edgecnn_exporters import BudgetError, CalibrationImages, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Batch, Manifest, Preprocessor
@@ -74,6 +74,12 @@ def export_source(
         raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
     images = None if dataset is None else _images(config, dataset, source.manifest)
     reference = KerasModel(source.model, source.manifest)
+    metrics: list[TaskMetric] = []
+
+    def new_metric() -> TaskMetric:
+        metrics.append(metric_of(source.manifest)())
+        return metrics[-1]
+
     try:
         report = export(
             source.model,
@@ -81,7 +87,7 @@ def export_source(
             path,
             reference=reference,
             evaluation=None if images is None else _Labelled(images.judged, source.manifest),
-            metric=None if images is None else metric_of(source.manifest),
+            metric=None if images is None else new_metric,
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
             golden=None if images is None else _pictures(images.judged, config.golden_samples),
             golden_samples=config.golden_samples,
@@ -102,21 +108,10 @@ def export_source(
         draw_tries(report.tries, report.path, file_sha256=report.sha256)
     else:
         remove_tries(report.path)
-    if images is not None:
-        _warn_of_chance(report, reference, source.manifest, images.judged)
+    if images is not None:  # where source and file agree on answers that are worth nothing, that is said
+        for warning in explain(metrics[0].evaluation(), reference, source.manifest, images.judged):
+            logger.warning("the file answers like its source, but %s", warning)
     return report
-
-
-def _warn_of_chance(report: ExportReport, reference: KerasModel, manifest: Manifest, samples: Samples) -> None:
-    """Says where source and file agree on answers that are worth nothing."""
-    shares = np.unique(samples.targets.classes(), return_counts=True)[1] / len(samples)
-    metric = report.evidence.parity.metric
-    if (
-        TASKS[manifest.task].explain is None or metric is None or metric.source > max(0.625, shares.max())
-    ):  # beyond what is near chance for any classes
-        return
-    for warning in explain(evaluate(reference, manifest, samples), reference, manifest, samples):
-        logger.warning("the file answers like its source, but %s", warning)
 
 
 @dataclass(frozen=True, slots=True)

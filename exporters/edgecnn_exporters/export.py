@@ -78,7 +78,8 @@ def export(
         evaluation: images, ready for the network, with what the data say of them, for the metric; None compares on
             synthetic images, without a metric. With `quantization` it is read several times.
         evaluation_fingerprint: of the data that `evaluation` is from.
-        metric: makes the metric of level 3 from decoded results and what the data say; called once for either model.
+        metric: makes the metric of level 3 from decoded results and what the data say; called once for either model of
+            each comparison, for the source first.
         golden: pictures of any size, of which the first ones travel in the file, small, as golden samples; None takes
             synthetic ones.
         golden_samples: how many travel, 0 to 4. A file without any cannot be verified on a device.

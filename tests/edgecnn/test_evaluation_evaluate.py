@@ -141,13 +141,13 @@ def test_score_dataset_takes_all_and_says_what_was_learned(tmp_path, write_class
     model, manifest = BrightestColumn(2), manifest_of(("cat", "dog"))
     with caplog.at_level("INFO", "edgecnn.data.parts"):
         scored = score_dataset(model, manifest, dataset, trained_on=dataset.fingerprint)
-    assert (scored.split, scored.evaluation.images, scored.learned) == ("all", 15, 12)
+    assert (scored.samples.part, scored.evaluation.images, scored.learned) == ("all", 15, 12)
     assert scored.warnings == (
         "12 of these images are those that the model was trained on: score others with --split test",
     )
     assert caplog.messages[0] == "scoring all of set: 15 images"
     others = score_dataset(model, manifest, dataset, split="test", trained_on=dataset.fingerprint)
-    assert (others.split, others.evaluation.images, others.learned, others.warnings) == ("test", 3, 0, ())
+    assert (others.samples.part, others.evaluation.images, others.learned, others.warnings) == ("test", 3, 0, ())
 
 
 def test_evaluate_tells_how_far_it_is(test_part):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Boxes, Objects
-from edgecnn.evaluation.pictures import WORST, Worst, draw_evaluation
+from edgecnn.evaluation.pictures import WORST, EvaluationPictures, Worst
 from edgecnn.models import get_spec
 from edgecnn.models.build import build_manifest
 from edgecnn_runtime.fonts import Typeface
@@ -39,10 +39,10 @@ def test_each_image_stands_twice_as_labelled_and_as_answered_the_worst_first(tmp
     objects = Objects(np.float32([BOX]), np.array([0]), np.zeros(1, bool), np.zeros(1, bool))
     samples = Samples(pictures, Boxes((objects, objects)), ("",), "test")
     results = [Localization(np.float32([1.0]), np.float32(box), labels=("",), shape=(120, 160)) for box in ANSWERS]
-    worst = Worst()
-    worst.add(np.array([1, 0]), [results[1], results[0]], np.array([1.0, 0.0]))
+    pictured = EvaluationPictures(tmp_path / "new", Typeface())
+    pictured.worst.add(np.array([1, 0]), [results[1], results[0]], np.array([1.0, 0.0]))
     manifest = build_manifest(get_spec("resnet34_localizer"), [""], image_size=(32, 32))
-    draw_evaluation(manifest, samples, None, worst, tmp_path / "new", typeface=Typeface())
+    pictured.draw(manifest, samples, None)
     assert [path.name for path in (tmp_path / "new").iterdir()] == [WORST]
     with Image.open(tmp_path / "new" / WORST) as sheet:
         sheet.load()

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
+from edgecnn.evaluation.metrics import ClassShare, shown_part
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.tasks.classification import Classification
 from edgecnn_runtime.tasks.scores import top_k
@@ -17,27 +18,18 @@ TOP_K = 5
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMetrics:
+class ClassMetrics(ClassShare):
     """One class's share.
 
     Attributes:
-        name: the label; None for a model that never saw data.
-        class_id: its index in the model's output.
         precision: of the images put into this class, the part that belongs there; None where none was put there.
         recall: of the images that belong to this class, the part that was put there; None where there are none.
         support: how many images belong to it.
     """
 
-    name: str | None
-    class_id: int
     precision: float | None
     recall: float | None
     support: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object of one class; its id is called "class", as in results."""
-        tree = asdict(self)
-        return {"name": tree.pop("name"), "class": tree.pop("class_id"), **tree}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +72,9 @@ class ClassificationEvaluation:
         """Returns the columns and the rows of what people read besides."""
         rows = [
             [
-                f"class {entry.class_id}" if entry.name is None else entry.name,
-                "-" if entry.precision is None else f"{entry.precision:.4f}",
-                "-" if entry.recall is None else f"{entry.recall:.4f}",
+                entry.title,
+                shown_part(entry.precision),
+                shown_part(entry.recall),
                 str(entry.support),
             ]
             for entry in self.per_class

@@ -1,13 +1,14 @@
 """What a localizer's answers are worth: the mean IoU that files are judged by, and all that an evaluation shows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.targets import Objects
+from edgecnn.evaluation.metrics import ClassShare, shown_part
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.tasks.boxes import iou
 from edgecnn_runtime.tasks.localization import Localization
@@ -16,29 +17,20 @@ LEAST_IOU = 0.5  # of a box that counts as right; Everingham et al. 2010, The Pa
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMetrics:
+class ClassMetrics(ClassShare):
     """One class's share.
 
     Attributes:
-        name: the label; None for a model that never saw data.
-        class_id: its index in the model's output.
         recall: of the images that show this class, the part that was put there; None where there are none.
         mean_iou: of those images' boxes; None where there are none.
         right: of those images, the part that is right in class and box; None where there are none.
         support: how many images show it.
     """
 
-    name: str | None
-    class_id: int
     recall: float | None
     mean_iou: float | None
     right: float | None
     support: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object of one class; its id is called "class", as in results."""
-        tree = asdict(self)
-        return {"name": tree.pop("name"), "class": tree.pop("class_id"), **tree}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +75,8 @@ class LocalizationEvaluation:
         """Returns the columns and the rows of what people read besides."""
         rows = [
             [
-                f"class {entry.class_id}" if entry.name is None else entry.name,
-                *("-" if part is None else f"{part:.4f}" for part in (entry.recall, entry.mean_iou, entry.right)),
+                entry.title,
+                *map(shown_part, (entry.recall, entry.mean_iou, entry.right)),
                 str(entry.support),
             ]
             for entry in self.per_class

@@ -57,7 +57,7 @@ def compare(
         batches: images, ready for the network, with what the data say of them, if they do.
         images_from: "synthetic", or the fingerprint of the data.
         candidate_batch: how many images the candidate takes at a time; None for any number.
-        metric: makes a metric; called once for either model. None for no metric.
+        metric: makes a metric; called once for either model, the reference first. None for no metric.
         gates: makes verdicts of the numbers.
 
     Raises:
