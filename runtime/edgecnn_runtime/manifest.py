@@ -104,11 +104,11 @@ class Manifest:
             )
         _check_inputs(self.inputs)
         _check_outputs(self.outputs)
-        _check_labels(self)
         image, shapes = self.image_input, {output.name: output.shape for output in self.outputs}
         misfit = self.decoder.misfit(shapes, (image.height, image.width))
         if misfit is not None:
             raise ManifestError(f"manifest: {misfit}")
+        _check_labels(self)
 
     @property
     def image_input(self) -> ImageInput:
@@ -117,14 +117,13 @@ class Manifest:
 
     @property
     def num_units(self) -> int:
-        """How many numbers an image the decoder reads."""
+        """The last axis of the output that the decoder reads: how many numbers it takes for one answer."""
         return cast(int, self.output(self.decoder.output).shape[-1])
 
     @property
     def num_classes(self) -> int:
-        """How many labels there may be: one a unit, but two where one unit tells two classes apart."""
-        apart = self.decoder.takes != "softmax" and self.decoder.reads != "numbers"
-        return 2 if self.num_units == 1 and apart else self.num_units
+        """How many labels there may be, as the decoder says of its units."""
+        return self.decoder.num_classes(self.num_units)
 
     def output(self, name: str) -> OutputSpec:
         """Returns the declared output of that name.
@@ -202,15 +201,15 @@ def _check_labels(manifest: Manifest) -> None:
         )
     if shape[-1] < decoder.least_units:
         raise ManifestError(
-            f"{where}: expected 2 units or more for decoder {decoder.kind!r}, received 1, whose softmax is 1.0 for "
-            'every image. Write "kind": "sigmoid" for one raw output that tells two classes apart, "probabilities" '
-            "where the model ends in a sigmoid."
+            f"{where}: expected {decoder.least_units} units or more for decoder {decoder.kind!r}, received "
+            f"{shape[-1]}{decoder.too_few}"
         )
     labels, count = manifest.labels, manifest.num_classes
     if labels is None:
         return
     if len(labels) != count:
-        meaning = "" if shape[-1] == count else f", whose one unit tells two classes apart by decoder {decoder.kind!r}"
+        apart = shape[-1] == 1 and count == 2
+        meaning = f", whose one unit tells two classes apart by decoder {decoder.kind!r}" if apart else ""
         raise ManifestError(
             f"manifest: expected {count} labels for output {decoder.output!r}{meaning}, received {len(labels)}. "
             "Write one label a class, in the order of the classes"
