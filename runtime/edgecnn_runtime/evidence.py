@@ -85,7 +85,38 @@ class LocationParity:
         return f"top-1 agreement {self.top1_agreement:.4f}, least IoU {self.least_iou:.4f} on {self.images} images"
 
 
-DecodedParity = ScoresParity | LocationParity  # level 2, one record a kind of result
+@dataclass(frozen=True, slots=True)
+class DetectionParity:
+    """Level 2 of a task whose results are any number of boxes with a class each.
+
+    A box is clear where its score is so far above the least that is answered that rounding cannot move it below.
+
+    Attributes:
+        images: how many images were compared.
+        agreement: the part of them on which every clear box of either side has a partner of its class on the other, 0
+            to 1.
+        max_score_difference: the largest difference between the scores of two partners.
+        least_iou: the least intersection over union of two partners, as the image is displayed, 0 to 1.
+        unmatched: the most clear boxes of an image that have no partner.
+        kind: always "detection".
+    """
+
+    images: int
+    agreement: float
+    max_score_difference: float
+    least_iou: float
+    unmatched: int
+    kind: Literal["detection"] = "detection"
+
+    def summary(self) -> str:
+        """Returns the agreement in a few words."""
+        return (
+            f"the same boxes on {self.agreement:.4f} of {self.images} images, least IoU {self.least_iou:.4f}, at most "
+            f"{self.unmatched} of an image on one side alone"
+        )
+
+
+DecodedParity = ScoresParity | LocationParity | DetectionParity  # level 2, one record a kind of result
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Result:
     """
 
     task: ClassVar[TaskName]
+    drawn_by_default: ClassVar[int] = 1  # predictions on a picture
     labels: Sequence[str] | None
     shape: tuple[int, int]
     source: str | None = None
@@ -80,7 +81,7 @@ class Result:
         raise NotImplementedError
 
     def draw(
-        self, image: ImageSource, *, limit: int = 1, font: "Typeface | str | os.PathLike[str] | None" = None
+        self, image: ImageSource, *, limit: int | None = None, font: "Typeface | str | os.PathLike[str] | None" = None
     ) -> Image.Image:
         """Returns an RGB copy of the image with what was found on it.
 
@@ -88,7 +89,7 @@ class Result:
 
         Args:
             image: the image that was answered, as `Predictor.predict` takes it.
-            limit: as for `predictions`.
+            limit: as for `predictions`; None for the best answer, or for all boxes of a detector.
             font: a font file (.ttf, .otf, .ttc), by default Pillow's own font or one of this system. Letters that it
                 lacks are drawn as boxes and logged as a warning. A `fonts.Typeface` keeps them instead, and is opened
                 once for many pictures.
@@ -101,7 +102,7 @@ class Result:
         from edgecnn_runtime.fonts import Typeface  # most answers are never drawn
 
         typeface = font if isinstance(font, Typeface) else Typeface(font)
-        drawn = self.drawn(open_image(image), limit, typeface)
+        drawn = self.drawn(open_image(image), self.drawn_by_default if limit is None else limit, typeface)
         if typeface is not font and typeface.warning:
             _LOGGER.warning("%s", typeface.warning)
         return drawn

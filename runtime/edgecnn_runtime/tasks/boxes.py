@@ -1,4 +1,4 @@
-"""Boxes: the two ways to write one, how much two of them overlap, and the way from a network's input to the image."""
+"""Boxes: the two ways to write one, how much two overlap and which one is dropped then, and the way to the image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.preprocessing import Placement
+
+EDGES = ("x1", "y1", "x2", "y2")  # what the four numbers of a box are called in JSON and CSV
+_BLOCK = 256  # boxes that non-max suppression compares with each other at a time
 
 
 def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -73,11 +76,13 @@ def to_cxcywh(boxes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.concatenate([(first + last) / 2, last - first], axis=-1)
 
 
-def in_images(boxes: npt.NDArray[Any], placements: Sequence[Placement]) -> npt.NDArray[np.float32]:
-    """Returns boxes of networks' inputs in pixels of the displayed images, clipped to them.
+def told_box(box: npt.NDArray[np.float32]) -> str:
+    """Returns the edges of a box, (4,), for people."""
+    return f"({', '.join(f'{edge:.1f}' for edge in box.tolist())})"
 
-    None of them is empty: what is narrower than a pixel, or lies outside (in the padding of a letterbox, say), becomes
-    the nearest pixel's width of the image. So 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height always.
+
+def in_images(boxes: npt.NDArray[Any], placements: Sequence[Placement]) -> npt.NDArray[np.float32]:
+    """Returns one box of each of several inputs in pixels of its displayed image; as `in_image`.
 
     Args:
         boxes: (N, 4) xyxy in pixels of the input, finite, x1 <= x2 and y1 <= y2.
@@ -85,19 +90,87 @@ def in_images(boxes: npt.NDArray[Any], placements: Sequence[Placement]) -> npt.N
 
     Returns:
         (N, 4) float32 xyxy.
+    """
+    placed = [in_image(box[np.newaxis], place) for box, place in zip(boxes, placements, strict=True)]
+    return np.concatenate([np.empty((0, 4), np.float32), *placed])
+
+
+def in_image(boxes: npt.NDArray[Any], placement: Placement) -> npt.NDArray[np.float32]:
+    """Returns boxes of a network's input in pixels of the displayed image, clipped to it.
+
+    None of them is empty: what is narrower than a pixel, or lies outside (in the padding of a letterbox, say), becomes
+    the nearest pixel's width of the image. So 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height always.
+
+    Args:
+        boxes: (K, 4) xyxy in pixels of the input, finite, x1 <= x2 and y1 <= y2.
+        placement: of the image in the input.
+
+    Returns:
+        (K, 4) float32 xyxy.
 
     Example:
         >>> placement = Placement(image_size=(10, 20), scale=(0.5, 0.5), offset=(0.0, 0.0))
-        >>> in_images(np.array([[1.0, -1.0, 4.0, 3.0], [11.0, 2.0, 12.0, 2.0]]), [placement] * 2).tolist()
+        >>> in_image(np.array([[1.0, -1.0, 4.0, 3.0], [11.0, 2.0, 12.0, 2.0]]), placement).tolist()
         [[2.0, 0.0, 8.0, 6.0], [19.0, 3.5, 20.0, 4.5]]
     """
-    corners = np.reshape(boxes, (-1, 2, 2))  # (N, corner, x before y)
-    shown = np.reshape([place.to_image(pair) for place, pair in zip(placements, corners, strict=True)], corners.shape)
-    sides = np.array([place.image_size[::-1] for place in placements], np.float64).reshape(
-        -1, 2
-    )  # (N, width and height)
-    first, last = np.clip(shown, 0, sides[:, np.newaxis]).transpose(1, 0, 2)  # (N, 2) each
+    sides = np.array(placement.image_size[::-1], np.float64)  # width and height
+    corners = placement.to_image(np.reshape(boxes, (-1, 2, 2))).clip(0, sides)  # (K, corner, x before y)
+    first, last = corners[:, 0], corners[:, 1]
     least = np.minimum((first + last) / 2 - 0.5, sides - 1).clip(0)
     narrow = last - first < 1
     kept = np.where(narrow, least, first), np.where(narrow, least + 1, last)
     return np.concatenate(kept, axis=-1).astype(np.float32)
+
+
+def non_max_suppression(
+    boxes: npt.NDArray[Any],
+    scores: npt.NDArray[Any],
+    class_ids: npt.NDArray[Any] | None,
+    *,
+    iou_threshold: float,
+    most: int,
+) -> npt.NDArray[np.intp]:
+    """Returns which boxes are left where the best one drops those that overlap it, and so on.
+
+    Boxes are taken in blocks, best first, and no more of them than it takes to fill `most`.
+
+    Args:
+        boxes: (K, 4) xyxy in any one unit, x1 <= x2 and y1 <= y2.
+        scores: (K,) of equal ones the lower index comes first.
+        class_ids: (K,) boxes of different classes leave each other; None for no classes.
+        iou_threshold: a box goes where its intersection over union with a better one that stays is this or more.
+        most: how many stay at most, 1 or more.
+
+    Returns:
+        Indices, best first.
+
+    Example:
+        >>> boxes, scores = np.array([[0, 0, 4, 4], [0, 0, 4, 3], [0, 0, 4, 4]]), np.array([0.8, 0.9, 0.7])
+        >>> non_max_suppression(boxes, scores, np.array([0, 0, 1]), iou_threshold=0.6, most=9).tolist()
+        [1, 2]
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes, classes = boxes[order], np.zeros(len(order), np.int8) if class_ids is None else class_ids[order]
+    kept = np.empty(0, np.intp)  # ranks
+    for first in range(0, len(order), _BLOCK):
+        ranks = np.concatenate([kept, np.arange(first, min(first + _BLOCK, len(order)))])
+        better, worse = _pairs(classes[ranks])
+        overlapping = iou(boxes[ranks[better]], boxes[ranks[worse]]) >= iou_threshold
+        stays = [True] * len(ranks)
+        for winner, loser in zip(better[overlapping].tolist(), worse[overlapping].tolist(), strict=True):
+            if stays[winner]:
+                stays[loser] = False
+        kept = ranks[stays]
+        if len(kept) >= most:
+            break
+    return order[kept[:most]]
+
+
+def _pairs(classes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Returns all pairs of places of one class, the earlier place first; in each class the earliest come first."""
+    order = np.argsort(classes, kind="stable")
+    by_class, places = classes[order], np.arange(len(order))
+    later = np.searchsorted(by_class, by_class, side="right") - places - 1  # of the same class
+    first = np.repeat(places, later)
+    second = first + 1 + np.arange(len(first)) - np.repeat(later.cumsum() - later, later)
+    return order[first], order[second]

@@ -16,14 +16,13 @@ from edgecnn_runtime.evidence import LocationParity
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.tasks.boxes import in_images, iou, to_xyxy
+from edgecnn_runtime.tasks.boxes import EDGES, in_images, iou, to_xyxy, told_box
 from edgecnn_runtime.tasks.scores import ScoredClasses, compare_scores, hold_scores, softmax
 from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
 
-_EDGES = ("x1", "y1", "x2", "y2")
 SHOWN = 1  # predictions, where nobody says how many: there is one object
 
 
@@ -51,7 +50,7 @@ class Localization(ScoredClasses):
             >>> found.predictions()
             [{'name': None, 'class': 1, 'confidence': 0.75, 'box': {'x1': 1.0, 'y1': 2.0, 'x2': 5.0, 'y2': 4.0}}]
         """
-        box = dict(zip(_EDGES, self.box.tolist(), strict=True))
+        box = dict(zip(EDGES, self.box.tolist(), strict=True))
         return [
             {"name": best.label, "class": best.class_id, "confidence": best.score, "box": dict(box)}
             for best in self.top(limit)
@@ -60,7 +59,7 @@ class Localization(ScoredClasses):
     def lines(self, limit: int = SHOWN) -> list[str]:
         """Returns the best classes with their scores, and with the first where it is; as for every `Result`."""
         first, *others = [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
-        return [f"{first} at {_at(self.box)}", *others]
+        return [f"{first} at {told_box(self.box)}", *others]
 
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
         """Draws the box in the colour of its class, with the best classes and their scores; as for every `Result`."""
@@ -72,7 +71,7 @@ class Localization(ScoredClasses):
     def parts(self) -> dict[str, float]:
         """Returns the edges of the box by name, x as parts of the image's width and y of its height, each 0 to 1."""
         height, width = self.shape
-        return {name: float(at) / side for name, at, side in zip(_EDGES, self.box, (width, height) * 2, strict=True)}
+        return {name: float(at) / side for name, at, side in zip(EDGES, self.box, (width, height) * 2, strict=True)}
 
 
 class _Localization:
@@ -82,7 +81,7 @@ class _Localization:
     # YOLO runtimes read what they call "detect" as rows of candidates for non-max suppression, which these outputs are
     # not: https://docs.ultralytics.com/tasks/
     word: str | None = None
-    columns: tuple[str, ...] = ("name", "class", "confidence", *_EDGES)
+    columns: tuple[str, ...] = ("name", "class", "confidence", *EDGES)
     shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Localization]:
@@ -118,11 +117,7 @@ class _Localization:
         """Holds the best classes' names and scores, and the edges of the box as parts of the image's sides."""
         held = hold_scores(result.top(len(result.scores) if limit is None else limit))
         edges = {f"{name} of the box": part for name, part in result.parts().items()}
-        return Held(held.words, {**held.numbers, **edges}, f"{held.told} at {_at(result.box)}")
+        return Held(held.words, {**held.numbers, **edges}, f"{held.told} at {told_box(result.box)}")
 
 
 LOCALIZATION: Task[Localization] = _Localization()
-
-
-def _at(box: npt.NDArray[np.float32]) -> str:
-    return f"({', '.join(f'{edge:.1f}' for edge in box.tolist())})"

@@ -13,6 +13,7 @@ from edgecnn_runtime.tasks.task import Outputs, Task
 _TASKS: Mapping[TaskName, str] = {
     "classification": "edgecnn_runtime.tasks.classification:CLASSIFICATION",
     "localization": "edgecnn_runtime.tasks.localization:LOCALIZATION",
+    "detection": "edgecnn_runtime.tasks.detection:DETECTION",
 }
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.tasks.boxes import area, in_images, iou, to_cxcywh, to_xyxy
+from edgecnn_runtime.tasks.boxes import area, in_images, iou, non_max_suppression, to_cxcywh, to_xyxy
 
 SIDE = 12
 CELLS = st.integers(0, SIDE)
@@ -71,3 +71,63 @@ def test_in_images_moves_every_box_by_its_own_placement():
 
 def test_in_images_takes_no_boxes():
     assert in_images(np.zeros((0, 4)), []).shape == (0, 4)
+
+
+def brute_force(boxes, scores, class_ids, least, most):
+    """Greedy suppression, one box after the other, in plain Python."""
+
+    def overlap(a, b):
+        width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+        shared = max(width, 0.0) * max(height, 0.0)
+        union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+        return shared / union if union > 0 else 0.0
+
+    kept = []
+    for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i)):
+        rivals = [j for j in kept if class_ids is None or class_ids[i] == class_ids[j]]
+        if len(kept) < most and all(overlap(boxes[i], boxes[j]) < least for j in rivals):
+            kept.append(i)
+    return kept
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_suppression_is_that_of_brute_force_in_1000_cases(agnostic):
+    random = np.random.default_rng(int(agnostic))
+    for case in range(1000):
+        count = int(random.choice([0, 1, 2, 10, 60], p=[0.1, 0.1, 0.2, 0.4, 0.2]))
+        spread = random.choice([0, 3, 100])  # all overlapping, pixels alone, far apart
+        first = random.integers(0, spread + 1, (count, 2)).astype(np.float32)
+        side = random.choice([1, 10, 30]) if case % 3 else 1  # one pixel, or larger
+        boxes = np.concatenate([first, first + random.integers(0 if case % 2 else 1, side + 1, (count, 2))], axis=1)
+        boxes = boxes.astype(np.float32)
+        scores = (
+            random.integers(0, 5 if case % 2 else 1000, count).astype(np.float32) / 7
+        )  # many ties in each other case
+        class_ids = None if agnostic else random.integers(0, 3, count)
+        most, least = int(random.choice([1, 5, 300])), float(random.choice([0.5, 0.6, 1.0]))
+        found = non_max_suppression(boxes, scores, class_ids, iou_threshold=least, most=most)
+        ids = None if agnostic else class_ids.tolist()
+        assert found.tolist() == brute_force(boxes.tolist(), scores.tolist(), ids, least, most), case
+
+
+@pytest.mark.parametrize("most", [20, 100_000])
+def test_suppression_of_more_boxes_than_a_block_is_that_of_brute_force(most):
+    random = np.random.default_rng(3)
+    first = random.uniform(0, 200, (900, 2))
+    boxes, scores = np.concatenate([first, first + random.uniform(10, 50, (900, 2))], axis=1), random.uniform(size=900)
+    class_ids = random.integers(0, 2, 900)
+    found = non_max_suppression(boxes, scores, class_ids, iou_threshold=0.3, most=most)
+    assert found.tolist() == brute_force(boxes.tolist(), scores.tolist(), class_ids.tolist(), 0.3, most)
+    assert most == 20 or 256 < len(found) < 900
+
+
+def test_a_box_goes_where_it_overlaps_by_just_the_threshold():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 5.9]])  # an IoU of .6 and .59
+    found = non_max_suppression(boxes, np.array([0.9, 0.8, 0.7]), None, iou_threshold=0.6, most=3)
+    assert found.tolist() == [0, 2]
+
+
+def test_a_box_that_was_dropped_drops_none():
+    """The first drops the second; the third, which overlaps only that, stays."""
+    boxes = np.array([[0, 0, 10, 10], [3, 0, 13, 10], [6, 0, 16, 10]])
+    assert non_max_suppression(boxes, np.array([0.9, 0.8, 0.7]), None, iou_threshold=0.5, most=3).tolist() == [0, 2]

@@ -1,0 +1,358 @@
+"""Detection: which objects an image shows, and where; any number of them.
+
+No proof stands on these lines alone: an export compares their answers with those that the source gives by itself.
+"""
+
+import functools
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgecnn_runtime.decoders import MOST_BOXES, TaskName, YoloDecoder
+from edgecnn_runtime.evidence import DetectionParity
+from edgecnn_runtime.golden import Held
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.results import Result
+from edgecnn_runtime.tasks.anchors import Cells, boxes_of, cells_at
+from edgecnn_runtime.tasks.boxes import EDGES, in_image, iou, non_max_suppression, to_cxcywh, to_xyxy, told_box
+from edgecnn_runtime.tasks.scores import sigmoid
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.fonts import Typeface
+
+SHOWN = MOST_BOXES  # where nobody says how many: all that the decoder lets through
+_BOX, _OBJECT, _CLASSES = slice(0, 4), 4, slice(5, None)  # of the numbers of a cell and anchor
+_ROUNDED = 1e-6  # a sigmoid in float32 is off by less
+_CLEAR = 0.01  # of a score above what it needed
+_PARTNERS = 0.5  # the IoU of two boxes that may be one
+_SETTLED_OTHERWISE = 0.1  # the part of an image's boxes that a tie in the suppression may turn
+_SMALLEST = float(np.finfo(np.float32).tiny)  # a score of 0 has a logarithm all the same
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections(Result):
+    """The objects in one image, best first; there may be none.
+
+    `supervision.Detections(xyxy=found.xyxy, confidence=found.confidence, class_id=found.class_id)` takes them.
+
+    Attributes:
+        boxes: (n, 4) float32 xyxy in pixels of the displayed image, within it and never empty: 0 <= x1 < x2 <= width
+            and 0 <= y1 < y2 <= height, a pixel wide and high at least.
+        scores: (n,) float32, 0 to 1.
+        class_ids: (n,) int64.
+        needed: (classes,) float32, the score that a box of each class needed to be here, 1 or more for classes that
+            are not answered; None where it is not known.
+    """
+
+    task: ClassVar[TaskName] = "detection"
+    drawn_by_default: ClassVar[int] = SHOWN
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    class_ids: npt.NDArray[np.int64]
+    needed: npt.NDArray[np.float32] | None = field(default=None, kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def xyxy(self) -> npt.NDArray[np.float32]:
+        """The boxes, as supervision calls them."""
+        return self.boxes
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float32]:
+        """The scores, as supervision calls them."""
+        return self.scores
+
+    @property
+    def class_id(self) -> npt.NDArray[np.int64]:
+        """The class ids, as supervision calls them."""
+        return self.class_ids
+
+    def predictions(self, limit: int = SHOWN) -> list[dict[str, Any]]:
+        """Returns the JSON objects of the best boxes; as for every `Result`.
+
+        Example:
+            >>> box, score, class_id = np.float32([[1, 2, 5, 4]]), np.float32([0.75]), np.array([1])
+            >>> Detections(box, score, class_id, labels=None, shape=(8, 8)).predictions()
+            [{'name': None, 'class': 1, 'confidence': 0.75, 'box': {'x1': 1.0, 'y1': 2.0, 'x2': 5.0, 'y2': 4.0}}]
+        """
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.class_ids.tolist(), strict=True)
+        return [
+            {
+                "name": self.name_of(class_id),
+                "class": class_id,
+                "confidence": score,
+                "box": dict(zip(EDGES, box, strict=True)),
+            }
+            for box, score, class_id in list(rows)[: _positive(limit)]
+        ]
+
+    def lines(self, limit: int = SHOWN) -> list[str]:
+        """Returns how many of each class are among the best boxes, the best class first, and where a single one is."""
+        ids = self.class_ids[: _positive(limit)]
+        if not len(ids):
+            return ["nothing"]
+        return [self._told(class_id, np.flatnonzero(ids == class_id)) for class_id in dict.fromkeys(ids.tolist())]
+
+    def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
+        """Draws the best boxes in the colours of their classes, with class and score; as for every `Result`."""
+        from edgecnn_runtime.drawing import draw_boxes  # most answers are never drawn
+
+        ids = self.class_ids[: _positive(limit)].tolist()
+        captions = [
+            f"{name if (name := self.name_of(class_id)) is not None else class_id} {score:.0%}"
+            for class_id, score in zip(ids, self.scores.tolist(), strict=False)
+        ]
+        return draw_boxes(picture, self.boxes[: len(ids)].tolist(), ids, captions, typeface=typeface)
+
+    def _told(self, class_id: int, own: npt.NDArray[np.intp]) -> str:
+        name = self.name_of(class_id)
+        name, scores = f"class {class_id}" if name is None else name, self.scores[own]
+        if len(own) == 1:
+            return f"{name} {scores[0]:.4f} at {told_box(self.boxes[own[0]])}"
+        return f"{len(own)} {name} {scores[0]:.4f} to {scores[-1]:.4f}"
+
+
+class _Thresholds:
+    """From which score on a class is answered, and below which raw numbers nothing needs to be decoded.
+
+    Args:
+        scores: one a class.
+    """
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        self.scores = np.array(scores, np.float32)
+        self.logits = np.array([_logit(score - _ROUNDED) for score in scores], np.float32)
+        self.object_logit = self.logits.min()  # a class's score is never above that of the object
+
+
+class _Detection:
+    """The task."""
+
+    name: TaskName = "detection"
+    # YOLO runtimes read what they call "detect" as decoded candidates for non-max suppression, which these outputs are
+    # not: https://docs.ultralytics.com/tasks/
+    word: str | None = None
+    columns: tuple[str, ...] = ("name", "class", "confidence", *EDGES)
+    shown = SHOWN
+
+    def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:
+        """Returns one result an image; its cost follows what is found, and not the number of cells."""
+        decoder = cast(YoloDecoder, manifest.decoder)
+        grids = [read_output(manifest.output(scale.output), outputs, len(placements)) for scale in decoder.scales]
+        thresholds = _thresholds(decoder, manifest.num_classes)
+        return [
+            _detections(decoder, [grid[index] for grid in grids], thresholds, placement, manifest.labels)
+            for index, placement in enumerate(placements)
+        ]
+
+    def agreement(self, reference: Detections, candidate: Detections) -> Agreement:
+        """Compares the two sets of boxes; each has at most one partner on the other side.
+
+        Partners are of one class and overlap by an IoU of .5 or more; those that overlap most find each other first.
+
+        Only *clear* boxes are judged: those whose score is .01 above what was needed on the other side, which is the
+        threshold, or the last score there where more were found than an image may have. At that edge rounding alone
+        decides on which sides a box appears, and nothing can be learned from one that is missing. Likewise rounding
+        decides, of two boxes with almost one score, which drops the other. So in an image with ten clear boxes or more,
+        a tenth may be without partner, and of the partners a tenth may lie elsewhere: an error of the decoding moves
+        more than that. `differences` hold the largest of all partners that are clear.
+
+        The margin is the logarithm of a score over what it needed: of the clearest box without a partner, or else of
+        the reference's clearest one; infinite where it has none.
+        """
+        pairs = _partners(reference, candidate)
+        clear = _clear(reference, candidate), _clear(candidate, reference)
+        mine, others = np.array([(i, j) for i, j in pairs if clear[0][i] or clear[1][j]], np.intp).reshape(-1, 2).T
+        apart = np.sort(1 - iou(reference.boxes[mine], candidate.boxes[others]))
+        difference = float(np.abs(reference.scores[mine] - candidate.scores[others]).max(initial=0.0))
+        logs = np.log(np.maximum(reference.scores, _SMALLEST).astype(np.float64))
+        alone = (
+            *_margins(reference, candidate, clear[0], [i for i, _ in pairs]),
+            *_margins(candidate, reference, clear[1], [j for _, j in pairs]),
+        )
+        same = len(alone) <= int(_SETTLED_OTHERWISE * max(int(side.sum()) for side in clear))
+        return Agreement(
+            same=same,
+            margin=max(_margins(reference, candidate, clear[0], ()), default=math.inf) if same else max(alone),
+            largest_log=float(np.abs(logs).max(initial=0.0)),
+            differences={
+                "scores": difference,
+                "boxes": float(apart.max(initial=0.0)),
+                "unmatched": float(len(alone)),
+            },
+            relative={
+                "scores": difference / max(float(reference.scores.max(initial=0.0)), _SMALLEST),
+                "boxes": float(apart[: len(apart) - int(_SETTLED_OTHERWISE * len(apart))].max(initial=0.0)),
+            },
+        )
+
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> DetectionParity:
+        """Returns the record for the evidence."""
+        return DetectionParity(
+            images,
+            agreeing / max(images, 1),
+            differences.get("scores", 0.0),
+            1 - differences.get("boxes", 0.0),
+            int(differences.get("unmatched", 0.0)),
+        )
+
+    def hold(self, result: Detections, limit: int | None = None) -> Held:
+        """Holds what a little rounding moves a little, of the classes of the best boxes.
+
+        On another machine boxes of almost one score change places, and one at the threshold may be missing. So no box
+        is held for itself. Each weighs what its score is above the one that it needed, 0 at the threshold and 1 at
+        most. With S the sum of the weights of a class, its numbers are the best score (without any box what it needed),
+        S / (1 + S), and likewise the weighted sums of centre, width and height, as parts of the image's sides, over
+        1 + S. All of them change with their boxes, and with the number of boxes.
+        """
+        classes = dict.fromkeys(result.class_ids.tolist())
+        if limit is None:
+            classes.update(dict.fromkeys(range(0 if result.needed is None else len(result.needed))))
+        weights = _weights(result)
+        numbers = {"weight of the best box": float(weights.max(initial=0.0)), "weight of all": _bounded(weights)}
+        words = {}
+        for class_id in list(classes)[:limit]:
+            own, what = result.class_ids == class_id, f"of class {class_id}"
+            words[f"class {class_id}"] = repr(result.name_of(class_id))
+            least = 0.0 if result.needed is None else min(float(result.needed[class_id]), 1.0)
+            numbers[f"best score {what}"] = float(result.scores[own].max(initial=least))
+            numbers[f"weight {what}"] = _bounded(weights[own])
+            numbers.update({f"{name} {what}": part for name, part in _parts(result, weights, own).items()})
+        return Held(words, numbers, ", ".join(result.lines()))
+
+
+DETECTION: Task[Detections] = _Detection()
+
+
+@functools.lru_cache(maxsize=16)  # models, or ways to read one, that take turns
+def _thresholds(decoder: YoloDecoder, num_classes: int) -> _Thresholds:
+    return _Thresholds(decoder.thresholds(num_classes))
+
+
+def _positive(limit: int) -> int:
+    if limit < 1:
+        raise ValueError(f"limit: expected 1 or more, received {limit}")
+    return limit
+
+
+def _logit(score: float) -> float:
+    """Returns the raw number whose sigmoid is a score; infinite for what no sigmoid is."""
+    if not 0 < score < 1:
+        return math.inf if score >= 1 else -math.inf
+    return math.log(score / (1 - score))
+
+
+def _detections(
+    decoder: YoloDecoder,
+    grids: Sequence[npt.NDArray[Any]],
+    thresholds: _Thresholds,
+    placement: Placement,
+    labels: Sequence[str] | None,
+) -> Detections:
+    """Returns what is found in one image.
+
+    Args:
+        decoder: of the manifest.
+        grids: of each scale, (rows, columns, anchors, 5 + classes).
+        thresholds: of the classes.
+        placement: of the image.
+        labels: of the manifest.
+    """
+    needed = thresholds.scores
+    boxes, scores, class_ids = _found(decoder, grids, thresholds)
+    if len(scores):
+        groups = None if decoder.agnostic else class_ids
+        best = non_max_suppression(boxes, scores, groups, iou_threshold=decoder.iou_threshold, most=decoder.most)
+        boxes, scores, class_ids = in_image(boxes[best], placement), scores[best], class_ids[best]
+        if len(best) == decoder.most:
+            needed = np.maximum(needed, scores[-1])
+    return Detections(boxes, scores, class_ids, needed=needed, labels=labels, shape=placement.image_size)
+
+
+def _found(
+    decoder: YoloDecoder, grids: Sequence[npt.NDArray[Any]], thresholds: _Thresholds
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Returns the boxes, scores and class ids that pass the thresholds, in the order of scales, cells and classes.
+
+    Only cells of a likely object are looked into. The boxes are xyxy in pixels of the network's input.
+    """
+    raws, places = [], []
+    for scale, grid in zip(decoder.scales, grids, strict=True):
+        rows = grid.reshape(-1, grid.shape[-1])  # (cells and anchors, 5 + classes)
+        likely = np.flatnonzero(rows[:, _OBJECT] >= thresholds.object_logit)
+        if len(likely):
+            raws.append(rows[likely])
+            places.append(cells_at(likely, grid.shape, scale))
+    if not raws:
+        return np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64)
+    raw, cells = np.concatenate(raws), Cells(*map(np.concatenate, zip(*places, strict=True)))
+    which, class_ids = np.divmod(np.flatnonzero(raw[:, _CLASSES] >= thresholds.logits), len(thresholds.logits))
+    scores = sigmoid(raw[which, _OBJECT]) * sigmoid(raw[which, _CLASSES.start + class_ids])
+    passed = scores >= thresholds.scores[class_ids]
+    boxes = to_xyxy(boxes_of(raw[:, _BOX], cells))
+    return boxes[which[passed]], scores[passed], class_ids[passed]
+
+
+def _partners(reference: Detections, candidate: Detections) -> list[tuple[int, int]]:
+    """Returns the places of boxes of one class that belong together, those that overlap most first."""
+    overlaps = iou(reference.boxes[:, np.newaxis], candidate.boxes[np.newaxis])
+    overlaps[reference.class_ids[:, np.newaxis] != candidate.class_ids] = 0
+    first, second = np.nonzero(overlaps >= _PARTNERS)
+    order = np.argsort(-overlaps[first, second], kind="stable")
+    taken, pairs = (set[int](), set[int]()), list[tuple[int, int]]()
+    for mine, other in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        if mine not in taken[0] and other not in taken[1]:
+            taken[0].add(mine)
+            taken[1].add(other)
+            pairs.append((mine, other))
+    return pairs
+
+
+def _needed(side: Detections, other: Detections) -> npt.NDArray[np.float64]:
+    """Returns the score that each box of a side needed to be on the other side, or else on its own; 0 if unknown."""
+    known = side.needed if other.needed is None else other.needed
+    return np.zeros(len(side)) if known is None else known[side.class_ids].astype(np.float64)
+
+
+def _clear(side: Detections, other: Detections) -> npt.NDArray[np.bool_]:
+    return side.scores >= _needed(side, other) + _CLEAR
+
+
+def _margins(
+    side: Detections, other: Detections, clear: npt.NDArray[np.bool_], partnered: Collection[int]
+) -> list[float]:
+    """Returns, of each clear box but those with a partner, the logarithm of its score over what it needed."""
+    alone = clear.copy()
+    alone[list(partnered)] = False
+    parts = side.scores[alone] / np.maximum(_needed(side, other)[alone], _SMALLEST)
+    found: list[float] = np.log(parts).tolist()
+    return found
+
+
+def _weights(result: Detections) -> npt.NDArray[np.float64]:
+    """Returns how far each box is above the score that it needed, as a part of the way to 1."""
+    needed = _needed(result, result).clip(0, 1)
+    weights: npt.NDArray[np.float64] = ((result.scores - needed) / np.maximum(1 - needed, _SMALLEST)).clip(0, 1)
+    return weights
+
+
+def _bounded(weights: npt.NDArray[np.float64]) -> float:
+    total = float(weights.sum())
+    return total / (1 + total)
+
+
+def _parts(result: Detections, weights: npt.NDArray[np.float64], own: npt.NDArray[np.bool_]) -> Mapping[str, float]:
+    """Returns a class's weighted sums of centres and sizes, as parts of the image's sides, over 1 + their weight."""
+    height, width = result.shape
+    boxes = to_cxcywh(result.boxes[own].astype(np.float64)) / ([width, height] * 2)
+    sums = (boxes * weights[own][:, np.newaxis]).sum(axis=0) / (1 + weights[own].sum())
+    return dict(zip(("centre x", "centre y", "width", "height"), sums.tolist(), strict=True))
