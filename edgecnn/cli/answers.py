@@ -3,13 +3,19 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import typer
 
 from edgecnn.cli.streams import Results, printable, say, to_json
 from edgecnn.csv_text import to_csv
 from edgecnn_runtime import Failure, Result
+from edgecnn_runtime.tasks.boxes import EDGES
 
-AnswerFormat = Literal["text", "json", "jsonl", "csv"]
+AnswerFormat = Literal["text", "json", "jsonl", "csv", "coco", "yolo"]
+BOX_FORMATS = ("coco", "yolo")
+_LONGEST_ID = 18  # digits, which other readers' 64 bits hold
 
 
 class AnswerWriter(Protocol):
@@ -31,8 +37,8 @@ def answer_writer(
     """Gives the writer of a format, and closes it however the block ends.
 
     Args:
-        format: one of the four.
-        results: where answers go; failed images of the text format go to stderr.
+        format: one of the six.
+        results: where answers go; failed images of the formats that have no place for them go to stderr.
         limit: how many predictions an answer shows, best first.
         columns: of a prediction in CSV; see `Task.columns`.
         on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
@@ -42,12 +48,34 @@ def answer_writer(
         "json": JsonWriter,
         "jsonl": JsonLinesWriter,
         "csv": partial(CsvWriter, columns=columns, on_terminal=on_terminal),
+        "coco": CocoWriter,
+        "yolo": YoloWriter,
     }
     writer = kinds[format](results, limit)
     try:
         yield writer
     finally:
         writer.close()
+
+
+def check_boxes(columns: Sequence[str], options: Mapping[str, object]) -> None:
+    """Refuses what needs boxes where a prediction has none.
+
+    Args:
+        columns: of a prediction; see `Task.columns`.
+        options: by name, as they were given; None where they were not.
+
+    Raises:
+        typer.BadParameter: an option was given.
+    """
+    if set(EDGES) <= set(columns):
+        return
+    for option, value in options.items():
+        if value is not None:
+            raise typer.BadParameter(
+                f"{value} expects answers with boxes, received a model whose answers have {', '.join(columns)}.",
+                param_hint=option,
+            )
 
 
 class TextWriter:
@@ -94,12 +122,60 @@ class JsonWriter:
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the answer's object."""
-        self._results.write(self._separator + _format_object(answer, self._limit))
+        self._item(_format_object(answer, self._limit))
+
+    def _item(self, text: str) -> None:
+        self._results.write(self._separator + text)
         self._separator = ",\n  "
 
     def close(self) -> None:
         """Ends the list."""
         self._results.write("\n]\n")
+
+
+class CocoWriter(JsonWriter):
+    """One JSON list of boxes, as COCO's tools read results (https://cocodataset.org/#format-results)."""
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes the answer's boxes; a failure goes to stderr."""
+        if isinstance(answer, Failure):
+            say(f"edgecnn: {answer.message}")
+            return
+        stem = Path(answer.source or "").stem
+        image_id = int(stem) if stem.isascii() and stem.isdecimal() and len(stem) <= _LONGEST_ID else stem
+        for found in answer.predictions(self._limit):
+            x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
+            item = {
+                "image_id": image_id,
+                "category_id": found["class"] + 1,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": found["confidence"],
+            }
+            self._item(to_json(item))
+
+
+class YoloWriter:
+    """Of each image a comment with its name, and a line a box as YOLO writes labels, with the score at its end."""
+
+    def __init__(self, results: Results, limit: int) -> None:
+        self._results, self._limit = results, limit
+
+    def write(self, answer: Result | Failure) -> None:
+        """Writes the answer's boxes; a failure goes to stderr."""
+        if isinstance(answer, Failure):
+            say(f"edgecnn: {answer.message}")
+            return
+        height, width = answer.shape
+        lines = [f"# {answer.source}"]
+        for found in answer.predictions(self._limit):
+            x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
+            numbers = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+            parts = (*numbers, found["confidence"])
+            lines.append(" ".join([str(found["class"]), *(f"{part:.6f}" for part in parts)]))
+        self._results.report(lines)
+
+    def close(self) -> None:
+        """Has nothing to end."""
 
 
 class CsvWriter:

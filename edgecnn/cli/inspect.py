@@ -68,7 +68,7 @@ def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str
         *(f"            {image['color']}, {image['resize']}" for image in manifest["inputs"]),
         *(f"output      {_format_tensor(tensor)}" for tensor in graph["outputs"]),
         f"labels      {'none: the model never saw data' if labels is None else ', '.join(labels)}",
-        f"decoder     {manifest['decoder']['kind']}",
+        *_format_decoder(manifest["decoder"], labels),
         f"size        {format_bytes(graph['size_bytes'])}, {format_bytes(graph['payload_bytes'])} without the metadata",
         f"sha256      {graph['payload_sha256']} without the metadata",
         f"needs       opset {graph['opset']}, IR version {graph['ir_version']}",
@@ -76,6 +76,17 @@ def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str
     if evidence is None:
         return [*lines, "evidence    none: the file was altered, or never proven"]
     return [*lines, *_format_evidence(evidence, decoded), _format_golden(report["golden"])]
+
+
+def _format_decoder(decoder: dict[str, Any], labels: list[str] | None) -> list[str]:
+    """Returns the kind, its numbers, and a line for each point from which on a class counts as found."""
+    numbers = [f", {name} {value}" for name, value in decoder.items() if isinstance(value, bool | int | float)]
+    lines = [f"decoder     {decoder['kind']}{''.join(numbers)}"]
+    for point in decoder.get("operating_points") or ():
+        name = f"class {point['class_id']}" if labels is None else labels[point["class_id"]]
+        worth = [f"{what} {point[what]:.4f}" for what in ("precision", "recall") if point[what] is not None]
+        lines.append(f"            {name}: from score {point['score']:.4f}{', '.join(['', *worth])}")
+    return lines
 
 
 def _format_tensor(tensor: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Options that several commands share, each declared once, and how their text is read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,31 @@ def read_batch(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise typer.BadParameter(f"expected a number from 1 or 'dynamic', received {text!r}.")
     return int(text)
+
+
+def read_class(text: str, labels: Sequence[str] | None, count: int, option: str) -> int:
+    """Reads a class: its name, or else its number.
+
+    >>> read_class("dog", ("cat", "dog"), 2, "--classes"), read_class("0", ("cat", "dog"), 2, "--classes")
+    (1, 0)
+
+    Args:
+        text: one of them.
+        labels: of the model; None for one that never saw data.
+        count: how many classes there are.
+        option: what messages call it.
+
+    Raises:
+        typer.BadParameter: anything else.
+    """
+    if labels is not None and text in labels:
+        return labels.index(text)
+    if text.isascii() and text.isdecimal() and int(text) < count:
+        return int(text)
+    names = "" if labels is None else f" or a name of {', '.join(labels)}"
+    raise typer.BadParameter(
+        f"expected a class from 0 to {count - 1}{names:.500}, received {text!r}.", param_hint=option
+    )
 
 
 def check_font(font: Path | None, save: Path | None) -> None:

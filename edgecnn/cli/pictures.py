@@ -1,6 +1,7 @@
-"""`--save DIR`: annotated pictures beside the answers, never on top of an input."""
+"""`--save DIR` and `--crop DIR`: pictures beside the answers, never on top of an input."""
 
 import errno
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,9 +11,10 @@ from edgecnn.errors import UsageError, WriteError
 from edgecnn.outputs import Input, Output, check_outputs
 from edgecnn_runtime import Result
 from edgecnn_runtime.fonts import Typeface
-from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.results import Failure
 from edgecnn_runtime.sources import iter_sources
+from edgecnn_runtime.tasks.boxes import EDGES
 
 
 class PictureFolder:
@@ -31,6 +33,8 @@ class PictureFolder:
         WriteError: it cannot be made.
     """
 
+    option = "--save"
+
     def __init__(
         self,
         folder: Path,
@@ -47,7 +51,7 @@ class PictureFolder:
         _check_apart(folder, images)
         read = {"FILE.onnx": model, "--font": self._typeface.path}
         named = [Input(option, Path(path)) for option, path in read.items() if path is not None]
-        _check_files(folder, [*_lists(sources), *(path for path, _ in images)], named)
+        _check_files(self.option, folder, [*_lists(sources), *(path for path, _ in images)], named)
         make_folder(folder)
 
     @property
@@ -68,7 +72,7 @@ class PictureFolder:
         if isinstance(answer, Failure):
             return answer
         try:
-            self.save(answer, image)
+            self._write(answer, image)
         except WriteError as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.ENAMETOOLONG:
                 raise
@@ -85,20 +89,41 @@ class PictureFolder:
         Raises:
             WriteError: the picture cannot be written.
         """
-        path = self._folder / self._free_name(Path(result.source or "image").stem)
+        path = self._folder / self._free_name(_stem(result))
         with replacing(path) as temporary:
             result.draw(image, limit=self._limit, font=self._typeface).save(temporary, format="PNG")
         return path
 
+    def _write(self, result: Result, image: ImageSource) -> None:
+        """Writes all pictures of an answer."""
+        self.save(result, image)
+
     def _free_name(self, stem: str) -> str:
         """Returns a name that no other image of this run has: seven.png, seven-2.png, ..."""
-        stem = "stdin" if stem == "-" else stem
         name, count = f"{stem}.png", 1
         while name in self._names:
             count += 1
             name = f"{stem}-{count}.png"
         self._names.add(name)
         return name
+
+
+class CropFolder(PictureFolder):
+    """A folder that gets one PNG a box: the part of the image that lies in it, to whole pixels, not annotated.
+
+    The arguments are those of `PictureFolder`; the files are named after the image, best box first.
+    """
+
+    option = "--crop"
+
+    def _write(self, result: Result, image: ImageSource) -> None:
+        picture = open_image(image)
+        for rank, found in enumerate(result.predictions(self._limit), start=1):
+            x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
+            path = self._folder / self._free_name(f"{_stem(result)}-{rank}")
+            with replacing(path) as temporary:
+                cut = picture.crop((math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)))
+                cut.save(temporary, format="PNG")
 
 
 def open_typeface(font: Path | None) -> Typeface:
@@ -116,6 +141,11 @@ def open_typeface(font: Path | None) -> Typeface:
         raise UsageError(f"--font: {error}. Name another file.") from error
 
 
+def _stem(result: Result) -> str:
+    stem = Path(result.source or "image").stem
+    return "stdin" if stem == "-" else stem
+
+
 def _check_apart(folder: Path, inputs: Iterable[tuple[Path, bool]]) -> None:
     """Keeps pictures from replacing an input, and from becoming one while a directory is still being read."""
     target = folder.resolve()
@@ -127,11 +157,11 @@ def _check_apart(folder: Path, inputs: Iterable[tuple[Path, bool]]) -> None:
             )
 
 
-def _check_files(folder: Path, paths: Iterable[Path], named: Sequence[Input]) -> None:
+def _check_files(option: str, folder: Path, paths: Iterable[Path], named: Sequence[Input]) -> None:
     """Keeps the folder out of run folders, and free of pictures that are an input under another name."""
     inputs = [*(Input("SOURCE", path) for path in paths), *named]
     present = folder.iterdir() if folder.is_dir() else ()
-    check_outputs([Output("--save", path) for path in (folder / "*.png", *present)], inputs)
+    check_outputs([Output(option, path) for path in (folder / "*.png", *present)], inputs)
 
 
 def _lists(sources: Iterable[str]) -> list[Path]:

@@ -15,6 +15,33 @@ from edgecnn.cli.streams import say, stdout_for_results
 if TYPE_CHECKING:
     from edgecnn_runtime import Failure, Result
 
+ScoreThreshold = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|CLASS=N,...",
+        help="Least score of a box: one number for all classes, or some classes' own. [default: as the file says]",
+    ),
+]
+IouThreshold = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Boxes that overlap a better one so much are dropped. [default: as the file says]"),
+]
+MaxDetections = Annotated[
+    int | None, typer.Option(metavar="N", help="Boxes an image has at most, the best. [default: as the file says]")
+]
+Agnostic = Annotated[
+    bool | None,
+    typer.Option(
+        "--agnostic/--no-agnostic",
+        help="Whether boxes of different classes drop each other too. [default: as the file says]",
+        show_default=False,
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option(metavar="CLASS,...", help="Answer these classes alone, by name or number. [default: all]"),
+]
+
 
 def run(
     model: ModelArgument,
@@ -27,21 +54,31 @@ def run(
     top_k: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="K", help="Classes an answer shows, best first. [default: 5, or 1 where there is a box]"
+            min=1,
+            metavar="K",
+            help="Predictions an answer shows, best first. [default: 5 classes, or 1 with its box, or all boxes]",
         ),
     ] = None,
+    score_threshold: ScoreThreshold = None,
+    iou_threshold: IouThreshold = None,
+    max_detections: MaxDetections = None,
+    agnostic: Agnostic = None,
+    classes: Classes = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Images that run together. [default: as the file fixes it, or 1]"),
     ] = None,
     format: Annotated[
-        Literal["text", "json", "jsonl", "csv"],
-        typer.Option(help="text and jsonl stream line by line; json is one list."),
+        Literal["text", "json", "jsonl", "csv", "coco", "yolo"],
+        typer.Option(help="text, jsonl, yolo stream line by line; json, coco are one list. coco, yolo hold boxes."),
     ] = "text",
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save annotated pictures here; it must hold no input.")
     ] = None,
     font: Font = None,
+    crop: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save each box as a picture here; it must hold no input.")
+    ] = None,
     allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.
@@ -51,14 +88,21 @@ def run(
 
     @list.txt is a text of paths, one a line, relative to the working directory; @- reads such a list from stdin, and -
     one image. A file whose own name begins with @ is ./@NAME. URLs, cameras and videos are not read.
+
+    --format coco is the list of results that COCO's tools read: image_id is the number that a file's name is, or else
+    that name, and category_id counts the classes from 1. --format yolo has a line "# SOURCE" an image and one a box:
+    class from 0, centre x, centre y, width and height as parts of the image, score.
     """
     check_font(font, save)
+    if save is not None and crop is not None and save.resolve() == crop.resolve():
+        raise typer.BadParameter(f"it is that of --save, {save}. Name another folder.", param_hint="--crop")
     if sources.count("@-") + ("-" in sources) > 1:
         raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
-        from edgecnn.cli.answers import answer_writer  # these load ONNX Runtime
-        from edgecnn.cli.pictures import PictureFolder, open_typeface
+        from edgecnn.cli.answers import BOX_FORMATS, answer_writer, check_boxes  # these load ONNX Runtime
+        from edgecnn.cli.decoder_options import DecoderOptions, changed_decoder
+        from edgecnn.cli.pictures import CropFolder, PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
         from edgecnn_runtime.sources import describe, iter_sources, read_stdin
         from edgecnn_runtime.tasks.table import get_task
@@ -70,26 +114,33 @@ def run(
                 f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
                 param_hint="--batch",
             )
+        asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
+        predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
         task = get_task(predictor.manifest.task)
+        check_boxes(task.columns, {"--format": format if format in BOX_FORMATS else None, "--crop": crop})
         limit = task.shown if top_k is None else top_k
-        held = "-" if "-" in sources else "@-" if save is not None and "@-" in sources else None  # else as it comes
+        is_saved = save is not None or crop is not None
+        held = "-" if "-" in sources else "@-" if is_saved and "@-" in sources else None  # else as it comes
         stdin = None if held is None else read_stdin(held)
-        pictures = (
-            None if save is None else PictureFolder(save, sources, limit, model=model, typeface=typeface, stdin=stdin)
-        )
+        folders: list[PictureFolder] = []
+        if save is not None:
+            folders.append(PictureFolder(save, sources, limit, model=model, typeface=typeface, stdin=stdin))
+        if crop is not None:
+            folders.append(CropFolder(crop, sources, limit, model=model, stdin=stdin))
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
         with answer_writer(format, results, limit, task.columns, on_terminal=on_terminal) as writer:
             for answer in predictor.stream(images, batch_size=batch):
                 try:
-                    if pictures is not None:
-                        answer = pictures.saved(answer, _image(answer, stdin))
+                    for folder in folders:
+                        answer = folder.saved(answer, _image(answer, stdin))
                 finally:  # where the disk is full, the answer is finished all the same
                     writer.write(answer)
                 total, failed = total + 1, failed + isinstance(answer, Failure)
-    if pictures is not None and pictures.warning:
-        say(f"edgecnn: {pictures.warning}")
+    for folder in folders:
+        if folder.warning:
+            say(f"edgecnn: {folder.warning}")
     if left_out:
         say(f"edgecnn: left out {describe(left_out)}")
     if failed:

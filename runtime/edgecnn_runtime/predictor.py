@@ -17,6 +17,7 @@ from PIL import Image
 from edgecnn_runtime.agreement import check_agreement
 from edgecnn_runtime.allocation import release_free_memory
 from edgecnn_runtime.container import ModelFile, parse_model_file, read_model_file
+from edgecnn_runtime.decoders import Decoder
 from edgecnn_runtime.errors import (
     EdgeCNNError,
     ImageError,
@@ -147,6 +148,21 @@ class Predictor:
         except (ModelFileError, ManifestError, ResourceError) as error:
             raise type(error)(f"{file.name}: {error}") from error
 
+    def with_decoder(self, decoder: Decoder) -> "Predictor":
+        """Returns a Predictor of the same loaded graph that reads its outputs otherwise: by other thresholds, say.
+
+        `verify` holds the file's own decoder against its samples, so it is for a Predictor as `load` gives it.
+
+        Args:
+            decoder: usually `dataclasses.replace(predictor.manifest.decoder, ...)`.
+
+        Raises:
+            ManifestError: it does not fit the outputs, or a number in it is out of range.
+        """
+        other = Predictor(self.session, replace(self.manifest, decoder=decoder), self.evidence)
+        other.claims, other.verification, other._origin = self.claims, self.verification, self._origin
+        return other
+
     @property
     def provider(self) -> str:
         """The execution provider that runs the graph."""
@@ -243,12 +259,12 @@ class Predictor:
             raise ValueError(f"batch_size: expected 1 {limit}, received {size}")
         return self._stream(sources, size)
 
-    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin"]]:
+    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin", Decoder]]:
         if self._origin is None or self._origin.path is None:
             raise TypeError(
                 "only a Predictor that Predictor.load made from a path can be pickled, because it is loaded again"
             )
-        return _load, (self._origin,)
+        return _load, (self._origin, self.manifest.decoder)
 
     def _load_again(self) -> None:
         """Replaces a session whose threads are the parent's."""
@@ -383,8 +399,9 @@ class _Origin(NamedTuple):
         )
 
 
-def _load(origin: _Origin) -> Predictor:
-    return Predictor._open(origin.read(), origin.path, origin.options)
+def _load(origin: _Origin, decoder: Decoder) -> Predictor:
+    predictor = Predictor._open(origin.read(), origin.path, origin.options)
+    return predictor if decoder == predictor.manifest.decoder else predictor.with_decoder(decoder)
 
 
 def _holds_images(images: object) -> bool:

@@ -90,6 +90,36 @@ def make_graph(
     return model.SerializeToString()
 
 
+def make_constant_graph(outputs: Mapping[str, np.ndarray], *, size: tuple[int, int], channels: int = 3) -> bytes:
+    """A model that answers every image of a batch with the same raw outputs, each (...) without the batch axis."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["mean"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Mul", ["mean", "zero"], ["zeros"]),
+    ]
+    initializers = [numpy_helper.from_array(np.float32(0), "zero")]
+    for name, values in outputs.items():
+        initializers += [
+            numpy_helper.from_array(values[np.newaxis].astype(np.float32), f"{name}_values"),
+            numpy_helper.from_array(np.array([-1] + [1] * values.ndim), f"{name}_shape"),
+        ]
+        nodes += [
+            helper.make_node("Reshape", ["zeros", f"{name}_shape"], [f"{name}_zeros"]),
+            helper.make_node("Add", [f"{name}_values", f"{name}_zeros"], [name]),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *size, channels])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *values.shape])
+            for name, values in outputs.items()
+        ],
+        initializers,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
 def make_manifest(**changes: object) -> Manifest:
     """The manifest of `make_graph()`, with changed fields of Manifest or of its ImageInput."""
     image_fields = {field.name for field in dataclasses.fields(ImageInput)}
