@@ -7,16 +7,19 @@ import json
 import pickle
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from model_files import make_constant_graph, make_graph, stamp
+from model_files import encode, make_constant_graph, make_golden, make_graph, photo, stamp
 from model_files import make_manifest as make_classifier
 from PIL import Image
 
 from edgecnn.cli import main
 from edgecnn_runtime import Predictor
+from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoders import OperatingPoint, OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.integrity import read_manifest
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
 SCALES = (YoloScale("scale_16", 16, ((16.0, 24.0),)), YoloScale("scale_32", 32, ((40.0, 40.0), (36.0, 40.0))))
@@ -258,6 +261,21 @@ def test_inspect_shows_thresholds_and_operating_points(write_detector, capfd):
     assert main(["inspect", path, "--format", "json"]) == 0
     manifest = json.loads(capfd.readouterr().out)["manifest"]
     assert manifest["decoder"]["operating_points"][0] == {"class_id": 1, "precision": 0.5, "recall": 0.75, "score": 0.6}
+
+
+@pytest.mark.parametrize("least", [0.25, 0.99])
+def test_verify_passes_golden_samples_of_a_detector_and_finds_another_answer(write_detector, capfd, least):
+    path = write_detector(score_threshold=least)
+    file = read_model_file(path)
+    manifest, payload = read_manifest(file), file.payload.read()
+    golden = make_golden(payload, manifest, {"a.png": encode(photo())})
+    written = Path(path).with_suffix(".golden.onnx")
+    written.write_bytes(stamp(payload, manifest, golden=golden))
+    assert main(["verify", str(written)]) == 0
+    other = replace(manifest, decoder=replace(manifest.decoder, score_threshold=0.45 if least < 0.5 else 0.1))
+    written.write_bytes(stamp(payload, other, golden=golden))
+    assert main(["verify", str(written)]) == 4
+    assert "golden sample 'a.png'" in capfd.readouterr().err
 
 
 def test_a_predictor_with_another_decoder_shares_its_graph_and_pickles(detector, pictures):
