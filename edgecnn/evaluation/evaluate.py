@@ -41,7 +41,7 @@ def evaluate(
             are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
         skip_bad: leave the pictures out that cannot be decoded, and count them.
         on_batch: called with (images done, images in all).
-        worst: keeps the worst answers, where the metric is a mean over the images.
+        worst: keeps the worst answers.
 
     Returns:
         What the task shows: of a classifier accuracy, top-5, precision and recall a class, and the confusion matrix.
@@ -58,10 +58,10 @@ def evaluate(
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
         outputs = run_all(model, {manifest.image_input.name: batch.pixels}, batch_size)
-        results = task.decode(manifest, outputs, batch.placements)
+        results = task.decode(metric.manifest, outputs, batch.placements)
         metric.update(results, batch.targets.truths(to_model))
-        if worst is not None and (scores := metric.scores()) is not None:
-            worst.add(batch.positions, results, scores[-len(results) :])
+        if worst is not None:
+            worst.add(batch.positions, results, metric.image_scores()[-len(results) :])
         done += len(batch.placements)
         if on_batch is not None:
             on_batch(done + len(bad), len(samples))

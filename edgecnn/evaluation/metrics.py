@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.manifest import Manifest
+
 
 class Evaluation(Protocol):
     """What a model's answers over labelled images come to.
@@ -74,6 +76,11 @@ class TaskMetric(Protocol):
         """What it is called in the evidence."""
         ...
 
+    @property
+    def manifest(self) -> Manifest:
+        """By which raw outputs are decoded for it: the model's, or one that keeps more of what was found."""
+        ...
+
     def update(self, results: Sequence[Any], truths: Any) -> None:
         """Adds a batch: N results of the task, and the truths of their images."""
         ...
@@ -84,6 +91,10 @@ class TaskMetric(Protocol):
 
     def scores(self) -> npt.NDArray[np.float64] | None:
         """Returns each image's part, (N,), where the metric is their mean; else None."""
+        ...
+
+    def image_scores(self) -> npt.NDArray[np.float64]:
+        """Returns how well each image was answered, (N,) 0 to 1, by which the worst are found: `scores`, if any."""
         ...
 
     def evaluation(self, *, skipped: int = 0) -> Evaluation:

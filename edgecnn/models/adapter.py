@@ -57,14 +57,17 @@ class KerasModel:
         outputs = self._call(*(tf.constant(feeds[name]) for name in self._inputs))
         return {name: tensor.numpy() for name, tensor in zip(self._outputs, outputs, strict=True)}
 
-    def results(self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]) -> list[Result]:
+    def results(
+        self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement], manifest: Manifest | None = None
+    ) -> list[Result]:
         """Returns what the model itself means by its outputs, by its own softmax or sigmoid, or else by Keras'.
 
         Args:
             outputs: as `run` returns them, N rows.
             placements: one an image, N of them.
+            manifest: whose decoder they are read by; None for the model's own.
         """
-        results: list[Result] = self._own_results(self._manifest, self._head, outputs, placements)
+        results: list[Result] = self._own_results(manifest or self._manifest, self._head, outputs, placements)
         return results
 
 

@@ -95,7 +95,8 @@ def export(
         ParityError: the file does not answer like the reference; no file was written, a report was.
         BudgetError: no file of fewer bits keeps its budgets; no file was written, a report was.
         CalibrationError: the calibration images are too few or there is nothing on them.
-        QuantizationError: the model is quantized already, or no layer can be.
+        QuantizationError: the model is quantized already, or no layer can be; or a bound is asked for on a metric that
+            has none.
         WeightsError: a weight is NaN or infinite.
         UnsupportedOpError: a layer or operator has no counterpart in ONNX.
         ExportError: the model cannot be converted, or the file cannot be written; the message names it. Or what has
@@ -196,6 +197,11 @@ def _check_evaluation(
         raise ValueError("evaluation: expected labelled images to judge an int8 file on, received None")
     if evaluation is not None and metric is None:
         raise ValueError("metric: expected one to judge a file of fewer bits by on labelled images, received None")
+    if quantization.strict and metric is not None and (judge := metric()).scores() is None:
+        raise QuantizationError(
+            "--strict: expected a metric that is a mean over images, whose drop has a 95 % bound, received "
+            f"{judge.name}. Leave --strict out: --max-drop holds without it"
+        )
     if isinstance(evaluation, Iterator):
         raise ValueError("evaluation: expected an iterable that can be read again, received an iterator")
 

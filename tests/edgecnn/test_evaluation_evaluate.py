@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -11,8 +12,10 @@ from edgecnn.data.samples import Samples
 from edgecnn.data.targets import ClassIds
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import evaluate, score_dataset
+from edgecnn.evaluation.pictures import Worst
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.build import build_manifest, build_model, get_spec
+from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_runtime.errors import OutputError
 
 CLASSES = ("cat", "dog", "owl")
@@ -50,6 +53,33 @@ def test_evaluate_feeds_full_batches_and_drops_what_fills_them(test_part):
     model = BrightestColumn()
     evaluate(model, manifest_of(CLASSES), test_part, batch_size=4)
     assert model.batches == [(4, 8, 8, 1)] * 3
+
+
+def test_evaluate_decodes_by_the_manifest_of_the_metric(test_part, monkeypatch):
+    class Seen(Accuracy):
+        def __init__(self, manifest):
+            super().__init__(replace(manifest, labels=("x", "y", "z")))
+
+        def update(self, results, truths):
+            super().update(results, truths)
+            seen.update(result.labels for result in results)
+
+    seen = set()
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "metric_of", lambda manifest: lambda: Seen(manifest))
+    assert evaluate(BrightestColumn(), manifest_of(CLASSES), test_part, batch_size=4).accuracy == 1.0
+    assert seen == {("x", "y", "z")}
+
+
+def test_evaluate_keeps_the_worst_images_of_a_metric_that_is_no_mean(test_part, monkeypatch):
+    class Ranked(Accuracy):
+        def scores(self):
+            return None
+
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "metric_of", lambda manifest: lambda: Ranked(manifest))
+    worst = Worst(2)
+    wrong = replace(test_part, targets=ClassIds((test_part.targets.ids + (np.arange(9) == 5)) % 3))
+    evaluate(BrightestColumn(), manifest_of(CLASSES), wrong, batch_size=4, worst=worst)
+    assert [(position, score) for position, score, _ in worst.found()] == [(5, 0.0), (0, 1.0)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 9, 64])

@@ -71,7 +71,7 @@ class KerasReference:
     def run(self, feeds):
         return {"logits": self.call(tf.constant(feeds["image"])).numpy()}
 
-    def results(self, outputs, placements):
+    def results(self, outputs, placements, _manifest=None):
         return own_results(outputs, placements)
 
 
@@ -192,7 +192,7 @@ class OneByOne:
         parts = [images[first : first + step] for first in range(0, len(images), step)]
         return {"logits": np.concatenate([self.session.run({"image": part})["logits"] for part in parts])}
 
-    def results(self, outputs, placements):
+    def results(self, outputs, placements, _manifest=None):
         return own_results(outputs, placements)
 
 

@@ -14,6 +14,7 @@ from edgecnn_exporters import (
     ParityError,
     QuantizationConfig,
     QuantizationError,
+    export,
 )
 from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_exporters.quantization import workshop
@@ -25,6 +26,19 @@ def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgecnn_exporters.quantization.speed._SECONDS", 0.0)
         yield
+
+
+def test_export_refuses_a_bound_on_a_metric_that_has_none_before_anything_is_done(tmp_path):
+    class Ranked:
+        name = "ap50"
+
+        def scores(self):
+            return None
+
+    strict = QuantizationConfig("float16", strict=True)
+    with pytest.raises(QuantizationError, match=r"--strict: .* received ap50\. Leave --strict out"):
+        export(None, None, tmp_path / "m.onnx", reference=None, evaluation=[], metric=Ranked, quantization=strict)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -87,12 +87,15 @@ class Accuracy:
 
     Args:
         manifest: of the model.
+
+    Attributes:
+        manifest: by which answers are decoded for this metric: the model's.
     """
 
     name = "accuracy"
 
     def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
+        self.manifest = manifest
         self._true: list[npt.NDArray[np.int64]] = []
         self._answered: list[int] = []
         self._in_top5: list[bool] = []
@@ -115,18 +118,20 @@ class Accuracy:
         right: npt.NDArray[np.bool_] = np.array(self._answered, np.int64) == self._trues()
         return right.astype(np.float64)
 
+    image_scores = scores
+
     def evaluation(self, *, skipped: int = 0) -> ClassificationEvaluation:
         """Returns all that the answers so far come to; there must be some.
 
         Args:
             skipped: how many images were left out.
         """
-        count = self._manifest.num_classes
+        count = self.manifest.num_classes
         return score_answers(
             self._trues(),
             np.array(self._answered, np.int64),
             num_classes=count,
-            labels=self._manifest.labels,
+            labels=self.manifest.labels,
             in_top5=np.array(self._in_top5, bool) if count >= TOP_K else None,
             skipped=skipped,
         )

@@ -89,12 +89,15 @@ class MeanIoU:
 
     Args:
         manifest: of the model.
+
+    Attributes:
+        manifest: by which answers are decoded for this metric: the model's.
     """
 
     name = "mean_iou"
 
     def __init__(self, manifest: Manifest) -> None:
-        self._manifest = manifest
+        self.manifest = manifest
         self._true: list[int] = []
         self._answered: list[int] = []
         self._ious: list[float] = []
@@ -120,6 +123,8 @@ class MeanIoU:
         """Returns each image's IoU, (N,)."""
         return np.array(self._ious, np.float64)
 
+    image_scores = scores
+
     def evaluation(self, *, skipped: int = 0) -> LocalizationEvaluation:
         """Returns all that the answers so far come to; there must be some.
 
@@ -129,9 +134,9 @@ class MeanIoU:
         true, ious = np.array(self._true, np.int64), self.scores()
         known = true == np.array(self._answered, np.int64)  # (N,)
         right = known & (ious >= LEAST_IOU)
-        labels = self._manifest.labels
+        labels = self.manifest.labels
         per_class = []
-        for class_id in range(self._manifest.num_classes):
+        for class_id in range(self.manifest.num_classes):
             own = true == class_id
             shares = [float(part[own].mean()) if own.any() else None for part in (known, ious, right)]
             name = None if labels is None else labels[class_id]

@@ -4,7 +4,7 @@ Both models answer the same images, batch by batch; nothing accumulates but a fe
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from edgecnn_runtime.evidence import MetricParity, Parity
 from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model, run_all
-from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.table import get_task
 
 _LISTED = 10  # image numbers in a report
@@ -45,7 +44,7 @@ def compare(
     - Level 2: the results that the runtime decodes from the candidate's outputs, against those that the reference gives
       by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and the
       best answer the same wherever the reference's margin between its first and second one exceeds that.
-    - Level 3: the metric, where every batch has labels.
+    - Level 3: the metric, where every batch has labels, of results that are decoded by the metric's own manifest.
     - An output that is NaN or infinite, of either model, fails.
 
     These are the verdicts on float32; `gates` makes others of the same numbers.
@@ -101,7 +100,15 @@ class _Comparison:
         decoded = self._task.decode(self._manifest, received, placements)
         for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
             self.decoded.update(self._task.agreement(reference, candidate), number)
-        self._update_metrics((own, decoded), None if batch.truths is None else _kept(batch.truths, finite))
+        if batch.truths is None or self._metrics is None:
+            self._metrics = None
+            return
+        read_by = self._metrics[0].manifest
+        if read_by != self._manifest:
+            own = self._source.results(expected, placements, read_by)
+            decoded = self._task.decode(read_by, received, placements)
+        for metric, answers in zip(self._metrics, (own, decoded), strict=True):
+            metric.update(answers, _kept(batch.truths, finite))
 
     def report(self, images_from: str) -> ParityReport:
         """Returns what the batches came to, and the verdicts."""
@@ -132,13 +139,6 @@ class _Comparison:
             non_finite=tuple(self._non_finite[:_LISTED]),
             disagreements=beyond[:_LISTED],
         )
-
-    def _update_metrics(self, results: Sequence[Sequence[Result]], truths: Any) -> None:
-        if truths is None or self._metrics is None:
-            self._metrics = None
-            return
-        for metric, answers in zip(self._metrics, results, strict=True):
-            metric.update(answers, truths)
 
     def _metric(self) -> MetricParity | None:
         if self._metrics is None:

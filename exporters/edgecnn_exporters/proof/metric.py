@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.manifest import Manifest
+
 
 class Metric(Protocol):
     """A metric that is fed batch by batch."""
@@ -13,6 +15,11 @@ class Metric(Protocol):
     @property
     def name(self) -> str:
         """What it is called in the evidence."""
+        ...
+
+    @property
+    def manifest(self) -> Manifest:
+        """By which raw outputs are decoded for it: the model's, or one that keeps more of what was found."""
         ...
 
     def update(self, results: Sequence[Any], truths: Any) -> None:

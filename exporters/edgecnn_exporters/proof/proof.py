@@ -103,6 +103,8 @@ class Remembered:
             self._bytes += size
         return outputs
 
-    def results(self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]) -> list[Result]:
-        """Returns what the model itself means by its raw outputs, one result an image."""
-        return self._model.results(outputs, placements)
+    def results(
+        self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement], manifest: Manifest | None = None
+    ) -> list[Result]:
+        """Returns what the model itself means by its raw outputs, one result an image; as for every `Source`."""
+        return self._model.results(outputs, placements, manifest)

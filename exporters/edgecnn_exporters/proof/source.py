@@ -20,8 +20,17 @@ _BEYOND = 1e-3  # how far beyond 0 or 1 a score may be, and a distance below 0, 
 class Source(Model, Protocol):
     """A model that says, without the runtime's decoding, which results its outputs mean."""
 
-    def results(self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]) -> list[Result]:
-        """Returns what the source itself means by N rows of raw outputs, as `run` returns them, one result an image."""
+    def results(
+        self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement], manifest: Manifest | None = None
+    ) -> list[Result]:
+        """Returns what the source itself means by N rows of raw outputs, one result an image.
+
+        Args:
+            outputs: as `run` returns them.
+            placements: one an image, N of them.
+            manifest: whose decoder they are read by; None for the source's own, from which it differs in what is kept
+                alone.
+        """
         ...
 
 

@@ -164,7 +164,7 @@ def test_compare_has_no_metric_when_one_batch_has_no_labels():
 
 def test_compare_takes_any_metric():
     class Count:
-        name = "count"
+        name, manifest = "count", MANIFEST
 
         def __init__(self):
             self.total = 0
@@ -180,6 +180,58 @@ def test_compare_takes_any_metric():
 
     report = verdict(Answering(), images(3, np.array([1, 1, 1])), metric=Count)
     assert (report.parity.metric.name, report.parity.metric.source, report.parity.metric.file) == ("count", 6, 6)
+
+
+class Renamed(Answering):
+    """Says by which manifests it was asked to read its outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def results(self, outputs, placements, manifest=None):
+        self.asked.append(manifest)
+        labels = MANIFEST.labels if manifest is None else manifest.labels
+        return [dataclasses.replace(one, labels=labels) for one in super().results(outputs, placements)]
+
+
+@pytest.mark.parametrize("labels", [MANIFEST.labels, ("x", "y", "z")])
+def test_compare_feeds_the_metric_what_its_own_manifest_keeps_and_level_2_what_the_device_does(labels):
+    class Seen(Accuracy):
+        def update(self, results, truths):
+            super().update(results, truths)
+            seen.append({result.labels for result in results})
+
+    own = dataclasses.replace(MANIFEST, labels=labels)
+    seen, reference, batches = [], Renamed(), [images(3, np.array([1, 1, 1])), images(2, np.array([0, 1]), seed=1)]
+    report = verdict(Answering(), *batches, reference=reference, metric=lambda: Seen(own))
+    assert seen == [{labels}] * 4  # the source's and the file's, of two batches
+    assert reference.asked == ([None] * 2 if labels == MANIFEST.labels else [None, own] * 2)
+    assert (report.passed, report.parity.decoded.images, report.parity.metric.images) == (True, 5, 5)
+
+
+def test_compare_judges_a_metric_that_is_no_mean_by_its_drop_without_a_bound():
+    class Ranked(Accuracy):
+        name = "ap50"
+
+        def scores(self):
+            return None
+
+        def value(self):
+            return float(self.image_scores().mean())
+
+    truths = np.array([2] * 8)
+    report = verdict(
+        Answering(lambda logits: logits[:, ::-1]),
+        images(8, truths),
+        metric=lambda: Ranked(MANIFEST),
+        gates=quantized_gates("int8", 0.5),
+    )
+    source, file = report.parity.metric.source, report.parity.metric.file
+    gate = report.gates[-1]
+    assert (gate.name, gate.budget, gate.bound, gate.decided) == ("parity.ap50_drop", 0.5, None, True)
+    assert (gate.value, gate.passed) == (source - file, False)
+    assert gate.value == 1.0
 
 
 def test_compare_refuses_no_images():

@@ -25,14 +25,24 @@ def quantize(tiny, make_batch, tmp_path):
     """Quantizes a tiny graph and judges it on labels that its float32 file gives: returns both."""
     counter = itertools.count()
 
-    def make(*, max_drop=0.05, spread=1.0, batch=1, precision="int8", fingerprint=None, images=None, **options):
+    def make(
+        *,
+        max_drop=0.05,
+        spread=1.0,
+        batch=1,
+        precision="int8",
+        fingerprint=None,
+        images=None,
+        metric=Accuracy,
+        **options,
+    ):
         folder = tmp_path / str(next(counter))
         folder.mkdir()
         float32 = tiny.write(folder, spread=spread, batch=batch)
         reference = tiny.reference(float32)
         test = tiny.draw(200, seed=2, batch_size=batch or 16)
         labelled = [make_batch(images, reference.run({"image": images})["logits"].argmax(axis=1)) for images in test]
-        proof = Proof(reference, float32.manifest, labelled, "f" * 64, lambda: Accuracy(float32.manifest))
+        proof = Proof(reference, float32.manifest, labelled, "f" * 64, lambda: metric(float32.manifest))
         config = QuantizationConfig(precision, max_drop=max_drop, min_speedup=0, **options)
         quantized = quantize_file(
             float32,
@@ -101,6 +111,28 @@ def test_quantize_file_finds_the_layer_that_int8_breaks(quantize):
     assert drops[-1] <= 0.05
     assert quantized.quantization.float_layers == ("wide/Conv", "narrow/Conv")
     assert quantized.quantization.layers == 2
+
+
+class Ranked(Accuracy):
+    """A metric that is no mean over images."""
+
+    name = "ap50"
+
+    def scores(self):
+        return None
+
+    def value(self):
+        return float(self.image_scores().mean())
+
+
+def test_quantize_file_goes_by_the_drop_of_a_metric_that_is_no_mean(quantize):
+    _, quantized, _ = quantize(spread=1000.0, metric=Ranked)
+    assert [one.accurate for one in quantized.tries] == [False] * 4 + [True]
+    assert quantized.quantization.float_layers == ("wide/Conv", "narrow/Conv")
+    for one in quantized.tries:
+        assert (one.metric, one.bound, one.decided, one.drop) == ("ap50", None, True, round(one.source - one.file, 12))
+    assert quantized.tries[-1].fits
+    assert "ap50 drop 0.0" in quantized.tries[-1].describe()
 
 
 def test_quantize_file_keeps_only_the_last_try(quantize):

@@ -119,6 +119,7 @@ class Closeness:
     name = "closeness"
 
     def __init__(self, manifest):
+        self.manifest = manifest
         self._errors: list[float] = []
 
     def update(self, results: Sequence[Reading], truths):
@@ -129,6 +130,8 @@ class Closeness:
 
     def scores(self):
         return 1 - np.array(self._errors)
+
+    image_scores = scores
 
     def evaluation(self, *, skipped=0):
         return Evaluated(len(self._errors), self.value(), skipped)
