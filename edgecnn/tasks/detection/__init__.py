@@ -1,0 +1,1 @@
+"""Detection: what answers with many boxes are worth, and how that is shown."""
