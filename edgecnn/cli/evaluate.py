@@ -38,7 +38,7 @@ def evaluate(
     device: Annotated[DeviceName | None, typer.Option(help="Where a FILE.onnx runs. [default: auto]")] = None,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw the worst answers here, and a classifier's confusion matrix."),
+        typer.Option(metavar="DIR", help="Draw the worst answers here, and a task's curves or confusion matrix."),
     ] = None,
     font: Font = None,
     skip_bad: SkipBad = False,
@@ -46,7 +46,8 @@ def evaluate(
 ) -> None:
     """Score answers over labelled images: of a classifier accuracy, top-5, precision and recall a class.
 
-    Of a localizer: mean IoU, accuracy, and the part that is right in class and box.
+    Of a localizer: mean IoU, accuracy, and the part that is right in class and box. Of a detector: AP50, AP50:95,
+    precision, recall and F1.
     """
     check_font(font, save)
     is_keras = os.path.isdir(model) or model.endswith(".keras")  # noqa: PTH112  (Path raises on a long name)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Boxes
-from edgecnn_runtime.drawing import class_color, paint_boxes
+from edgecnn_runtime.drawing import Color, class_color, paint_boxes
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.fonts import Typeface, legible
 from edgecnn_runtime.images import open_image
@@ -34,7 +35,7 @@ class Cell:
 
     picture: Image.Image | None
     caption: str
-    color: tuple[int, int, int] | None = None
+    color: Color | None = None
 
 
 def draw_sheet(samples: Samples, path: Path, *, typeface: Typeface | None = None) -> None:
@@ -70,13 +71,34 @@ def labelled_cell(samples: Samples, index: int, typeface: Typeface) -> Cell:
         image = open_image(source).convert("RGB")
     except ImageError:
         return Cell(None, f"cannot be decoded: {name}")
-    picture = _fitted(image.copy())
     if not isinstance(samples.targets, Boxes):
-        return Cell(picture, f"{samples.labels[truth]}: {name}", class_color(truth))
-    scale = np.array([picture.width / image.width, picture.height / image.height] * 2)
+        return Cell(_fitted(image.copy()), f"{samples.labels[truth]}: {name}", class_color(truth))
     labels = [samples.labels[class_id] for class_id in truth.class_ids]
-    paint_boxes(picture, (truth.boxes * scale).tolist(), truth.class_ids.tolist(), labels, typeface=typeface)
-    return Cell(picture, name)
+    colors = [class_color(class_id) for class_id in truth.class_ids.tolist()]
+    return Cell(boxed(image, truth.boxes, colors, labels, typeface=typeface), name)
+
+
+def boxed(
+    image: Image.Image,
+    boxes: npt.NDArray[np.float32],
+    colors: Sequence[Color],
+    captions: Sequence[str],
+    *,
+    typeface: Typeface,
+) -> Image.Image:
+    """Returns a picture of a cell's size with boxes on it, so that their captions can be read.
+
+    Args:
+        image: mode RGB; it stays as it is.
+        boxes: (n, 4) xyxy in pixels of the image.
+        colors: n of them.
+        captions: n of them; an empty one is left out.
+        typeface: draws the captions.
+    """
+    picture = _fitted(image.copy())
+    scale = np.array([picture.width / image.width, picture.height / image.height] * 2)
+    paint_boxes(picture, (boxes * scale).tolist(), colors, captions, typeface=typeface)
+    return picture
 
 
 def write_sheet(cells: Sequence[Cell], path: Path, columns: int, *, typeface: Typeface) -> None:

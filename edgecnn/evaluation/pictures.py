@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,20 @@ from edgecnn_runtime.results import Result
 WORST = "worst.png"
 _MOST = 12  # images on a sheet
 _COLUMNS = 4  # two images, each twice
+
+
+class Answered(NamedTuple):
+    """An image of a part, and what it was answered.
+
+    Attributes:
+        position: of the image in the part.
+        score: of the answer, 0 to 1, by the task's metric.
+        result: decoded as that metric takes it.
+    """
+
+    position: int
+    score: float
+    result: Any
 
 
 class Worst:
@@ -47,16 +61,18 @@ class Worst:
             else:
                 heapq.heappushpop(self._kept, entry)
 
-    def found(self) -> list[tuple[int, float, Result]]:
-        """Returns position, score and result of each, the worst first."""
+    def found(self) -> list[Answered]:
+        """Returns those that are kept, the worst first."""
         ordered = sorted(self._kept, key=lambda entry: entry[:2], reverse=True)
-        return [(-position, -score, result) for score, position, result in ordered]
+        return [Answered(-position, -score, result) for score, position, result in ordered]
 
 
-class EvaluationPictures:
-    """Draws worst.png, where the metric is a mean over the images, and the pictures of the task.
+def draw_evaluation(
+    manifest: Manifest, samples: Samples, evaluation: Evaluation, worst: Worst, folder: Path, *, typeface: Typeface
+) -> None:
+    """Writes worst.png and the pictures of the task.
 
-    In worst.png each image stands twice: as the data label it, and beside that as it was answered, with its score.
+    In worst.png each image stands twice, as the task's row draws it: as the data label it, and as it was answered.
 
     Args:
         folder: is made where it is missing.
@@ -65,33 +81,26 @@ class EvaluationPictures:
     Attributes:
         worst: is to be fed while the model is evaluated.
     """
+    row = TASKS[manifest.task]
+    draw_cells = load(row.worst_cells)
+    cells = [cell for one in worst.found() for cell in draw_cells(manifest, samples, one, typeface=typeface)]
+    if cells:
+        write_sheet(cells, folder / WORST, _COLUMNS, typeface=typeface)
+    if row.pictures is not None:
+        load(row.pictures)(evaluation, folder)
 
-    def __init__(self, folder: Path, typeface: Typeface) -> None:
-        self._folder, self._typeface = folder, typeface
-        self.worst = Worst()
 
-    def draw(self, manifest: Manifest, samples: Samples, evaluation: Evaluation) -> None:
-        """Writes the pictures.
+def labelled_and_answered(
+    manifest: Manifest, samples: Samples, answered: Answered, *, typeface: Typeface
+) -> tuple[Cell, Cell]:
+    """Returns an image as the data label it, and the same one as its result draws it.
 
-        Args:
-            manifest: of the model.
-            samples: the part that was evaluated.
-            evaluation: of the model over it.
-
-        Raises:
-            WriteError: a picture cannot be written.
-        """
-        cells: list[Cell] = []
-        for position, score, result in self.worst.found():
-            answered = result.draw(samples[position][0], font=self._typeface)
-            cells += [labelled_cell(samples, position, self._typeface), Cell(answered, f"answered, {score:.4f}")]
-        if cells:
-            write_sheet(cells, self._folder / WORST, _COLUMNS, typeface=self._typeface)
-        pictures = TASKS[manifest.task].pictures
-        if pictures is not None:
-            load(pictures)(evaluation, self._folder)
-
-    @property
-    def warning(self) -> str | None:
-        """Which letters the font lacked, for people; None where it had all."""
-        return self._typeface.warning
+    Args:
+        manifest: of the model.
+        samples: the part that was evaluated.
+        answered: one of its images.
+        typeface: draws the letters.
+    """
+    del manifest
+    drawn = answered.result.draw(samples[answered.position][0], font=typeface)
+    return labelled_cell(samples, answered.position, typeface), Cell(drawn, f"answered, {answered.score:.4f}")

@@ -31,6 +31,7 @@ class TaskRow:
         options: of `TrainConfig`, those that mean something to this task and nothing to others.
         explain: what must be known of a score, for people; None where there is nothing to look for.
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
+        worst_cells: of the manifest, the samples and one of the worst answers, the two cells of it in worst.png.
     """
 
     own_results: str
@@ -46,6 +47,7 @@ class TaskRow:
     options: frozenset[str] = frozenset()
     explain: str | None = None
     pictures: str | None = None
+    worst_cells: str = "edgecnn.evaluation.pictures:labelled_and_answered"
 
 
 TASKS: "Mapping[TaskName, TaskRow]" = {

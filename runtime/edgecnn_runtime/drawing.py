@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.fonts import Typeface, legible
 
+Color = tuple[int, int, int]  # red, green, blue
 _READABLE_PIXELS = 320  # a shorter side of this many pixels takes a line of text
 _LONGEST_PIXELS = 2048  # no image is enlarged beyond this
 _TEXT_PART = 18  # the text is the shorter side divided by this, in pixels
@@ -62,14 +63,15 @@ def draw_boxes(
     """
     canvas = _enlarged(image.convert("RGB"))
     factor = canvas.width / image.width
-    paint_boxes(canvas, [[factor * value for value in box] for box in boxes], class_ids, captions, typeface=typeface)
+    colors = [class_color(class_id) for class_id in class_ids]
+    paint_boxes(canvas, [[factor * value for value in box] for box in boxes], colors, captions, typeface=typeface)
     return canvas
 
 
 def paint_boxes(
     canvas: Image.Image,
     boxes: Sequence[Sequence[float]],
-    class_ids: Sequence[int],
+    colors: Sequence[Color],
     captions: Sequence[str],
     *,
     typeface: Typeface | None = None,
@@ -78,31 +80,32 @@ def paint_boxes(
 
     Args:
         canvas: mode RGB.
-        boxes: as for `draw_boxes`, like the others.
-        class_ids: likewise.
-        captions: likewise.
-        typeface: likewise.
+        boxes: as for `draw_boxes`.
+        colors: one a box.
+        captions: one a box; an empty one is left out.
+        typeface: as for `draw_boxes`.
 
     Raises:
         EdgeCNNError: a font is damaged.
     """
     draw, side, typeface = ImageDraw.Draw(canvas), min(canvas.size), typeface or Typeface()
     line, size = max(2, side // _LINE_PART), max(_SMALLEST_TEXT, side // _CAPTION_PART)
-    marks = list(zip(boxes, class_ids, captions, strict=True))
+    marks = list(zip(boxes, colors, captions, strict=True))
     marks.sort(key=lambda mark: -(mark[0][2] - mark[0][0]) * (mark[0][3] - mark[0][1]))
-    for (x1, y1, x2, y2), class_id, _ in marks:
+    for (x1, y1, x2, y2), color, _ in marks:
         # an edge lies between pixels, so the last pixel of a box is the one before x2
         right, bottom = max(round(x2) - 1, round(x1)), max(round(y2) - 1, round(y1))
-        draw.rectangle((round(x1), round(y1), right, bottom), outline=class_color(class_id), width=line)
-    for box, class_id, caption in marks:
+        draw.rectangle((round(x1), round(y1), right, bottom), outline=color, width=line)
+    for box, color, caption in marks:
         with _whole_font():
-            _write_caption(draw, box, class_id, _short(caption), typeface, size)
+            if caption:
+                _write_caption(draw, box, color, _short(caption), typeface, size)
 
 
 def _write_caption(
-    draw: ImageDraw.ImageDraw, box: Sequence[float], class_id: int, text: str, typeface: Typeface, size: int
+    draw: ImageDraw.ImageDraw, box: Sequence[float], color: Color, text: str, typeface: Typeface, size: int
 ) -> None:
-    (x1, y1, _, y2), color, font = box, class_color(class_id), typeface.at(size, text)
+    (x1, y1, _, y2), font = box, typeface.at(size, text)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 4, bottom - top + 4
     x = max(0, min(round(x1), draw.im.size[0] - round(width)))
@@ -112,7 +115,7 @@ def _write_caption(
     draw.text((x + 2 - left, y + 2 - top), text, fill=_readable_on(color), font=font)
 
 
-def class_color(class_id: int) -> tuple[int, int, int]:
+def class_color(class_id: int) -> Color:
     """Returns the colour of a class, (red, green, blue), always the same."""
     import colorsys  # an answer that is not drawn needs it not
 
@@ -121,7 +124,7 @@ def class_color(class_id: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _readable_on(color: tuple[int, int, int]) -> str:
+def _readable_on(color: Color) -> str:
     """Returns black on light colours and white on dark ones, by the luma of ITU-R BT.601."""
     return "black" if 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2] > 140 else "white"
 

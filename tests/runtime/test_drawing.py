@@ -38,7 +38,7 @@ def test_a_caption_lies_in_the_image(box):
 def test_a_caption_does_not_hide_a_small_box():
     canvas = Image.new("RGB", (400, 400))
     canvas.paste("red", (10, 0, 18, 8))
-    paint_boxes(canvas, [(8, 0, 20, 10)], [3], ["bird"])
+    paint_boxes(canvas, [(8, 0, 20, 10)], [class_color(3)], ["bird"])
     assert (np.asarray(canvas)[2:8, 10:18] == (255, 0, 0)).all()
 
 
