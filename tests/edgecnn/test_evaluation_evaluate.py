@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from ranked_metric import Ranked
 
 from edgecnn.data.folders import read_folders
 from edgecnn.data.npz import read_npz
@@ -71,10 +72,6 @@ def test_evaluate_decodes_by_the_manifest_of_the_metric(test_part, monkeypatch):
 
 
 def test_evaluate_keeps_the_worst_images_of_a_metric_that_is_no_mean(test_part, monkeypatch):
-    class Ranked(Accuracy):
-        def scores(self):
-            return None
-
     monkeypatch.setattr(sys.modules[evaluate.__module__], "metric_of", lambda manifest: lambda: Ranked(manifest))
     worst = Worst(2)
     wrong = replace(test_part, targets=ClassIds((test_part.targets.ids + (np.arange(9) == 5)) % 3))

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import onnx
 import pytest
+from ranked_metric import Ranked
 
 from edgecnn_exporters import (
     BudgetError,
@@ -29,15 +30,17 @@ def quick():
 
 
 def test_export_refuses_a_bound_on_a_metric_that_has_none_before_anything_is_done(tmp_path):
-    class Ranked:
-        name = "ap50"
-
-        def scores(self):
-            return None
-
     strict = QuantizationConfig("float16", strict=True)
     with pytest.raises(QuantizationError, match=r"--strict: .* received ap50\. Leave --strict out"):
-        export(None, None, tmp_path / "m.onnx", reference=None, evaluation=[], metric=Ranked, quantization=strict)
+        export(
+            None,
+            None,
+            tmp_path / "m.onnx",
+            reference=None,
+            evaluation=[],
+            metric=lambda: Ranked(None),
+            quantization=strict,
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ranked_metric import Ranked
 
 from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters.errors import ExportError
@@ -211,15 +212,6 @@ def test_compare_feeds_the_metric_what_its_own_manifest_keeps_and_level_2_what_t
 
 
 def test_compare_judges_a_metric_that_is_no_mean_by_its_drop_without_a_bound():
-    class Ranked(Accuracy):
-        name = "ap50"
-
-        def scores(self):
-            return None
-
-        def value(self):
-            return float(self.image_scores().mean())
-
     truths = np.array([2] * 8)
     report = verdict(
         Answering(lambda logits: logits[:, ::-1]),

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import onnx
 import pytest
+from ranked_metric import Ranked
 
 from edgecnn.tasks.classification.metric import Accuracy
 from edgecnn_exporters.errors import CalibrationError, QuantizationError
@@ -111,18 +112,6 @@ def test_quantize_file_finds_the_layer_that_int8_breaks(quantize):
     assert drops[-1] <= 0.05
     assert quantized.quantization.float_layers == ("wide/Conv", "narrow/Conv")
     assert quantized.quantization.layers == 2
-
-
-class Ranked(Accuracy):
-    """A metric that is no mean over images."""
-
-    name = "ap50"
-
-    def scores(self):
-        return None
-
-    def value(self):
-        return float(self.image_scores().mean())
 
 
 def test_quantize_file_goes_by_the_drop_of_a_metric_that_is_no_mean(quantize):
