@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from edgecnn.cli.anchors import anchors
 from edgecnn.cli.bench import bench
 from edgecnn.cli.data import data
 from edgecnn.cli.demo import demo
@@ -138,6 +139,7 @@ def _help_command(error: typer.TyperException) -> str:
 app.command(epilog="Example: edgecnn demo")(demo)
 app.command(epilog="Example: edgecnn models mnist_convnet --image-size 64,64 --classes 3")(models)
 app.command(epilog="Example: edgecnn data shapes --save sheets")(data)
+app.command(epilog="Example: edgecnn anchors shapes --count 6 --image-size 96,128")(anchors)
 app.command(epilog="Example: edgecnn train mnist_convnet --data digits --epochs 5 -o runs/digits")(train)
 app.command(epilog="Example: edgecnn evaluate runs/digits --data digits")(evaluate)
 app.command(epilog="Example: edgecnn export runs/digits -o digits.onnx --data digits")(export)

@@ -23,6 +23,8 @@ class TaskRow:
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
             pixels of the network's input.
+        fit: of a manifest and the samples to learn from, the manifest with what is fitted to them, before the first
+            weight exists; None for nothing.
         trainee: of a model, its row, its manifest and the options, the `Trainee`; a row may have its own.
         augmentations: what `--augment` takes, by name.
         augment: of those names and of images, what changes pixels and arrays while they are learned.
@@ -40,6 +42,7 @@ class TaskRow:
     outputs: str
     arrays: str
     trainee: str
+    fit: str | None = None
     augmentations: str = "edgecnn.augmentations:AUGMENTATIONS"
     augment: str = "edgecnn.training.augmenting:images_alone"
     transfer: str | None = None

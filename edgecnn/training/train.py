@@ -222,7 +222,8 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
 
 def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     spec = get_spec(config.model)
-    dataset: Dataset = load(TASKS[spec.task].narrow)(load_dataset(config.data, skip_bad=skip_bad))
+    row = TASKS[spec.task]
+    dataset: Dataset = load(row.narrow)(load_dataset(config.data, skip_bad=skip_bad))
     if config.num_classes not in (None, len(dataset.labels)):
         raise UsageError(
             f"classes: expected {len(dataset.labels)}, those of {config.data}, received {config.num_classes}. "
@@ -231,6 +232,8 @@ def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     config.check_validation(0 if dataset.val is None else len(dataset.val))
     _hold_out(dataset.train, np.arange(len(dataset.train)), config)  # says now what would go wrong after the cache
     manifest = build_manifest(spec, dataset.labels, image_size=config.image_size, width=config.width)
+    if row.fit is not None:
+        manifest = load(row.fit)(manifest, dataset.train)
     return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), skip_bad)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import keras
@@ -20,10 +21,11 @@ class Trainee:
         losses: one an output.
         loss_weights: likewise.
         metrics: of some outputs; those of the manifest's outputs are shown and kept in the history. No two have the
-            same name.
+            same name in one output, nor in two unless they are `summed`.
         encode: what each output is to be, of the truth's arrays by name and the input's (height, width) in pixels; runs
             in a tf.data pipeline, behind the augmentation.
         watched: the name of the metric that is shown beside the loss, of one of the manifest's outputs.
+        summed: whether metrics of one name, of several outputs, are shares of one number, which is their sum.
 
     Raises:
         ValueError: the names do not fit the model's outputs, or each other.
@@ -35,9 +37,10 @@ class Trainee:
     metrics: Mapping[str, Sequence[keras.metrics.Metric]]
     encode: Encode
     watched: str
+    summed: bool = False
 
     def __post_init__(self) -> None:
-        outputs, shown = set(self.model.output_names), [metric.name for metric in _flat(self.metrics)]
+        outputs, shown = set(self.model.output_names), self._names()
         if set(self.losses) != outputs or set(self.loss_weights) != outputs or not set(self.metrics) <= outputs:
             raise ValueError(
                 f"trainee: expected a loss and a weight for each of the outputs {sorted(outputs)}, and metrics of "
@@ -76,16 +79,19 @@ class Trainee:
             outputs: those of the manifest. The loss is theirs alone, each by its weight.
         """
         several = len(self.model.output_names) > 1
-        values = {
-            metric.name: logs[f"{output}_{metric.name}" if several else metric.name]
-            for output in outputs
-            for metric in self.metrics.get(output, ())
-        }
+        values: dict[str, float] = {}
+        for output in outputs:
+            for metric in self.metrics.get(output, ()):
+                share = logs[f"{output}_{metric.name}" if several else metric.name]
+                values[metric.name] = values.get(metric.name, 0.0) + share
         loss = logs["loss"]
         if set(outputs) != set(self.model.output_names):
             loss = sum(self.loss_weights[output] * logs[f"{output}_loss"] for output in outputs)
         return {"loss": loss, self.watched: values.pop(self.watched), **values}
 
-
-def _flat(metrics: Mapping[str, Sequence[keras.metrics.Metric]]) -> list[keras.metrics.Metric]:
-    return [metric for of_output in metrics.values() for metric in of_output]
+    def _names(self) -> list[str]:
+        """Returns the metrics' names: once where several outputs may have one, as often as they occur otherwise."""
+        names = [[metric.name for metric in of_output] for of_output in self.metrics.values()]
+        if self.summed and all(len(set(of_output)) == len(of_output) for of_output in names):
+            return list(dict.fromkeys(chain.from_iterable(names)))
+        return list(chain.from_iterable(names))
