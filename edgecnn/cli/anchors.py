@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgecnn.cli.options import DATA_HELP, Format, ImageSize, SkipBad
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import Table
-
-if TYPE_CHECKING:
-    from edgecnn.tasks.detection.anchors import FittedAnchors
 
 _IMAGE_SIZE = (416, 416)  # of YOLOv3
 
@@ -24,7 +21,7 @@ def anchors(
     skip_bad: SkipBad = False,
     format: Format = "text",
 ) -> None:
-    """Find anchors that fit the boxes of the train part, in pixels of the input [default: 416,416], letterboxed."""
+    """Find anchors that fit the boxes of the train part, in pixels of a letterboxed input (published: 416,416)."""
     with stdout_for_results() as results:
         from edgecnn.data.load import load_dataset  # these load numpy and Pillow
         from edgecnn.tasks.detection.anchors import box_sizes, fit_anchors
@@ -36,21 +33,6 @@ def anchors(
         fitted = fit_anchors(box_sizes(train, image_input), count, seed=seed)
         if format == "json":
             results.json({"image_size": [height, width], **fitted.to_dict()})
-        else:
-            results.report(_lines(fitted, f"{data}: {fitted.boxes:,} boxes of the train part, {height} x {width}"))
-
-
-def _lines(fitted: FittedAnchors, what: str) -> list[str | Table]:
-    return [
-        f"{what}, mean best IoU {fitted.mean_best_iou:.4f}",
-        "",
-        Table(["anchor", "width", "height"], [[str(i), *map(str, size)] for i, size in enumerate(fitted.anchors)]),
-        "",
-        Table(
-            ["size, pixels", "boxes"],
-            [
-                [f"{size.least} or more" if size.below is None else f"{size.least} to {size.below}", f"{size.count:,}"]
-                for size in fitted.sizes
-            ],
-        ),
-    ]
+            return
+        found, histogram = (Table(header, rows) for header, rows in fitted.tables())
+        results.report([f"{data}: train part at {height} x {width}, {fitted.headline()}", "", found, "", histogram])

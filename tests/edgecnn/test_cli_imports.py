@@ -23,6 +23,7 @@ sys.exit(code)
         ["models", "--format", "json"],
         ["models", "vgg16"],
         ["train", "--help"],
+        ["anchors", "--help"],
         ["data", "--help"],
         ["run", "--help"],
     ],

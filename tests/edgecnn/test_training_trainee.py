@@ -201,6 +201,11 @@ def trainee_of_boxes(model, spec, manifest, config):
     )
 
 
+def shouted(manifest, train):
+    assert (train.part, len(train)) == ("train", 14)
+    return replace(manifest, labels=tuple(label.upper() for label in manifest.labels))
+
+
 def test_train_takes_data_truth_and_augmentation_from_the_tasks_row(tmp_path, monkeypatch):
     spec = replace(
         SPEC, builder=f"{__name__}:build_locator", image_size=(28, 21), resize="center_crop", crop_fraction=1.0
@@ -213,6 +218,7 @@ def test_train_takes_data_truth_and_augmentation_from_the_tasks_row(tmp_path, mo
         augment="edgecnn.training.augmenting:with_boxes",
         outputs=f"{__name__}:located",
         trainee=f"{__name__}:trainee_of_boxes",
+        fit=f"{__name__}:shouted",
     )
     monkeypatch.setitem(TASKS, "classification", row)
     monkeypatch.setattr(
@@ -235,6 +241,7 @@ def test_train_takes_data_truth_and_augmentation_from_the_tasks_row(tmp_path, mo
     history = train(config, tmp_path / "run").history
     assert list(history[0].series()) == ["loss", "distance", "val_loss", "val_distance"]
     assert keras.saving.load_model(tmp_path / "run" / "model.keras").output_names == ["logits", "boxes"]
+    assert RunFolder.open(tmp_path / "run").manifest.labels == ("CAT", "DOG")
     (data,) = seen
     for part, count in ((data.train, 14), (data.val, 5)):
         assert part.pixels.shape == (count, 28, 21, 1)
@@ -292,3 +299,14 @@ def test_trainee_refuses_names_that_do_not_fit(changed, message):
     Trainee(model, **fitting, encode=dict)
     with pytest.raises(ValueError, match=message):
         Trainee(model, **{**fitting, **changed}, encode=dict)
+
+
+def test_trainee_sums_metrics_of_one_name_where_they_are_shares():
+    model = build(image_size=(8, 8), channels=1, num_classes=3, width=1.0)
+    parts = {"losses": {"number": "mse", "logits": "mse"}, "loss_weights": WEIGHTS, "encode": dict, "summed": True}
+    metrics = {name: [keras.metrics.Mean("iou"), keras.metrics.Mean(f"of_{name}")] for name in WEIGHTS}
+    made = Trainee(model, **parts, metrics=metrics, watched="iou")
+    logs = {"loss": 5.0, "number_iou": 0.25, "number_of_number": 1.0, "logits_iou": 0.5, "logits_of_logits": 2.0}
+    assert made.shown(logs, ["number", "logits"]) == {"loss": 5.0, "iou": 0.75, "of_number": 1.0, "of_logits": 2.0}
+    with pytest.raises(ValueError, match="expected metrics of different names"):
+        Trainee(model, **parts, metrics={"number": [keras.metrics.Mean("iou")] * 2}, watched="iou")

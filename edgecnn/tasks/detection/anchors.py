@@ -62,6 +62,19 @@ class FittedAnchors:
         """Returns the JSON object."""
         return asdict(self)
 
+    def headline(self) -> str:
+        """Returns how many boxes there are and how well the anchors fit them, in a few words."""
+        return f"{self.boxes:,} boxes, mean best IoU {self.mean_best_iou:.4f}"
+
+    def tables(self) -> list[tuple[list[str], list[list[str]]]]:
+        """Returns columns and rows of the anchors, and of the histogram."""
+        anchors = [[str(index), *map(str, size)] for index, size in enumerate(self.anchors)]
+        sizes = [
+            [f"{size.least} or more" if size.below is None else f"{size.least} to {size.below}", f"{size.count:,}"]
+            for size in self.sizes
+        ]
+        return [(["anchor", "width", "height"], anchors), (["size, pixels", "boxes"], sizes)]
+
 
 def box_sizes(samples: Samples, image_input: ImageInput) -> npt.NDArray[np.float64]:
     """Returns width and height of the boxes that are learned, in pixels of the network's input, (n, 2).
