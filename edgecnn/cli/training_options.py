@@ -38,7 +38,7 @@ Balance = Annotated[
     bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")
 ]
 Weights = Annotated[
-    str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE is a .weights.h5 or .keras.")
+    str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE: .weights.h5, .keras, Darknet's .weights.")
 ]
 Freeze = Annotated[Literal["backbone"] | None, typer.Option(help="Train a new head alone, on --weights.")]
 UnfreezeFrom = Annotated[

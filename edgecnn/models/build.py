@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from edgecnn.models.catalog import CATALOG
@@ -113,7 +114,8 @@ def build_manifest(
     if num_classes is None:
         num_classes = spec.num_classes if labels is None else len(labels)
     _check_size(spec, (height, width_px), num_classes, width)
-    decoder, outputs = load(spec.outputs or TASKS[spec.task].outputs)(spec, num_classes)
+    sized = replace(spec, image_size=(height, width_px))
+    decoder, outputs = load(spec.outputs or TASKS[spec.task].outputs)(sized, num_classes)
     return parts.Manifest(
         task=spec.task,
         model=parts.ModelInfo(name=spec.name, width=width),

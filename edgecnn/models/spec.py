@@ -25,11 +25,12 @@ class ModelSpec:
         reference: the paper or book.
         resize: how an image of another size is brought to the input's.
         crop_fraction: for "center_crop", the part of the scaled image that is kept.
-        outputs: "module:function" of the row and a number of classes: the decoder, and the outputs that the model has.
-            None takes the task's.
+        outputs: "module:function" of the row, at the image size asked for, and a number of classes: the decoder, and
+            the outputs that the model has. None takes the task's.
         scalable: whether the width multiplier may differ from 1.
         backbone: the last layer before the head, where the model has a backbone that can be frozen or kept.
         application: the function of `keras.applications` whose ImageNet weights fit, where there are such.
+        darknet: whether Darknet's .weights files fit.
         trainee: "module:function" of the model, this row, the manifest and the options of a training: the `Trainee`,
             perhaps with outputs that only training has. None takes the task's.
     """
@@ -51,6 +52,7 @@ class ModelSpec:
     scalable: bool = True
     backbone: str | None = None
     application: str | None = None
+    darknet: bool = False
     trainee: str | None = None
 
     @property

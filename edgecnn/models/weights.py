@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edgecnn.errors import PretrainedWeightsError
 from edgecnn.models.backbone import backbone_layers
+from edgecnn.models.darknet_weights import DarknetWeights
 from edgecnn.models.keras_names import own_names
 from edgecnn.models.spec import ModelSpec
 from edgecnn.models.weights_file import check_weights, open_weights
@@ -49,7 +50,7 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
         model: from `build_model` or `build_transfer_model`.
         spec: its catalogue row.
         source: "none", "imagenet" (Keras' own download, hash-checked and cached), or a .weights.h5 or .keras file of
-            the same layers. A source with another head gives all but the head.
+            the same layers, or Darknet's .weights. A source with another head gives all but the head.
 
     Raises:
         UsageError: a row without ImageNet weights, or a file of another kind.
@@ -103,6 +104,11 @@ def _opened(
             lambda ours: layers[theirs[ours]].get_weights(),
         )
         return
+    if spec.darknet and Path(source).suffix == ".weights":
+        backbone = frozenset(layer.name for layer in backbone_layers(model, spec))
+        darknet = DarknetWeights(Path(source), model, spec, backbone=backbone)
+        yield darknet, darknet.read
+        return
     with open_weights(Path(source)) as stored:
         theirs = _by_own_name(spec, stored)
         yield {ours: stored[name] for ours, name in theirs.items()}, lambda ours: stored.read(theirs[ours])
@@ -147,9 +153,9 @@ def _left_out(
     if not different:
         return ()
     backbone = set() if spec.backbone is None else {layer.name for layer in backbone_layers(model, spec)}
-    # A head is dense: a further convolution in the source makes it another architecture, as VGG-19's are to VGG-16.
-    dense = all(len(shape) <= 2 for name in received.keys() - backbone for shape in received[name])
-    if backbone and dense and backbone.isdisjoint(different):
+    # A further convolution in the source makes it another architecture, as VGG-19's are to VGG-16.
+    further = any(len(shape) > 2 for name in received.keys() - expected.keys() for shape in received[name])
+    if backbone and not further and backbone.isdisjoint(different):
         return tuple(name for name in expected if name not in backbone)
     if backbone:  # a head may differ; what else differs is the reason
         different = [name for name in different if name in backbone or name not in expected] or different

@@ -29,7 +29,7 @@ def check_weights(spec: ModelSpec, source: str | Path) -> None:
 
     Args:
         spec: the model's catalogue row.
-        source: "none", "imagenet", or a .weights.h5 or .keras file.
+        source: "none", "imagenet", or a .weights.h5 or .keras file; for a network of Darknet's a .weights file too.
 
     Raises:
         UsageError: a row without ImageNet weights, or a file of another kind.
@@ -44,8 +44,14 @@ def check_weights(spec: ModelSpec, source: str | Path) -> None:
             raise UsageError(f"{spec.name} has no ImageNet weights: expected one of {known}, or a weights file")
         return
     path = Path(source)
+    if spec.darknet and path.suffix == ".weights":
+        from edgecnn.models.darknet_weights import check_darknet_weights  # loads Keras
+
+        check_darknet_weights(path)
+        return
     if not path.name.endswith((".weights.h5", ".keras")):
-        raise UsageError(f"{path}: expected weights from imagenet, none, or a .weights.h5 or .keras file")
+        kinds = ".weights.h5, .keras or Darknet .weights" if spec.darknet else ".weights.h5 or .keras"
+        raise UsageError(f"{path}: expected weights from imagenet, none, or a {kinds} file")
     with open_weights(path):
         pass
 

@@ -19,7 +19,8 @@ class TaskRow:
     Attributes:
         own_results: the results that a Keras model means by its raw outputs, without the runtime's decoding.
         narrow: makes of a data set what the task takes, or refuses it.
-        outputs: of a catalogue row and a number of classes, the decoder and the output specs; a row may have its own.
+        outputs: of a catalogue row, at the image size asked for, and a number of classes, the decoder and the output
+            specs; a row may have its own.
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
             pixels of the network's input.
@@ -76,6 +77,17 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         augmentations="edgecnn.augmentations:BOX_AUGMENTATIONS",
         augment="edgecnn.training.augmenting:with_boxes",
         options=frozenset({"class_weight"}),
+    ),
+    # Metric, targets and training are built beside the models, by these names.
+    "detection": TaskRow(
+        own_results="edgecnn.tasks.detection.source:own_results",
+        narrow="edgecnn.data.narrowing:with_boxes",
+        metric="edgecnn.tasks.detection.metric:AveragePrecision",
+        outputs="edgecnn.tasks.detection.outputs:yolo",
+        arrays="edgecnn.tasks.detection.outputs:arrays",
+        trainee="edgecnn.tasks.detection.trainee:trainee",
+        augmentations="edgecnn.augmentations:BOX_AUGMENTATIONS",
+        augment="edgecnn.training.augmenting:with_boxes",
     ),
 }
 

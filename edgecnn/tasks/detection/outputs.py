@@ -1,42 +1,37 @@
-"""What a detector learns of an image: boxes and their classes, as arrays that a batch can hold."""
+"""What a detector gives: its grids and the anchors on them."""
 
-from collections.abc import Sequence
-from typing import Any
+from edgecnn.models.spec import ModelSpec
+from edgecnn_runtime.decoders import OutputSpec, YoloDecoder, YoloScale
 
-import numpy as np
-import numpy.typing as npt
+Anchors = tuple[tuple[float, float], ...]
 
-from edgecnn.data.targets import Boxes, Targets
-from edgecnn_runtime.preprocessing import Placement
+# (width, height) in pixels of COCO's boxes at 416 x 416: Redmon and Farhadi 2018, section 2.3; yolov3-tiny.cfg. The
+# tiny network's finer grid has the anchors 1, 2 and 3 of six, as its published weights were trained.
+_ANCHORS: dict[str, dict[int, Anchors]] = {
+    "yolov3": {
+        8: ((10, 13), (16, 30), (33, 23)),
+        16: ((30, 61), (62, 45), (59, 119)),
+        32: ((116, 90), (156, 198), (373, 326)),
+    },
+    "yolov3_tiny": {
+        16: ((23, 27), (37, 58), (81, 82)),
+        32: ((81, 82), (135, 169), (344, 319)),
+    },
+}
 
-NOT_LEARNED = -1  # the class of a box in which an answer is neither right nor wrong
 
+def yolo(spec: ModelSpec, num_classes: int) -> tuple[YoloDecoder, tuple[OutputSpec, ...]]:
+    """Returns the decoder and the outputs of a detector, one a grid, with anchors for COCO's boxes.
 
-def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.NDArray[Any]]:
-    """Returns the boxes and classes of images, in as many places an image as the fullest of them needs.
-
-    Groups (`crowd`) and difficult objects have the class `NOT_LEARNED`: nobody is taught to find them, and nobody to
-    see nothing there, as an evaluation neither counts nor blames an answer there. They stay boxes, so that they move
-    with the pixels.
+    The anchors are the published ones at every image size, as Darknet has them: training on other data fits its own.
 
     Args:
-        targets: of N images.
-        placements: one an image, N of them.
-
-    Returns:
-        "boxes", (N, K, 4) float32 xyxy in pixels of the network's input, zeros in the places that an image leaves
-        empty, and "class_ids", (N, K) int64, as the data count them. K is at least 1.
-
-    Raises:
-        TypeError: they are no boxes.
+        spec: the catalogue row, at the image size that is asked for.
+        num_classes: number of class logits of a cell and anchor.
     """
-    if not isinstance(targets, Boxes):
-        raise TypeError(f"targets: expected boxes, received {type(targets).__name__}")
-    places = max([1, *map(len, targets.images)])
-    boxes = np.zeros((len(targets), places, 4), np.float32)
-    class_ids = np.zeros((len(targets), places), np.int64)
-    for index, (place, image) in enumerate(zip(placements, targets.images, strict=True)):
-        count = len(image)
-        boxes[index, :count] = place.to_input(image.boxes.reshape(-1, 2)).reshape(-1, 4)
-        class_ids[index, :count] = np.where(image.crowd | image.difficult, NOT_LEARNED, image.class_ids)
-    return {"boxes": boxes, "class_ids": class_ids}
+    scales = tuple(YoloScale(f"scale_{stride}", stride, anchors) for stride, anchors in _ANCHORS[spec.name].items())
+    height, width = spec.image_size
+    return YoloDecoder(scales), tuple(
+        OutputSpec(scale.output, (height // scale.stride, width // scale.stride, len(scale.anchors), 5 + num_classes))
+        for scale in scales
+    )

@@ -1,0 +1,259 @@
+"""YOLOv3's networks, Darknet's weights files and what is exported; what every row must do stands in test_models.py."""
+
+import struct
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from edgecnn.errors import PretrainedWeightsError, UsageError
+from edgecnn.models import CATALOG, build_manifest, build_model
+from edgecnn.models.backbone import backbone_layers, freeze_backbone
+from edgecnn.models.weights import load_weights
+from edgecnn.models.weights_file import check_weights
+from edgecnn_exporters.graph.convert import convert
+from edgecnn_exporters.graph.publish import finish
+from edgecnn_exporters.rewrites import pixel_tensors, rewrite
+from edgecnn_runtime.session import Session
+
+NEW = struct.pack("<3iQ", 0, 2, 0, 2**33)  # `seen` is wider than an int32
+OLD = struct.pack("<3ii", 0, 1, 0, 640)
+NAMES = ["yolov3", "yolov3_tiny"]
+CONVOLUTIONS = {"yolov3": 75, "yolov3_tiny": 13}
+
+
+def narrow(name="yolov3_tiny", *, size=(32, 64), classes=2, width=0.07, seed=1):
+    return build_model(name, image_size=size, num_classes=classes, width=width, seed=seed)
+
+
+def layer_values(model, seed=0):
+    """Known values of each convolution in Darknet's order: (name, arrays as Darknet has them)."""
+    random = np.random.default_rng(seed)
+    values = []
+    for number in range(CONVOLUTIONS[model.name]):
+        rows, columns, channels, filters = model.get_layer(f"conv{number}").kernel.shape
+        answers = f"conv{number}_bn" not in [layer.name for layer in model.layers]
+        vectors = [random.normal(0, 0.5, filters) for _ in range(1 if answers else 3)]
+        if not answers:
+            vectors.append(random.uniform(0.5, 2, filters))  # the variance
+        kernel = random.normal(0, 1 / np.sqrt(channels * rows * columns), (filters, channels, rows, columns))
+        values.append((f"conv{number}", [array.astype("<f4") for array in (*vectors, kernel)]))
+    return values
+
+
+def written(path, values, header=NEW):
+    path.write_bytes(header + b"".join(array.tobytes() for _, arrays in values for array in arrays))
+    return path
+
+
+def pixels(model, count=1):
+    return np.random.default_rng(3).integers(0, 256, (count, *model.input_shape[1:]), np.uint8)
+
+
+def answers_of(model, images):
+    return [np.asarray(values) for values in keras.tree.flatten(model(images))]
+
+
+@pytest.mark.parametrize("name", [pytest.param("yolov3", marks=pytest.mark.slow), "yolov3_tiny"])
+def test_the_published_networks_have_exactly_the_published_parameters(name):
+    model, spec = build_model(name), CATALOG[name]
+    assert model.count_params() == {"yolov3": 62_001_757, "yolov3_tiny": 8_858_734}[name] == spec.parameters
+    backbone = sum(layer.count_params() for layer in backbone_layers(model, spec))
+    assert backbone == {"yolov3": 40_620_640, "yolov3_tiny": 6_298_480}[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(32, 64), (96, 32)])
+def test_every_grid_answers_in_cells_anchors_and_numbers(name, size):
+    model = narrow(name, size=size, classes=4)
+    strides = {"yolov3": (8, 16, 32), "yolov3_tiny": (16, 32)}[name]
+    assert model.output_names == [f"scale_{stride}" for stride in strides]
+    shapes = [(size[0] // stride, size[1] // stride, 3, 9) for stride in strides]
+    assert [values.shape[1:] for values in answers_of(model, pixels(model))] == shapes
+    manifest = build_manifest(CATALOG[name], list("abcd"), image_size=size)
+    assert [output.shape for output in manifest.outputs] == shapes
+    assert (manifest.task, manifest.num_classes, manifest.image_input.resize) == ("detection", 4, "letterbox")
+
+
+def test_the_anchors_are_those_that_the_weights_were_trained_with():
+    scales = {name: build_manifest(CATALOG[name], None).decoder.scales for name in NAMES}
+    tiny = ((10, 14), (23, 27), (37, 58), (81, 82), (135, 169), (344, 319))
+    assert [scale.anchors for scale in scales["yolov3_tiny"]] == [tiny[1:4], tiny[3:]]
+    assert [scale.stride for scale in scales["yolov3"]] == [8, 16, 32]
+    assert scales["yolov3"][0].anchors[0] == (10, 13)
+    assert scales["yolov3"][2].anchors[-1] == (373, 326)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_size_that_the_coarsest_cell_does_not_divide_is_refused(name):
+    with pytest.raises(UsageError, match=f"{name}: expected an image size of multiples of 32.* received 48,64"):
+        build_model(name, image_size=(48, 64), width=0.05)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("header", [NEW, OLD], ids=["uint64 seen", "int32 seen"])
+def test_a_weights_file_is_read_layer_by_layer(name, header, tmp_path):
+    model = narrow(name)
+    values = layer_values(model)
+    path = written(tmp_path / "trained.weights", values, header)
+    check_weights(CATALOG[name], path)
+    loaded = load_weights(model, CATALOG[name], path)
+    assert (loaded.left_out, loaded.source) == ((), str(path))
+    for layer, (*vectors, kernel) in values:
+        got = model.get_layer(layer).get_weights()
+        assert np.array_equal(got[0], kernel.transpose(2, 3, 1, 0))
+        if len(vectors) == 1:
+            assert np.array_equal(got[1], vectors[0])
+        else:
+            beta, gamma, mean, variance = vectors
+            normalisation = model.get_layer(f"{layer}_bn")
+            assert np.array_equal(normalisation.beta, beta)
+            assert np.array_equal(normalisation.gamma, gamma)
+            assert np.array_equal(normalisation.moving_mean, mean)
+            assert np.array_equal(normalisation.moving_variance, variance)
+
+
+def darknet_convolution(x, kernel, *, stride):
+    """A convolution of padding 1 on (C, H, W), as Darknet has it: the padding stands on every side at every stride."""
+    filters, channels, _, _ = kernel.shape
+    padded = np.zeros((channels, x.shape[1] + 2, x.shape[2] + 2))
+    padded[:, 1:-1, 1:-1] = x
+    rows, columns = (x.shape[1] - 1) // stride + 1, (x.shape[2] - 1) // stride + 1
+    made = np.zeros((filters, rows, columns))
+    for row in range(rows):
+        for column in range(columns):
+            patch = padded[:, row * stride : row * stride + 3, column * stride : column * stride + 3]
+            made[:, row, column] = (kernel * patch).sum(axis=(1, 2, 3))
+    return made
+
+
+def darknet_layer(x, arrays, *, stride=1):
+    """Convolution, batch normalisation and leaky ReLU."""
+    beta, gamma, mean, variance = (vector[:, None, None].astype(np.float64) for vector in arrays[:4])
+    made = darknet_convolution(x, arrays[4].astype(np.float64), stride=stride)
+    made = gamma * (made - mean) / np.sqrt(variance + 1e-6) + beta
+    return np.where(made > 0, made, 0.1 * made)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_layers_compute_what_darknet_does(name, tmp_path):
+    """Of tiny the first; of the full network two, the second of which has stride 2 and a small variance."""
+    model = narrow(name)
+    values = layer_values(model)
+    values[0][1][3][0] = values[1][1][3][0] = 1e-4  # Keras' own epsilon of 1e-3 would be seen
+    load_weights(model, CATALOG[name], written(tmp_path / "w.weights", values))
+    image = pixels(model)
+    expected = darknet_layer(image[0].transpose(2, 0, 1) / 255, values[0][1])
+    last = "conv0_leaky"
+    if name == "yolov3":
+        expected, last = darknet_layer(expected, values[1][1], stride=2), "conv1_leaky"
+    (received,) = np.asarray(keras.Model(model.input, model.get_layer(last).output)(image))
+    np.testing.assert_allclose(received.transpose(2, 0, 1), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("change", [-4, -1, 1, 4])
+def test_a_file_that_does_not_end_exactly_is_refused_and_changes_nothing(name, change, tmp_path):
+    model = narrow(name)
+    whole = written(tmp_path / "w.weights", layer_values(model)).read_bytes()
+    path = tmp_path / "other.weights"
+    path.write_bytes(whole[:change] if change < 0 else whole + bytes(change))
+    before = model.get_weights()
+    with pytest.raises(PretrainedWeightsError, match=r"expected .* received [\d,]+") as raised:
+        load_weights(model, CATALOG[name], path)
+    assert f"{len(whole) + change:,}" in str(raised.value)
+    assert change % 4 or f"exactly {len(whole):,} bytes" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 11, OLD[:-1], NEW[:-2]])
+def test_a_file_without_a_whole_header_is_refused_before_a_model_is_built(content, tmp_path):
+    path = tmp_path / "w.weights"
+    path.write_bytes(content)
+    with pytest.raises(PretrainedWeightsError, match="expected Darknet's weights, a header of"):
+        check_weights(CATALOG["yolov3"], path)
+    with pytest.raises(PretrainedWeightsError, match="received nothing"):
+        check_weights(CATALOG["yolov3"], tmp_path / "none.weights")
+    with pytest.raises(UsageError, match=r"expected weights from imagenet, none, or a \.weights\.h5 or \.keras file"):
+        check_weights(CATALOG["alexnet"], path)
+
+
+@pytest.mark.parametrize("kind", ["w.weights", "w.keras"])
+def test_a_head_of_other_classes_is_left_and_the_backbone_taken(kind, tmp_path):
+    trained, model, spec = narrow(classes=3), narrow(classes=2, seed=2), CATALOG["yolov3_tiny"]
+    path = written(tmp_path / "w.weights", layer_values(trained))
+    load_weights(trained, spec, path)
+    if kind == "w.keras":
+        trained.save(path := tmp_path / kind)
+    fresh = model.get_layer("conv7").get_weights()
+    loaded = load_weights(model, spec, path)
+    assert {"conv7", "conv7_bn", "conv9", "conv12"} <= set(loaded.left_out)
+    assert "conv6" not in loaded.left_out
+    assert np.array_equal(model.get_layer("conv7").get_weights()[0], fresh[0])
+    image = pixels(model)
+    features = [keras.Model(one.input, one.get_layer(spec.backbone).output)(image) for one in (trained, model)]
+    assert np.array_equal(*features)
+
+
+def test_a_file_of_the_backbone_alone_is_taken(tmp_path):
+    model, spec = narrow(), CATALOG["yolov3_tiny"]
+    values = layer_values(model)
+    loaded = load_weights(model, spec, written(tmp_path / "w.weights", values[:7]))
+    assert "conv7" in loaded.left_out
+    assert np.array_equal(model.get_layer("conv6").kernel, values[6][1][-1].transpose(2, 3, 1, 0))
+
+
+def test_a_frozen_backbone_leaves_the_head_to_learn():
+    model, spec = narrow(), CATALOG["yolov3_tiny"]
+    assert freeze_backbone(model, spec) == 14  # seven convolutions, seven normalisations
+    learned = {weight.path.partition("/")[0] for weight in model.trainable_weights}
+    assert learned == {f"conv{n}{part}" for n in (7, 8, 10, 11) for part in ("", "_bn")} | {"conv9", "conv12"}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def exported(request, tmp_path_factory):
+    """A narrow network whose normalisations have something to do, and the graph that is published of it."""
+    model, folder = narrow(request.param), tmp_path_factory.mktemp(request.param)
+    load_weights(model, CATALOG[request.param], written(folder / "w.weights", layer_values(model)))
+    names = model.output_names
+    converted = convert(model, output_names=names, batch=1)
+    finish(converted, folder / "model.onnx", input_names=["image"], output_names=names, batch=1)
+    return model, onnx.load(folder / "model.onnx")
+
+
+def assert_answers_alike(model, graph):
+    image = pixels(model)
+    received = Session(graph.SerializeToString(), device="cpu").run({"image": image})
+    assert list(received) == model.output_names
+    for name, expected in zip(model.output_names, answers_of(model, image), strict=True):
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(received[name], expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_exported_graph_has_no_control_flow_and_answers_alike(exported):
+    model, graph = exported
+    operators = [node.op_type for node in graph.graph.node]
+    assert not {"Loop", "If", "Scan", "Tile", "BatchNormalization"} & set(operators)
+    assert operators.count("Conv") == CONVOLUTIONS[model.name]
+    assert operators.count("Resize") == len(model.outputs) - 1
+    assert_answers_alike(model, graph)
+
+
+def test_the_rewrites_before_int8_apply_and_answer_alike(exported):
+    """The first convolution reads pixels, four columns at once; in tiny four pools come before their activation.
+
+    The fifth stays: the finer grid reads what comes into it too. The sixth leaves as many values as it sees.
+    """
+    model, graph = exported
+    rewritten, applied = rewrite(graph, precision="int8")
+    assert {"pixels", "width_folding"} <= set(applied)
+    assert ("pool_first" in applied) == (model.name == "yolov3_tiny")
+    assert len(pixel_tensors(rewritten)) == 1
+    makers = {name: node.op_type for node in rewritten.graph.node for name in node.output}
+    pools = [makers[node.input[0]] for node in rewritten.graph.node if node.op_type == "MaxPool"]
+    if model.name == "yolov3_tiny":
+        assert pools.count("LeakyRelu") == 2
+        assert len(pools) == 6
+    assert_answers_alike(model, rewritten)
