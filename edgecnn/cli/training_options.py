@@ -38,7 +38,7 @@ Balance = Annotated[
     bool, typer.Option("--balance", help="Show rare classes as often as the largest, their repeats augmented.")
 ]
 Weights = Annotated[
-    str, typer.Option(metavar="none|imagenet|FILE", help="To begin with; FILE: .weights.h5, .keras, Darknet's .weights.")
+    str, typer.Option(metavar="none|imagenet|FILE", help="To begin with. FILE: .weights.h5, .keras, or Darknet's.")
 ]
 Freeze = Annotated[Literal["backbone"] | None, typer.Option(help="Train a new head alone, on --weights.")]
 UnfreezeFrom = Annotated[
