@@ -1,4 +1,4 @@
-"""Data with boxes, made into what a task takes that knows one class, or one box, an image."""
+"""Data with boxes, made into what a task takes: one class an image, one box, or all of them."""
 
 import logging
 from dataclasses import replace
@@ -27,6 +27,23 @@ def as_class_ids(dataset: Dataset) -> Dataset:
             f"{dataset.name}: expected at least 2 classes, to classify images by, received {list(dataset.labels)}"
         )
     return replace(dataset, parts=tuple(replace(part, targets=_classes(part)) for part in dataset.parts))
+
+
+def with_boxes(dataset: Dataset) -> Dataset:
+    """Returns the data as a detector takes them, which is as they are: images without an object teach too.
+
+    Raises:
+        UsageError: the data have no boxes, or the part to learn from has no object that is learned.
+    """
+    for part in dataset.parts:
+        targets = _boxes(dataset, part)
+        learned = any((~(image.crowd | image.difficult)).any() for image in targets.images)
+        if part is dataset.train and not learned:
+            raise UsageError(
+                f"{dataset.name}: expected an object in the {part.part} part that is neither a crowd nor difficult, "
+                "received none"
+            )
+    return dataset
 
 
 def largest_boxes(dataset: Dataset) -> Dataset:

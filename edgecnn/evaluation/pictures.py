@@ -67,10 +67,8 @@ class Worst:
         return [Answered(-position, -score, result) for score, position, result in ordered]
 
 
-def draw_evaluation(
-    manifest: Manifest, samples: Samples, evaluation: Evaluation, worst: Worst, folder: Path, *, typeface: Typeface
-) -> None:
-    """Writes worst.png and the pictures of the task.
+class EvaluationPictures:
+    """Draws worst.png, where the metric is a mean over the images, and the pictures of the task.
 
     In worst.png each image stands twice, as the task's row draws it: as the data label it, and as it was answered.
 
@@ -81,13 +79,35 @@ def draw_evaluation(
     Attributes:
         worst: is to be fed while the model is evaluated.
     """
-    row = TASKS[manifest.task]
-    draw_cells = load(row.worst_cells)
-    cells = [cell for one in worst.found() for cell in draw_cells(manifest, samples, one, typeface=typeface)]
-    if cells:
-        write_sheet(cells, folder / WORST, _COLUMNS, typeface=typeface)
-    if row.pictures is not None:
-        load(row.pictures)(evaluation, folder)
+
+    def __init__(self, folder: Path, typeface: Typeface) -> None:
+        self._folder, self._typeface = folder, typeface
+        self.worst = Worst()
+
+    def draw(self, manifest: Manifest, samples: Samples, evaluation: Evaluation) -> None:
+        """Writes the pictures.
+
+        Args:
+            manifest: of the model.
+            samples: the part that was evaluated.
+            evaluation: of the model over it.
+
+        Raises:
+            WriteError: a picture cannot be written.
+        """
+        row = TASKS[manifest.task]
+        draw_cells = load(row.worst_cells)
+        found = self.worst.found()
+        cells = [cell for one in found for cell in draw_cells(manifest, samples, one, typeface=self._typeface)]
+        if cells:
+            write_sheet(cells, self._folder / WORST, _COLUMNS, typeface=self._typeface)
+        if row.pictures is not None:
+            load(row.pictures)(evaluation, self._folder)
+
+    @property
+    def warning(self) -> str | None:
+        """Which letters the font lacked, for people; None where it had all."""
+        return self._typeface.warning
 
 
 def labelled_and_answered(

@@ -127,6 +127,7 @@ def build_manifest(
                 color=spec.color,
                 resize=spec.resize,
                 crop_fraction=spec.crop_fraction,
+                pad_value=spec.pad_value,
             ),
         ),
         labels=None if labels is None else tuple(labels),

@@ -242,6 +242,7 @@ _ROWS = (
         summary="Darknet-53 with answers on grids of 8, 16 and 32 pixels, three anchors each",
         reference="Redmon and Farhadi 2018, YOLOv3: An Incremental Improvement",
         resize="letterbox",
+        pad_value=127,  # darknet's .5
         backbone="residual23",
         darknet=True,
     ),
@@ -258,6 +259,7 @@ _ROWS = (
         summary="seven 3x3 convolutions with pooling, answers on grids of 16 and 32 pixels, three anchors each",
         reference="Redmon and Farhadi 2018, YOLOv3: An Incremental Improvement (yolov3-tiny.cfg)",
         resize="letterbox",
+        pad_value=127,  # darknet's .5
         backbone="conv6_leaky",
         darknet=True,
     ),

@@ -12,6 +12,7 @@ Reference:
 from itertools import count
 
 import keras
+import numpy as np
 from keras import layers
 
 from edgecnn.errors import UsageError
@@ -21,6 +22,10 @@ ANCHORS = 3  # of each scale
 COARSEST = 32  # pixels of a cell
 _EPSILON = 1e-6
 _SLOPE = 0.1
+_OBJECT = 4  # of the numbers of a cell and anchor
+# Of the thousands of cells a handful hold an object. Begun at a half, each of the others costs the loss ln 2 and the
+# first steps are spent on them alone; here they begin at .01 (Lin et al. 2017, RetinaNet, section 4.1).
+_NO_OBJECT = -4.6
 _STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))  # filters, residual units; table 1
 
 
@@ -56,7 +61,7 @@ def yolov3(*, image_size: tuple[int, int], channels: int, num_classes: int, widt
             inner = net.convolved(net.convolved(x, filters // 2, 1), filters, 3)
             x = layers.Add(name=f"residual{unit}")([x, inner])
         maps.append(x)  # (N, H / stride, W / stride, filters)
-    answers = []
+    answers: list[keras.KerasTensor] = []
     for filters, stride in ((512, 32), (256, 16), (128, 8)):
         if stride < COARSEST:
             x = net.joined(net.upsampled(x, filters, stride), maps[-len(answers) - 1], stride)
@@ -132,7 +137,11 @@ class _Network:
     def answered(self, x: keras.KerasTensor, num_classes: int, stride: int) -> keras.KerasTensor:
         """Returns a scale's raw numbers, (N, rows, columns, anchors, 5 + classes)."""
         units = 5 + num_classes
-        x = layers.Conv2D(ANCHORS * units, 1, name=f"conv{next(self._numbers)}")(x)
+        last = layers.Conv2D(ANCHORS * units, 1, name=f"conv{next(self._numbers)}")
+        x = last(x)
+        biases = np.zeros((ANCHORS, units), np.float32)
+        biases[:, _OBJECT] = _NO_OBJECT
+        last.bias.assign(biases.reshape(-1))
         return layers.Reshape((*x.shape[1:3], ANCHORS, units), name=f"scale_{stride}")(x)
 
     def _convolved(

@@ -25,6 +25,7 @@ class ModelSpec:
         reference: the paper or book.
         resize: how an image of another size is brought to the input's.
         crop_fraction: for "center_crop", the part of the scaled image that is kept.
+        pad_value: for "letterbox", the gray level that fills what the image leaves, 0 to 255.
         outputs: "module:function" of the row, at the image size asked for, and a number of classes: the decoder, and
             the outputs that the model has. None takes the task's.
         scalable: whether the width multiplier may differ from 1.
@@ -48,6 +49,7 @@ class ModelSpec:
     reference: str
     resize: Literal["stretch", "letterbox", "center_crop"] = "stretch"
     crop_fraction: float | None = None
+    pad_value: int | None = None
     outputs: str | None = None
     scalable: bool = True
     backbone: str | None = None

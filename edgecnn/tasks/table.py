@@ -78,16 +78,18 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         augment="edgecnn.training.augmenting:with_boxes",
         options=frozenset({"class_weight"}),
     ),
-    # Metric, targets and training are built beside the models, by these names.
     "detection": TaskRow(
         own_results="edgecnn.tasks.detection.source:own_results",
         narrow="edgecnn.data.narrowing:with_boxes",
         metric="edgecnn.tasks.detection.metric:AveragePrecision",
         outputs="edgecnn.tasks.detection.outputs:yolo",
         arrays="edgecnn.tasks.detection.outputs:arrays",
+        fit="edgecnn.tasks.detection.anchors:fit",
         trainee="edgecnn.tasks.detection.trainee:trainee",
         augmentations="edgecnn.augmentations:BOX_AUGMENTATIONS",
         augment="edgecnn.training.augmenting:with_boxes",
+        pictures="edgecnn.tasks.detection.pictures:draw_pictures",
+        worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
     ),
 }
 

@@ -97,7 +97,7 @@ def box_sizes(samples: Samples, image_input: ImageInput) -> npt.NDArray[np.float
     def scale(shape: tuple[int, int]) -> tuple[float, float]:
         return preprocessor(np.zeros(shape, np.uint8))[1].scale
 
-    sizes = [np.empty((0, 2))]
+    sizes: list[npt.NDArray[np.float64]] = [np.empty((0, 2))]
     for source, objects in zip(samples.sources, samples.targets.images, strict=True):
         boxes = objects.boxes[~(objects.crowd | objects.difficult)]
         if not len(boxes):
@@ -106,7 +106,7 @@ def box_sizes(samples: Samples, image_input: ImageInput) -> npt.NDArray[np.float
             shape = _shape(source)
         except ImageError:
             continue
-        sizes.append((boxes[:, 2:] - boxes[:, :2]) * np.array(scale(shape)[::-1], np.float64))
+        sizes.append((boxes[:, 2:] - boxes[:, :2]).astype(np.float64) * scale(shape)[::-1])
     return np.concatenate(sizes)
 
 

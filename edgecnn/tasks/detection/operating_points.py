@@ -1,30 +1,13 @@
 """From which score on a device answers best, class by class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgecnn.tasks.detection.curves import Curve
+from edgecnn_runtime.decoders import OperatingPoint
 
 _HIGHEST = float(np.nextafter(np.float32(1), np.float32(0)))  # a threshold is below 1
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """The score from which on a class is answered, and what that came to on the data that it was found on.
-
-    Attributes:
-        class_id: its index in the model's output.
-        score: the lowest that is answered, 0 to below 1.
-        precision: of the answers, the part that is right.
-        recall: of the objects, the part that was found.
-    """
-
-    class_id: int
-    score: float
-    precision: float | None
-    recall: float | None
 
 
 def find_operating_points(curves: Sequence[Curve]) -> tuple[OperatingPoint, ...]:

@@ -149,6 +149,7 @@ def sigmoid(x):
 
 
 def crossentropy(target, logit):
+    target = float(target)
     return -target * np.log(sigmoid(logit)) - (1 - target) * np.log(1 - sigmoid(logit))
 
 

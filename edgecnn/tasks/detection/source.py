@@ -1,0 +1,109 @@
+"""What a Keras detector means by its outputs: the source's own answer, which a file is proven against."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from edgecnn.models.head import Head
+from edgecnn_runtime.decoders import YoloDecoder
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.tasks.detection import Detections
+
+_MOST_LOG_SIZE = 10.0  # exp of more is taken as exp of this, as the file format says
+
+
+def own_results(
+    manifest: Manifest, head: Head, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement]
+) -> list[Detections]:
+    """Returns the boxes that a model means, by TensorFlow's arithmetic and suppression, every cell decoded.
+
+    Args:
+        manifest: of the model.
+        head: what the outputs come from; they are raw numbers, whatever it is.
+        outputs: raw outputs by name, N rows.
+        placements: one an image, N of them.
+    """
+    del head
+    decoder = cast(YoloDecoder, manifest.decoder)
+    decoded = [_decoded(outputs[scale.output], scale.stride, scale.anchors) for scale in decoder.scales]
+    boxes = np.concatenate([boxes for boxes, _ in decoded], axis=1)  # (N, M, 4)
+    scores = np.concatenate([scores for _, scores in decoded], axis=1)  # (N, M, classes)
+    return [
+        _answer(manifest, decoder, boxes[index], scores[index], placement) for index, placement in enumerate(placements)
+    ]
+
+
+def _decoded(
+    raw: npt.NDArray[Any], stride: int, anchors: Sequence[tuple[float, float]]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Returns the boxes of one grid, (N, M, 4) xyxy in pixels of the input, and their scores, (N, M, classes)."""
+    numbers = tf.cast(raw, tf.float32)
+    count, rows, columns = numbers.shape[:3]
+    across, down = tf.meshgrid(tf.range(columns, dtype=tf.float32), tf.range(rows, dtype=tf.float32))
+    x = (tf.sigmoid(numbers[..., 0]) + across[..., tf.newaxis]) * stride  # (N, rows, columns, anchors)
+    y = (tf.sigmoid(numbers[..., 1]) + down[..., tf.newaxis]) * stride
+    width, height = (
+        tf.exp(tf.minimum(numbers[..., 2 + axis], _MOST_LOG_SIZE)) * [anchor[axis] for anchor in anchors]
+        for axis in (0, 1)
+    )
+    boxes = tf.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=-1)
+    scores = tf.sigmoid(numbers[..., 4:5]) * tf.sigmoid(numbers[..., 5:])
+    return tf.reshape(boxes, (count, -1, 4)).numpy(), tf.reshape(scores, (count, -1, scores.shape[-1])).numpy()
+
+
+def _answer(
+    manifest: Manifest,
+    decoder: YoloDecoder,
+    boxes: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    placement: Placement,
+) -> Detections:
+    """Returns what is left of one image's boxes, (M, 4), and scores, (M, classes)."""
+    thresholds = np.array(decoder.thresholds(scores.shape[1]), np.float32)
+    cells, class_ids = np.nonzero(scores >= thresholds)
+    found, of_found = boxes[cells], scores[cells, class_ids]
+    groups = np.zeros_like(class_ids) if decoder.agnostic else class_ids
+    kept = [
+        own[_suppressed(found[own], of_found[own], decoder)]
+        for own in (np.flatnonzero(groups == group) for group in np.unique(groups))
+    ]
+    left = np.sort(np.concatenate([np.empty(0, np.intp), *kept]))
+    left = left[np.argsort(-of_found[left], kind="stable")][: decoder.most]
+    needed = np.maximum(thresholds, of_found[left][-1]) if len(left) == decoder.most else thresholds
+    return Detections(
+        np.array([_displayed(box, placement) for box in found[left].tolist()], np.float32).reshape(-1, 4),
+        of_found[left],
+        class_ids[left],
+        needed=needed,
+        labels=manifest.labels,
+        shape=placement.image_size,
+    )
+
+
+def _suppressed(
+    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], decoder: YoloDecoder
+) -> npt.NDArray[Any]:
+    """Returns which boxes of one group stay; TensorFlow drops above a threshold, and a decoder from it on."""
+    above = float(np.nextafter(np.float32(decoder.iou_threshold), np.float32(0)))
+    return np.asarray(tf.image.non_max_suppression(boxes, scores, decoder.most, iou_threshold=above))
+
+
+def _displayed(box: Sequence[float], placement: Placement) -> tuple[float, float, float, float]:
+    """Returns a box in pixels of the displayed image."""
+    x1, x2 = _span(box[0], box[2], placement, axis=1)
+    y1, y2 = _span(box[1], box[3], placement, axis=0)
+    return x1, y1, x2, y2
+
+
+def _span(begin: float, end: float, placement: Placement, *, axis: int) -> tuple[float, float]:
+    """Returns where a box begins and ends along one axis of the displayed image, a pixel apart at least."""
+    limit, scale, offset = float(placement.image_size[axis]), placement.scale[axis], placement.offset[axis]
+    begin, end = (max(0.0, min(limit, (edge - offset) / scale)) for edge in (begin, end))
+    if end - begin >= 1:
+        return begin, end
+    begin = min(max((begin + end - 1) / 2, 0.0), limit - 1)
+    return begin, begin + 1
