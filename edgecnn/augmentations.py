@@ -16,6 +16,7 @@ AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
 BOX_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # those that carry boxes; a name that both have does the same
     {
         "flip": "half of the images mirrored left to right",
+        "vertical_flip": "half of the images mirrored top to bottom",
         "shift": "moved by up to a tenth of height and width",
         "scale": "smaller or larger, by 0.7 to 1.4, around the middle",
         "crop": "a window of 0.6 to 1 of height and width, brought to the whole size",

@@ -26,6 +26,11 @@ Schedule = Annotated[
     Literal["constant", "exponential", "cosine", "plateau"],
     typer.Option(help="How the rate goes over the epochs; plateau watches --validation."),
 ]
+WarmUp = Annotated[int, typer.Option(metavar="N", help="Let the rate grow over the first N batches.")]
+Ema = Annotated[
+    float | None,
+    typer.Option(metavar="F", help="Validate and save a moving average of the weights, of this decay: .99 to .9999."),
+]
 Augment = Annotated[
     Any,  # a tuple of names or None; typer would ask for many options
     typer.Option(

@@ -6,6 +6,7 @@ pixels are resampled once, and the boxes follow by the same arithmetic.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -146,8 +147,8 @@ def _size(pixels: tf.Tensor) -> tf.Tensor:
     return tf.constant([pixels.shape[2], pixels.shape[1]], tf.float32)
 
 
-def _flip(seed: tf.Tensor, pixels: tf.Tensor) -> Move:
-    mirrored = tf.cast(_uniform(seed, pixels, 1, 0, 1) < 0.5, tf.float32) * tf.constant([[1.0, 0.0]])  # (N, 2)
+def _flip(seed: tf.Tensor, pixels: tf.Tensor, axes: tuple[float, float] = (1.0, 0.0)) -> Move:
+    mirrored = tf.cast(_uniform(seed, pixels, 1, 0, 1) < 0.5, tf.float32) * tf.constant([axes])  # (N, 2)
     return Move(1 - 2 * mirrored, mirrored * _size(pixels))
 
 
@@ -185,6 +186,7 @@ def _brightness(seed: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
 
 _MOVES: Mapping[str, Callable[[tf.Tensor, tf.Tensor], Move]] = {
     "flip": _flip,
+    "vertical_flip": partial(_flip, axes=(0.0, 1.0)),
     "shift": _shift,
     "scale": _scale,
     "crop": _crop,

@@ -31,6 +31,9 @@ class TrainConfig:
         learning_rate: above 0; None takes the optimizer's default, and a tenth of it with `unfreeze_from`.
         schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs `validation`
             or a val part.
+        warm_up: over so many batches at the beginning the rate grows evenly from 0 to the schedule's, 0 or more.
+        ema: the decay of a moving average of the weights, a step, in (0, 1): the average is what is validated and
+            saved, and the weights themselves are what goes on learning. None for no average.
         augment: names of `edgecnn.augmentations` that the model's task takes, in the order in which they are applied,
             each once.
         balance: show rare classes as often as the largest, by repeating their images. `augment` changes all images;
@@ -61,6 +64,8 @@ class TrainConfig:
     optimizer: Optimizer = "adam"
     learning_rate: float | None = None
     schedule: Schedule = "constant"
+    warm_up: int = 0
+    ema: float | None = None
     augment: tuple[str, ...] = ()
     balance: bool = False
     weights: str = "none"
@@ -84,6 +89,8 @@ class TrainConfig:
         _check(self.validation is None or 0 < self.validation < 1, "validation", "between 0 and 1", self.validation)
         _check(0 <= self.seed <= MAX_SEED, "seed", f"0 to {MAX_SEED}", self.seed)
         _check(self.schedule in get_args(Schedule), "schedule", f"one of {get_args(Schedule)}", self.schedule)
+        _check(self.warm_up >= 0, "warm_up", "0 batches or more", self.warm_up)
+        _check(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1", self.ema)
         _check_names(self.augment)
         _check(self.strategy in get_args(Strategy), "strategy", f"one of {get_args(Strategy)}", self.strategy)
         _check(self.num_classes is None or self.num_classes >= 1, "classes", "at least 1", self.num_classes)

@@ -14,7 +14,7 @@ from edgecnn.errors import TrainingError
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.feeding import TrainingData, draw, training_batches, validation_batches
 from edgecnn.training.history import EpochMetrics
-from edgecnn.training.trainee import Arrays, Trainee
+from edgecnn.training.trainee import Arrays, Trainee, averaged, is_averaged
 
 OnBatch = Callable[[int, int, Mapping[str, float]], None]
 
@@ -52,13 +52,15 @@ def run_epoch(
     def tell(batch: int, logs: Mapping[str, float]) -> None:
         on_batch(batch + 1, total, trainee.shown(logs, outputs))
 
-    callback = keras.callbacks.LambdaCallback(on_train_batch_end=tell)
-    fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+    told = keras.callbacks.LambdaCallback(on_train_batch_end=tell)
+    callbacks = [told, _warm_up(model, config.warm_up), _keep_weights(model)]
+    fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
     logs = {name: float(values[-1]) for name, values in fitted.history.items()}
     learned, held_out = trainee.shown(logs, outputs), {}
     if data.held_out.size:
         validation = validation_batches(data, config.batch_size, targets=targets)
-        scores = model.evaluate(validation, verbose=0, return_dict=True)
+        with averaged(model):
+            scores = model.evaluate(validation, verbose=0, return_dict=True)
         held_out = {name: float(value) for name, value in trainee.shown(scores, outputs).items()}
     if not all(np.isfinite(value) for value in (*logs.values(), *held_out.values())):
         raise TrainingError(
@@ -66,6 +68,31 @@ def run_epoch(
             f"rate, which is {config.rate}."
         )
     return EpochMetrics(epoch, learned.pop("loss"), learned, held_out.pop("loss", None), held_out)
+
+
+def _warm_up(model: keras.Model, batches: int) -> keras.callbacks.Callback:
+    """Lets the rate grow evenly from 0 to that of the epoch, over the first batches of the run."""
+    optimizer, rate = model.optimizer, float(model.optimizer.learning_rate)
+
+    def begin(batch: int, logs: Any) -> None:
+        del batch, logs
+        if (step := int(optimizer.iterations) + 1) <= batches:
+            optimizer.learning_rate = rate * step / batches
+
+    return keras.callbacks.LambdaCallback(on_train_batch_begin=begin)
+
+
+def _keep_weights(model: keras.Model) -> keras.callbacks.Callback:
+    """Keeps Keras from giving the model its averages when `fit` ends, for the next epoch goes on with the weights."""
+    optimizer, averages = model.optimizer, is_averaged(model)
+
+    def average(allowed: bool) -> None:
+        optimizer.use_ema = allowed
+
+    return keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda _epoch, logs: average(False),
+        on_train_end=lambda logs: average(averages),  # noqa: ARG005  (Keras names them)
+    )
 
 
 def _seed_dropout(model: keras.Model, random: np.random.Generator) -> None:

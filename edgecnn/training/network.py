@@ -1,10 +1,12 @@
 """The network that training works on: built or loaded with its optimizer, saved as the model for inference.
 
-Models with outputs that only training has are saved twice: `model.keras` is the model for inference, with the outputs
-that the manifest names, `training.keras` beside it the one with all outputs and the optimizer's state, to train on.
+Models with outputs that only training has, and those whose weights are averaged, are saved twice: `model.keras` is the
+model for inference, with the outputs that the manifest names and the averages, `training.keras` beside it the one with
+all outputs, the weights themselves and the optimizer's state, to train on.
 """
 
 import contextlib
+import functools
 import logging
 import shutil
 import time
@@ -26,13 +28,13 @@ from edgecnn.models.weights import load_weights
 from edgecnn.tasks.table import TASKS, load
 from edgecnn.training.config import Optimizer, Strategy, TrainConfig
 from edgecnn.training.run_folder import TRAINING_MODEL
-from edgecnn.training.trainee import Trainee
+from edgecnn.training.trainee import Trainee, averaged, is_averaged
 from edgecnn_runtime.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
-_OPTIMIZERS: Mapping[Optimizer, Callable[[float], Any]] = {
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
+_OPTIMIZERS: Mapping[Optimizer, Callable[..., Any]] = {
+    "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9),
     "rmsprop": keras.optimizers.RMSprop,
     "adam": keras.optimizers.Adam,
 }
@@ -68,7 +70,8 @@ def new_trainee(config: TrainConfig, manifest: Manifest) -> Trainee:
         )
         _take_weights(model, spec, config)
         trainee = _trainee(model, spec, manifest, config)
-        trainee.compile(_OPTIMIZERS[config.optimizer](config.rate))
+        averaging = {} if config.ema is None else {"use_ema": True, "ema_momentum": config.ema}
+        trainee.compile(_OPTIMIZERS[config.optimizer](config.rate, **averaging))
     return trainee
 
 
@@ -112,9 +115,12 @@ def save_model(model: keras.Model, path: Path, manifest: Manifest) -> None:
         manifest: names the outputs to keep.
     """
     inference = inference_model(model, manifest)
+    if is_averaged(model) and inference is model:  # without the optimizer, whose state is of the weights themselves
+        inference = keras.Model(model.inputs, model.outputs, name=model.name)
     if inference is not model:
         _write_keras(model, path.with_name(TRAINING_MODEL))
-    _write_keras(inference, path)
+    with averaged(model):
+        _write_keras(inference, path)
 
 
 def inference_model(model: keras.Model, manifest: Manifest) -> keras.Model:

@@ -1,6 +1,7 @@
 """What is trained, with what each of its outputs learns: all by the outputs' names."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,6 +11,26 @@ import tensorflow as tf
 
 Arrays = Mapping[str, tf.Tensor]
 Encode = Callable[[Arrays, tuple[int, int]], Mapping[str, Any]]
+
+
+def is_averaged(model: keras.Model) -> bool:
+    """Says whether the optimizer of a compiled model keeps a moving average of the weights."""
+    return bool(model.optimizer.use_ema)
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Gives a compiled model the moving averages of its weights meanwhile, where its optimizer keeps such."""
+    if not is_averaged(model):
+        yield
+        return
+    own = [variable.numpy() for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, own, strict=True):
+            variable.assign(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
