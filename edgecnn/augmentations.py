@@ -25,3 +25,7 @@ BOX_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # those that carry box
         "brightness": "up to a fifth of white added or taken",
     }
 )
+MOSAIC = "mosaic"
+DETECTION_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
+    {**BOX_AUGMENTATIONS, MOSAIC: "half of the images made of four, before the other changes"}
+)

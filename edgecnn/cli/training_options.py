@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.augmentations import AUGMENTATIONS, BOX_AUGMENTATIONS
+from edgecnn.augmentations import AUGMENTATIONS, BOX_AUGMENTATIONS, MOSAIC
 
 
 def read_names(text: str) -> tuple[str, ...]:
@@ -36,7 +36,10 @@ Augment = Annotated[
     typer.Option(
         parser=read_names,
         metavar="NAMES",
-        help=f"Of {', '.join(AUGMENTATIONS)}; or where there are boxes of {', '.join(BOX_AUGMENTATIONS)}; with commas.",
+        help=(
+            f"Of {', '.join(AUGMENTATIONS)}; or where there are boxes of {', '.join(BOX_AUGMENTATIONS)}, and to detect "
+            f"{MOSAIC}; with commas."
+        ),
     ),
 ]
 Balance = Annotated[

@@ -63,21 +63,28 @@ def move_pixels(pixels: tf.Tensor, move: Move) -> tf.Tensor:
 
 
 def move_boxes(
-    boxes: tf.Tensor, move: Move, size: tuple[int, int], *, least_visible: float = LEAST_VISIBLE
+    boxes: tf.Tensor,
+    move: Move,
+    size: tuple[int, int],
+    *,
+    window: tuple[tf.Tensor, tf.Tensor] | None = None,
+    least_visible: float = LEAST_VISIBLE,
 ) -> tf.Tensor:
-    """Returns the moved boxes, cut to the image; of those that lose too much, zeros.
+    """Returns the moved boxes, cut to the image, or to a part of it; of those that lose too much, zeros.
 
     Args:
         boxes: (N, K, 4) float32, xyxy in pixels; zeros where an image has fewer than K.
         move: of the N images.
         size: height and width of the images.
-        least_visible: the part of a moved box's area that must stay in the image.
+        window: of each image the first and the last corner of the part, (N, 2) x and y each; None for all of it.
+        least_visible: the part of a moved box's area that must stay.
     """
     corners = tf.reshape(boxes, (tf.shape(boxes)[0], -1, 2, 2))  # (N, K, corner, axis)
     corners = (corners - move.offset[:, tf.newaxis, tf.newaxis]) / move.factor[:, tf.newaxis, tf.newaxis]
     low, high = tf.reduce_min(corners, axis=2), tf.reduce_max(corners, axis=2)  # a mirror exchanges them
-    edges = tf.constant([size[1], size[0]], tf.float32)
-    cut_low, cut_high = tf.clip_by_value(low, 0.0, edges), tf.clip_by_value(high, 0.0, edges)
+    first, last = window or (tf.zeros_like(move.offset), tf.ones_like(move.offset) * (size[1], size[0]))
+    first, last = first[:, tf.newaxis], last[:, tf.newaxis]
+    cut_low, cut_high = tf.clip_by_value(low, first, last), tf.clip_by_value(high, first, last)
     sides = cut_high - cut_low
     whole = tf.reduce_prod(high - low, axis=-1)  # (N, K)
     is_kept = tf.reduce_prod(sides, axis=-1) >= least_visible * whole

@@ -10,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from edgecnn.augmentations import MOSAIC
 from edgecnn.data.augment import Augmentation, color_axes
 from edgecnn.data.augment_boxes import BoxAugmentation
+from edgecnn.data.mosaic import mosaic
 from edgecnn.training.trainee import Arrays
+
+_SEEDS = 16  # that a mosaic counts on from the one it is given
 
 Change = Callable[[tf.Tensor, Arrays, tf.Tensor], tuple[tf.Tensor, Arrays]]
 Seeded = Callable[[np.random.Generator], Change]
@@ -54,6 +58,30 @@ def with_boxes(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seeded:
             several = tf.reshape(boxes, (tf.shape(boxes)[0], -1, 4))
             pixels, moved = change(pixels, several, step)
             return pixels, {**arrays, "boxes": tf.ensure_shape(tf.reshape(moved, tf.shape(boxes)), boxes.shape)}
+
+        return changed
+
+    return seeded
+
+
+def with_many_boxes(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seeded:
+    """Returns changes as `with_boxes`, but before them, where its name is among them, a mosaic of the batch's images.
+
+    After that the arrays "boxes" and "class_ids", (N, K), may have another K.
+
+    Args:
+        names: of `DETECTION_AUGMENTATIONS`.
+        pixels: as for `images_alone`; not looked at.
+    """
+    others = with_boxes([name for name in names if name != MOSAIC], pixels)
+    if MOSAIC not in names:
+        return others
+
+    def seeded(random: np.random.Generator) -> Change:
+        seed, change = int(random.integers(2**31)), others(random)
+
+        def changed(pixels: tf.Tensor, arrays: Arrays, step: tf.Tensor) -> tuple[tf.Tensor, Arrays]:
+            return change(*mosaic(pixels, arrays, tf.stack([tf.constant(seed, tf.int64), step * _SEEDS])), step)
 
         return changed
 

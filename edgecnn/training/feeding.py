@@ -153,5 +153,15 @@ def _batches(part: LabelledPixels, draws: Draws, *, batch_size: int) -> tf.data.
 
 
 def _where(changed: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
-    """Returns the new rows that are to change among the old ones."""
-    return old if new is old else tf.where(tf.reshape(changed, (-1,) + (1,) * (len(old.shape) - 1)), new, old)
+    """Returns the new rows that are to change among the old ones; both have as many places then as one of them had."""
+    if new is old:
+        return old
+    if len(old.shape) > 1 and new.shape[1] != old.shape[1]:
+        places = tf.maximum(tf.shape(new)[1], tf.shape(old)[1])
+        new, old = (_widened(rows, places) for rows in (new, old))
+    return tf.where(tf.reshape(changed, (-1,) + (1,) * (len(old.shape) - 1)), new, old)
+
+
+def _widened(rows: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Returns rows with so many places along their second axis, the new ones 0."""
+    return tf.pad(rows, [[0, 0], [0, places - tf.shape(rows)[1]], *[[0, 0]] * (len(rows.shape) - 2)])

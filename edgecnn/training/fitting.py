@@ -90,8 +90,7 @@ def _keep_weights(model: keras.Model) -> keras.callbacks.Callback:
         optimizer.use_ema = allowed
 
     return keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda _epoch, logs: average(False),
-        on_train_end=lambda logs: average(averages),  # noqa: ARG005  (Keras names them)
+        on_epoch_end=lambda *_, **__: average(False), on_train_end=lambda *_, **__: average(averages)
     )
 
 
