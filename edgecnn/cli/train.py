@@ -36,6 +36,7 @@ def train(
     validation: options.Validation = None,
     early_stopping: options.EarlyStopping = None,
     class_weight: options.ClassWeight = None,
+    multi_scale: options.MultiScale = None,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
@@ -67,6 +68,7 @@ def train(
             validation=validation,
             early_stopping=early_stopping,
             class_weight=class_weight,
+            multi_scale=multi_scale,
             seed=seed,
         )
         check_before_training(config, output, resume=resume, overwrite=overwrite)

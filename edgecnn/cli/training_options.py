@@ -16,6 +16,22 @@ def read_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
+def read_sides(text: str) -> tuple[int, int]:
+    """Reads two numbers of pixels with a comma between them.
+
+    Raises:
+        typer.BadParameter: they are no such numbers.
+
+    >>> read_sides("320,608")
+    (320, 608)
+    """
+    try:
+        least, largest = map(int, text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"expected two numbers of pixels such as 320,608, received {text!r}") from error
+    return least, largest
+
+
 Epochs = Annotated[int, typer.Option(metavar="N", help="How often the train part is seen.")]
 BatchSize = Annotated[int, typer.Option(metavar="N", help="Images a step.")]
 LearningRate = Annotated[
@@ -65,6 +81,12 @@ ClassWeight = Annotated[
     float | None,
     typer.Option(
         metavar="F", help="Of a localizer: 0 to 1 of the loss is the class's, the rest the box's. [default: 0.8]"
+    ),
+]
+MultiScale = Annotated[
+    Any,  # two sides or None; typer would ask for two arguments
+    typer.Option(
+        parser=read_sides, metavar="A,B", help="Of a detector: every ten batches another size, its longer side A to B."
     ),
 ]
 SkipBad = Annotated[

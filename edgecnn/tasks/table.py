@@ -88,6 +88,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         trainee="edgecnn.tasks.detection.trainee:trainee",
         augmentations="edgecnn.augmentations:DETECTION_AUGMENTATIONS",
         augment="edgecnn.training.augmenting:with_many_boxes",
+        options=frozenset({"multi_scale"}),
         pictures="edgecnn.tasks.detection.pictures:draw_pictures",
         worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
     ),

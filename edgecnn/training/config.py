@@ -15,7 +15,7 @@ Strategy = Literal["none", "mirrored"]
 # Keras' own defaults; sgd runs with momentum 0.9
 DEFAULT_LEARNING_RATES: Mapping[Optimizer, float] = MappingProxyType({"sgd": 0.01, "rmsprop": 0.001, "adam": 0.001})
 MAX_SEED = 2**32 - 1
-TASK_OPTIONS = ("class_weight",)  # which some tasks have; their rows say which
+TASK_OPTIONS = ("class_weight", "multi_scale")  # which some tasks have; their rows say which
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class TrainConfig:
         early_stopping: ends training when the validation loss has not improved for so many epochs, at least 1; needs
             `validation` or a val part. The last weights are kept, not the best. None for never.
         class_weight: of a localizer, the weight of its class's loss, 0 to 1; the rest is the box's. None takes 0.8.
+        multi_scale: of a detector, the least and the largest longer side of its input in pixels while it learns: every
+            ten batches another one is drawn, of those that its coarsest grid divides. None keeps the input's size.
         seed: of weights, order, dropout and the held-out part, 0 to 2**32 - 1.
 
     Raises:
@@ -78,6 +80,7 @@ class TrainConfig:
     validation: float | None = None
     early_stopping: int | None = None
     class_weight: float | None = None
+    multi_scale: tuple[int, int] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -95,6 +98,8 @@ class TrainConfig:
         _check(self.strategy in get_args(Strategy), "strategy", f"one of {get_args(Strategy)}", self.strategy)
         _check(self.num_classes is None or self.num_classes >= 1, "classes", "at least 1", self.num_classes)
         _check(self.class_weight is None or 0 <= self.class_weight <= 1, "class_weight", "0 to 1", self.class_weight)
+        sides = self.multi_scale
+        _check(sides is None or 0 < sides[0] <= sides[1], "multi_scale", "two sides, the smaller one first", sides)
         self._check_transfer()
         if self.early_stopping is not None:
             _check(self.early_stopping >= 1, "early_stopping", "at least 1", self.early_stopping)

@@ -1,6 +1,6 @@
 """What an epoch shows the network: which images in which order, and how they are changed on the way."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ from edgecnn.data.balance import repeats
 from edgecnn.tasks.table import TaskRow, load
 from edgecnn.training.augmenting import Seeded
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.trainee import Arrays
+from edgecnn.training.trainee import Arrays, Size
 
 # For the repeats of rare classes where the user names none: what leaves any class what it is, as a mirror does not.
 _BALANCE_AUGMENTATION = ("shift", "contrast", "brightness")
+_BATCHES_A_SIZE = 10  # as darknet does
 _MOST_MEASURED = 1000  # images, for the axes of their colours
 
-Targets = Callable[[Arrays], Any]
+Targets = Callable[[Arrays, Size], Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +101,13 @@ def draw(data: TrainingData, config: TrainConfig, random: np.random.Generator) -
 
 
 def training_batches(
-    data: TrainingData, draws: Draws, batch_size: int, *, targets: Targets, random: np.random.Generator
+    data: TrainingData,
+    draws: Draws,
+    batch_size: int,
+    *,
+    targets: Targets,
+    random: np.random.Generator,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> tf.data.Dataset:
     """Returns batches to learn from.
 
@@ -108,15 +115,18 @@ def training_batches(
         data: the images.
         draws: which of them, in which order.
         batch_size: images a batch; the last one may have fewer.
-        targets: of a batch's arrays, what the network's outputs are to be; takes them as they are when the images are
-            augmented.
+        targets: of a batch's arrays and the images' (height, width), what the network's outputs are to be; takes them
+            as they are when the images are augmented.
         random: seeds the augmentation, once; what a batch becomes does not depend on when it is asked for.
+
+        sizes: (height, width) to bring images and boxes to, another one every ten batches; None leaves them.
 
     Returns:
         Pairs of pixels, uint8 (N, height, width, channels), and targets.
     """
     batches = _batches(data.train, draws, batch_size=batch_size)
     augment = None if data.augmentation is None else data.augmentation(random)
+    resize = None if sizes is None else _resize(sizes, len(batches), random)
 
     def prepare(step: Any, batch: Any) -> Any:
         pixels, arrays, changed = batch
@@ -124,7 +134,10 @@ def training_batches(
             new_pixels, new_arrays = augment(pixels, arrays, step)
             pixels = _where(changed, new_pixels, pixels)
             arrays = {name: _where(changed, new_arrays[name], old) for name, old in arrays.items()}
-        return pixels, targets(arrays)
+        if resize is None:
+            return pixels, targets(arrays, tuple(pixels.shape[1:3]))
+        pixels, arrays, size = resize(pixels, arrays, step)
+        return pixels, targets(arrays, size)
 
     return batches.enumerate().map(prepare).prefetch(tf.data.AUTOTUNE)
 
@@ -150,6 +163,22 @@ def _batches(part: LabelledPixels, draws: Draws, *, batch_size: int) -> tf.data.
     )
     count = tf.data.experimental.assert_cardinality(-(-len(draws.positions) // batch_size))
     return tf.data.Dataset.from_generator(generate, output_signature=signature).apply(count)
+
+
+def _resize(
+    sizes: Sequence[tuple[int, int]], batches: int, random: np.random.Generator
+) -> Callable[[tf.Tensor, Arrays, tf.Tensor], tuple[tf.Tensor, Arrays, tf.Tensor]]:
+    """Returns what brings a batch and the array "boxes" to the size that the step draws."""
+    drawn = tf.constant(random.choice(np.array(sizes, np.int32), -(-batches // _BATCHES_A_SIZE)))
+
+    def resize(pixels: tf.Tensor, arrays: Arrays, step: tf.Tensor) -> tuple[tf.Tensor, Arrays, tf.Tensor]:
+        size, old = drawn[step // _BATCHES_A_SIZE], tf.shape(pixels)[1:3]
+        new = tf.image.resize(pixels, size, antialias=True)
+        factor = tf.cast(size / old, tf.float32)[::-1]
+        new = tf.cast(tf.round(tf.clip_by_value(new, 0, 255)), tf.uint8)
+        return new, {**arrays, "boxes": arrays["boxes"] * tf.tile(factor, [2])}, size
+
+    return resize
 
 
 def _where(changed: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:

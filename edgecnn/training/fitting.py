@@ -14,7 +14,7 @@ from edgecnn.errors import TrainingError
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.feeding import TrainingData, draw, training_batches, validation_batches
 from edgecnn.training.history import EpochMetrics
-from edgecnn.training.trainee import Arrays, Trainee, averaged, is_averaged
+from edgecnn.training.trainee import Trainee, averaged, is_averaged
 
 OnBatch = Callable[[int, int, Mapping[str, float]], None]
 
@@ -38,15 +38,13 @@ def run_epoch(
     Raises:
         TrainingError: the loss is no number any more.
     """
-    model, image_size = trainee.model, tuple(data.train.pixels.shape[1:3])
-    random = np.random.default_rng([config.seed, epoch])
+    model, random = trainee.model, np.random.default_rng([config.seed, epoch])
     draws = draw(data, config, random)
     _seed_dropout(model, random)
 
-    def targets(arrays: Arrays) -> Any:
-        return trainee.targets(arrays, image_size)
-
-    batches = training_batches(data, draws, config.batch_size, targets=targets, random=random)
+    batches = training_batches(
+        data, draws, config.batch_size, targets=trainee.targets, random=random, sizes=trainee.sizes
+    )
     total = len(batches)
 
     def tell(batch: int, logs: Mapping[str, float]) -> None:
@@ -58,7 +56,7 @@ def run_epoch(
     logs = {name: float(values[-1]) for name, values in fitted.history.items()}
     learned, held_out = trainee.shown(logs, outputs), {}
     if data.held_out.size:
-        validation = validation_batches(data, config.batch_size, targets=targets)
+        validation = validation_batches(data, config.batch_size, targets=trainee.targets)
         with averaged(model):
             scores = model.evaluate(validation, verbose=0, return_dict=True)
         held_out = {name: float(value) for name, value in trainee.shown(scores, outputs).items()}

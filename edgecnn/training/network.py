@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from edgecnn.errors import KerasFileError, RunFolderError
+from edgecnn.models.any_size import resized
 from edgecnn.models.backbone import freeze_backbone, unfreeze_from
 from edgecnn.models.build import build_model, get_spec
 from edgecnn.models.loading import load_keras
@@ -126,9 +127,11 @@ def save_model(model: keras.Model, path: Path, manifest: Manifest) -> None:
 def inference_model(model: keras.Model, manifest: Manifest) -> keras.Model:
     """Returns the model with the outputs that the manifest names, in its order, on the same layers.
 
-    It is the model itself where it has these and no others.
+    It is the model itself where it has these and no others, and takes the manifest's image.
     """
-    names = [output.name for output in manifest.outputs]
+    names, image = [output.name for output in manifest.outputs], manifest.image_input
+    if tuple(model.inputs[0].shape[1:3]) != (image.height, image.width):
+        model = resized(model, (image.height, image.width))
     if names == model.output_names:
         return model
     by_name = dict(zip(model.output_names, model.outputs, strict=True))

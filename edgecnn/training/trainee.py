@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 
 Arrays = Mapping[str, tf.Tensor]
-Encode = Callable[[Arrays, tuple[int, int]], Mapping[str, Any]]
+Size = Any  # height and width: a tuple, or a tensor (2,) of int32
+Encode = Callable[[Arrays, Size], Mapping[str, Any]]
 
 
 def is_averaged(model: keras.Model) -> bool:
@@ -46,6 +47,8 @@ class Trainee:
         encode: what each output is to be, of the truth's arrays by name and the input's (height, width) in pixels; runs
             in a tf.data pipeline, behind the augmentation.
         watched: the name of the metric that is shown beside the loss, of one of the manifest's outputs.
+        sizes: (height, width) in pixels that the input is brought to in turn while it learns, one every few batches;
+            None for the manifest's alone. The model takes them all.
         summed: whether metrics of one name, of several outputs, are shares of one number, which is their sum.
 
     Raises:
@@ -58,6 +61,7 @@ class Trainee:
     metrics: Mapping[str, Sequence[keras.metrics.Metric]]
     encode: Encode
     watched: str
+    sizes: Sequence[tuple[int, int]] | None = None
     summed: bool = False
 
     def __post_init__(self) -> None:
@@ -85,7 +89,7 @@ class Trainee:
             metrics={name: list(metrics) for name, metrics in self.metrics.items()},
         )
 
-    def targets(self, arrays: Arrays, image_size: tuple[int, int]) -> Any:
+    def targets(self, arrays: Arrays, image_size: Size) -> Any:
         """Returns what the outputs are to be, as Keras takes it: by name, but of a lone output the tensor itself."""
         encoded = self.encode(arrays, image_size)
         names = self.model.output_names

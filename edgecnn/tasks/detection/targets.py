@@ -5,10 +5,11 @@ boxes themselves, to know which predictions come close to one without being aske
 would be 43 MB for 16 images of 416 x 416, of which a few dozen numbers say something.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+from edgecnn.training.trainee import Arrays, Encode, Size
 from edgecnn_runtime.decoders import YoloScale
 
 # The numbers of one box in a target, float32
@@ -16,8 +17,6 @@ CORNERS = slice(0, 4)  # xyxy in pixels of the network's input; all 0 where ther
 CLASS = 4  # `outputs.NOT_LEARNED` of what is not learned
 PLACE = slice(5, 8)  # row, column and anchor in this scale's grid, -1 where the box has none there
 NUMBERS = 8
-
-Encode = Callable[[Mapping[str, tf.Tensor], tuple[int, int]], dict[str, tf.Tensor]]
 
 
 def encoder(scales: Sequence[YoloScale]) -> Encode:
@@ -34,7 +33,7 @@ def encoder(scales: Sequence[YoloScale]) -> Encode:
     """
     sizes = tf.constant([anchor for scale in scales for anchor in scale.anchors], tf.float32)  # (A, 2)
 
-    def encode(arrays: Mapping[str, tf.Tensor], image_size: tuple[int, int]) -> dict[str, tf.Tensor]:
+    def encode(arrays: Arrays, image_size: Size) -> dict[str, tf.Tensor]:
         boxes = tf.cast(arrays["boxes"], tf.float32)  # (N, K, 4)
         class_ids = tf.cast(arrays["class_ids"], tf.float32)  # (N, K)
         best = _best_anchors(boxes[..., 2:] - boxes[..., :2], sizes)  # (N, K)
@@ -62,9 +61,9 @@ def _best_anchors(sizes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
     return tf.argmax(shared / union, axis=-1, output_type=tf.int32)
 
 
-def _cells(centres: tf.Tensor, stride: int, image_size: tuple[int, int]) -> tf.Tensor:
+def _cells(centres: tf.Tensor, stride: int, image_size: Size) -> tf.Tensor:
     """Returns row and column of each centre, int32, as `edgecnn_runtime.tasks.anchors.cells_of` does."""
-    last = tf.constant([side // stride - 1 for side in image_size], tf.int32)
+    last = tf.cast(image_size, tf.int32) // stride - 1
     return tf.clip_by_value(tf.cast(tf.floor(centres[..., ::-1] / stride), tf.int32), 0, last)
 
 

@@ -4,6 +4,8 @@ from typing import cast
 
 import keras
 
+from edgecnn.errors import UsageError
+from edgecnn.models.any_size import resized
 from edgecnn.models.spec import ModelSpec
 from edgecnn.tasks.detection.losses import PartOfLoss, SharedIoU, YoloLoss
 from edgecnn.tasks.detection.targets import encoder
@@ -25,8 +27,10 @@ def trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: Tra
         manifest: of the model, with the anchors.
         config: the options of the training.
     """
-    del spec, config
-    scales = cast(YoloDecoder, manifest.decoder).scales
+    del spec
+    scales, sizes = cast(YoloDecoder, manifest.decoder).scales, None
+    if config.multi_scale is not None:
+        model, sizes = resized(model, (None, None)), input_sizes(manifest, config.multi_scale)
     return Trainee(
         model,
         losses={scale.output: YoloLoss(scale) for scale in scales},
@@ -42,5 +46,28 @@ def trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: Tra
         },
         encode=encoder(scales),
         watched="mean_iou",
+        sizes=sizes,
         summed=True,
     )
+
+
+def input_sizes(manifest: Manifest, sides: tuple[int, int]) -> list[tuple[int, int]]:
+    """Returns the sizes of an input, (height, width), that all grids divide.
+
+    Args:
+        manifest: of the model, which says how height and width are to each other.
+        sides: the least and the largest of the longer one, in pixels.
+
+    Raises:
+        UsageError: the coarsest grid's cells divide no such side.
+    """
+    stride = cast(YoloDecoder, manifest.decoder).scales[-1].stride
+    height, width = int(manifest.image_input.height or 0), int(manifest.image_input.width or 0)
+    longer = [side for side in range(stride, sides[1] + 1, stride) if side >= sides[0]]
+    if not longer:
+        raise UsageError(
+            f"multi_scale: expected sides with a multiple of {stride} between them, the pixels of the coarsest cell, "
+            f"received {sides[0]},{sides[1]}"
+        )
+    factors = [side / max(height, width) / stride for side in longer]
+    return [(max(1, round(height * one)) * stride, max(1, round(width * one)) * stride) for one in factors]
