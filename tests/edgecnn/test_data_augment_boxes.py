@@ -8,7 +8,7 @@ from edgecnn.augmentations import BOX_AUGMENTATIONS
 from edgecnn.data.augment_boxes import BoxAugmentation, Move, move_boxes, move_pixels
 
 HEIGHT, WIDTH = 40, 60
-MOVING = ["flip", "shift", "scale", "crop"]
+MOVING = ["flip", "vertical_flip", "shift", "scale", "crop"]
 FLIP = Move(tf.constant([[-1.0, 1.0]]), tf.constant([[float(WIDTH), 0.0]]))
 
 
@@ -55,6 +55,17 @@ def test_flipping_twice_is_the_identity(box):
 @settings(max_examples=10)
 def test_a_flip_is_numpys(box):
     assert (move_pixels(drawn(box).astype(np.float32), FLIP).numpy() == drawn(box)[:, :, ::-1]).all()
+
+
+@given(boxes(), st.integers(0, 1000))
+@settings(max_examples=10)
+def test_a_vertical_flip_is_numpys_for_pixels_and_box(box, step):
+    pixels, (changed, moved) = drawn(box), augmented(["vertical_flip"], drawn(box), [[box]], step=step)
+    flipped = (changed != pixels).any()
+    assert (changed == (pixels[:, ::-1] if flipped else pixels)).all()
+    x1, y1, x2, y2 = box
+    expected = (x1, HEIGHT - y2, x2, HEIGHT - y1) if flipped else box
+    assert moved[0, 0].tolist() == list(expected)
 
 
 @given(boxes(), factors, factors, offsets, offsets)

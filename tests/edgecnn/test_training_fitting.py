@@ -1,3 +1,4 @@
+import contextlib
 from dataclasses import replace
 
 import keras
@@ -11,6 +12,7 @@ from edgecnn.training.config import TrainConfig
 from edgecnn.training.feeding import LabelledPixels, TrainingData, new_augmentation
 from edgecnn.training.fitting import run_epoch
 from edgecnn.training.network import new_trainee, save_model, saved_trainee
+from edgecnn.training.trainee import averaged
 
 CONFIG = TrainConfig("fashion_cnn", "unused", batch_size=10, image_size=(8, 8), width=0.05, seed=3)
 
@@ -166,3 +168,68 @@ def test_saved_trainee_refuses_a_model_without_the_outputs_of_the_manifest(tmp_p
     other.save(tmp_path / "model.keras")
     with pytest.raises(RunFolderError, match=r"expected the outputs \['logits'\], received \['others'\]"):
         saved_trainee(tmp_path / "model.keras", CONFIG, manifest_of(CONFIG))
+
+
+def test_the_rate_grows_over_the_first_batches_of_the_run_and_not_of_each_epoch(training_data):
+    config = replace(CONFIG, warm_up=3, learning_rate=0.5)  # an epoch has two batches
+    trainee, rates = trainee_of(config), []
+    for epoch in (1, 2):
+        trainee.model.optimizer.learning_rate = config.rate
+        epoch_of(
+            *(trainee, training_data, config, epoch),
+            on_batch=lambda *_: rates.append(float(trainee.model.optimizer.learning_rate)),
+        )
+    assert rates == pytest.approx([0.5 / 3, 0.5 * 2 / 3, 0.5, 0.5])
+
+
+def test_the_average_is_that_of_the_weights_after_each_step_which_learn_on_as_without_it(training_data):
+    config, averages = replace(CONFIG, ema=0.7), []
+    plain, averaging = trainee_of(), trainee_of(config)
+    for epoch in (1, 2):
+        epoch_of(plain, training_data, epoch=epoch)
+
+        def follow(*_):
+            now = [variable.numpy() for variable in averaging.model.trainable_variables]
+            last = averages[-1] if averages else now  # the first step has no average before it
+            averages.append([0.7 * old + (1 - 0.7) * new for old, new in zip(last, now, strict=True)])
+
+        epoch_of(averaging, training_data, config, epoch, on_batch=follow)
+        own = weights_of(averaging.model)
+        assert (own == weights_of(plain.model)).all()
+        with averaged(averaging.model):
+            given = [variable.numpy() for variable in averaging.model.trainable_variables]
+        for value, expected in zip(given, averages[-1], strict=True):
+            np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
+        assert (weights_of(averaging.model) == own).all()
+    with averaged(plain.model):  # it keeps none
+        assert (weights_of(plain.model) == weights_of(averaging.model)).all()
+
+
+def test_held_out_images_are_scored_with_the_averages(training_data):
+    config = replace(CONFIG, ema=0.5, learning_rate=0.05)
+    trainee = trainee_of(config)
+    metrics = epoch_of(trainee, training_data, config)
+    pixels, truth = training_data.train.pixels[18:24], training_data.train.arrays["class_ids"][18:24]
+    losses = []
+    for weights in (averaged(trainee.model), contextlib.nullcontext()):
+        with weights:
+            scores = keras.ops.log_softmax(trainee.model(pixels, training=False))
+        losses.append(-float(np.mean(np.take_along_axis(np.asarray(scores), truth[:, np.newaxis], 1))))
+    assert metrics.val_loss == pytest.approx(losses[0], rel=1e-5)
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
+def test_the_averages_are_what_is_saved_and_the_weights_are_what_goes_on(training_data, tmp_path):
+    config = replace(CONFIG, ema=0.5)
+    trainee, manifest = trainee_of(config), manifest_of(config)
+    epoch_of(trainee, training_data, config)
+    save_model(trainee.model, tmp_path / "model.keras", manifest)
+    with averaged(trainee.model):
+        expected = weights_of(trainee.model)
+    assert (weights_of(keras.models.load_model(tmp_path / "model.keras")) == expected).all()
+    resumed = saved_trainee(tmp_path / "model.keras", config, manifest)
+    for one in (trainee, resumed):
+        epoch_of(one, training_data, config, epoch=2)
+    assert (weights_of(resumed.model) == weights_of(trainee.model)).all()
+    with averaged(trainee.model), averaged(resumed.model):
+        assert (weights_of(resumed.model) == weights_of(trainee.model)).all()
