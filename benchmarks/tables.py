@@ -41,6 +41,7 @@ def with_tables(text: str) -> str:
         "models": models_table(),
         "accuracy": accuracy_block(),
         "localization": localization_block(),
+        "detection": detection_block(),
         "int8": int8_block(),
         "peers": peers_block(),
         "openvino": openvino_block(),
@@ -142,6 +143,38 @@ def localization_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "data", "epochs", "seconds", "of", "mean IoU", "accuracy", "right in both", "wanted", "images")
     return markdown(header, body)
+
+
+def detection_block() -> str:
+    """Returns what the detectors found, under the command that makes the rows."""
+    rows = _in_order("detection")
+    return (
+        f"`uv run python benchmarks/detection.py`, one seed each:\n\n{detection_table(rows)}\n\n"
+        f"At the operating points of the int8 files:\n\n{operating_points_table(rows)}"
+    )
+
+
+def detection_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the average precisions, of the Keras model, its file and its int8 file."""
+    body = (
+        (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))), row["epochs"],
+         f"{row['seconds']:.0f}", way, *(f"{row[key][name]:.4f}" for name in ("ap50", "ap50_95", "ap_11", "f1")),
+         row["wanted"] or "-", f"{row[key]['images']:,} {row[key]['split']}")
+        for row in rows
+        for key, way in (("keras", "Keras"), ("file", "file"), ("int8", "int8 file"))
+    )  # fmt: skip
+    header = ("model", "data", "epochs", "seconds", "of", "AP50", "AP50:95", "AP 11", "F1", "wanted", "images")
+    return markdown(header, body)
+
+
+def operating_points_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the score threshold of each class in the int8 files, and what it came to."""
+    body = (
+        (row["data"], point["name"], *(f"{point[name]:.4f}" for name in ("score", "precision", "recall")))
+        for row in rows
+        for point in row["points"]
+    )
+    return markdown(("data", "class", "from score", "precision", "recall"), body)
 
 
 def int8_block() -> str:

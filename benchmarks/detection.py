@@ -1,0 +1,97 @@
+"""Do the detectors find the objects of an image, and what does int8 cost them?
+
+Every row trains on images with boxes with a fixed seed, exports in float32 and in int8 with operating points from the
+held-out part, and evaluates the run folder and both files, with the commands that a user would type. Each row writes
+results/detection/ROW.json.
+
+    uv run python benchmarks/detection.py [--only ROW]... [--data FOLDER] [--runs FOLDER]
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from accuracy import LOGITS_BUDGET, Row, edgecnn, epochs, row_parser, train
+from record import write_result
+from tables import detection_table, operating_points_table
+
+MAX_DROP = 0.01  # of AP50, int8 against Keras
+_RATE = ("--schedule", "cosine", "--warm-up", "200", "--seed", "1")
+_ROWS = (
+    Row("bccd", "yolov3_tiny", "bccd",
+        ("--skip-bad", "--image-size", "320,416", "--width", "0.5", "--batch-size", "8", "--epochs", "120",
+         "--ema", "0.99", "--augment", "flip,vertical_flip,shift,scale,color,brightness", *_RATE),
+        "AP50 .75", how="from scratch"),
+    Row("shapes_many", "yolov3_tiny", "shapes",
+        ("--image-size", "192,256", "--width", "0.5", "--batch-size", "8", "--epochs", "30", "--ema", "0.998",
+         "--augment", "flip,shift,scale", *_RATE),
+        "AP50 .95", how="from scratch"),
+)  # fmt: skip
+ROWS = {row.name: row for row in _ROWS}
+_SCORES = ("split", "images", "ap50", "ap50_95", "ap_11", "precision", "recall", "f1")
+
+
+def main() -> int:
+    """Runs the rows and prints the tables; returns 1 where a file does not answer as its Keras model does."""
+    arguments = row_parser(__doc__, list(ROWS)).parse_args()
+    if not arguments.data.is_dir():
+        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = arguments.runs or Path(temporary)
+        runs.mkdir(parents=True, exist_ok=True)
+        results = [run_row(ROWS[name], arguments.data, runs) for name in arguments.only or ROWS]
+    print(f"{detection_table(results)}\n\n{operating_points_table(results)}")
+    return int(
+        any(
+            result["max_relative"] > LOGITS_BUDGET or result["int8"]["ap50"] < result["keras"]["ap50"] - MAX_DROP
+            for result in results
+        )
+    )
+
+
+def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:
+    """Trains, exports both files, evaluates all three, and writes the row's result, which it returns."""
+    command, seconds = train(row, data, runs)
+    run, float32, int8 = runs / row.name, runs / f"{row.name}.onnx", runs / f"{row.name}.int8.onnx"
+    images = row.location(data)
+    skipping = ("--skip-bad",) if "--skip-bad" in row.options else ()
+    edgecnn("export", run, "--data", images, "-o", float32, *skipping)
+    edgecnn(
+        *("export", run, "--data", images, "-o", int8, *skipping),
+        *("--quantize", "int8", "--max-drop", str(MAX_DROP)),
+    )
+    scores = [_score(source, images, skipping) for source in (run, float32, int8)]
+    parity, speed = (json.loads(edgecnn("inspect", file, "--format", "json")) for file in (float32, int8))
+    result = {
+        "row": row.name,
+        "order": list(ROWS).index(row.name),
+        "model": row.model,
+        "data": row.data,
+        "how": row.how,
+        "train": command,
+        "epochs": epochs(run),
+        **dict(zip(("keras", "file", "int8"), scores, strict=True)),
+        "points": [
+            {**point, "name": speed["manifest"]["labels"][point["class_id"]]}
+            for point in speed["manifest"]["decoder"]["operating_points"]
+        ],
+        "float_layers": len(speed["evidence"]["quantization"]["float_layers"]),
+        "max_relative": max(tensor["max_relative"] for tensor in parity["evidence"]["parity"]["tensors"]),
+        "wanted": row.wanted,
+        "seconds": seconds,
+    }
+    command = f"uv run python benchmarks/detection.py --only {row.name}"
+    write_result(f"detection/{row.name}", [result], command=command)
+    return result
+
+
+def _score(source: Path, images: str | Path, skipping: tuple[str, ...]) -> dict[str, Any]:
+    scored = json.loads(edgecnn("evaluate", source, "--data", images, "--format", "json", *skipping))
+    return {name: scored[name] for name in _SCORES}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
