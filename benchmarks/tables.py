@@ -95,6 +95,7 @@ def benchmark_tables() -> str:
         "conversion": conversion_table,
         "latency": latency_table,
         "footprint": footprint_table,
+        "decoding": decoding_table,
         "footprint_resnet34_int8": footprint_table,
     }
     parts = []
@@ -175,6 +176,17 @@ def operating_points_table(rows: Sequence[dict[str, Any]]) -> str:
         for point in row["points"]
     )
     return markdown(("data", "class", "from score", "precision", "recall"), body)
+
+
+def decoding_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns milliseconds from raw outputs to boxes."""
+    body = (
+        (row["picture"], row["boxes"], *(f"{row[way]['median']:.3f}" for way in ("edgecnn", "supervision")),
+         f"{row['ratio']['median']:.1f}", "same" if row["same_boxes"] else "others", row["edgecnn"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("picture", "boxes", "edgecnn, ms", "every cell and supervision, ms", "ratio", "boxes of both", "n")
+    return markdown(header, body)
 
 
 def int8_block() -> str:
