@@ -1,9 +1,9 @@
 """What do decoding and non-max suppression cost on the device? edgecnn's runtime beside supervision's suppression.
 
-Both get the same raw outputs of a `yolov3` at 416x416 with 80 classes, 10,647 cells and anchors, in turn in one process,
-with a score threshold of .25 and an IoU of .6: of a picture without an object, and of one with 100 objects, each of which
-three neighbouring cells answer for too. Beside supervision stands what most scripts do: every cell is decoded in
-NumPy, and what passes the threshold is suppressed. Quality: both must keep the same boxes.
+Both get the same raw outputs of a `yolov3` at 416x416 with 80 classes, 10,647 cells and anchors, in turn in one
+process, with a score threshold of .25 and an IoU of .6: of a picture without an object, and of one with 100 objects,
+each of which three neighbouring cells answer for too. Beside supervision stands what most scripts do: every cell is
+decoded in NumPy, and what passes the threshold is suppressed. Quality: both must keep the same boxes.
 
     uv run python benchmarks/decoding.py
 """

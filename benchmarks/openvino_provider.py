@@ -29,6 +29,8 @@ from record import write_result
 from tables import openvino_table
 from turns import summary
 
+from edgecnn.models import get_spec
+
 WHEEL = "onnxruntime-openvino==1.24.1"
 COMMAND = "uv run python benchmarks/openvino_provider.py"
 CPU = "CPUExecutionProvider"
@@ -48,7 +50,7 @@ def main() -> int:
         except InstallError as error:
             print(f"skipped: {WHEEL} cannot be installed here ({_here()}): {error}")
             return 0
-        for name in arguments.only or MODELS:
+        for name in arguments.only or (name for name in MODELS if get_spec(name).task == "classification"):
             model = MODELS[name]
             folder = (arguments.work or Path(temporary)) / name
             case = export_case(model.name, arguments.data / model.data, model.train, folder, images=arguments.images)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecnn.data import Samples, load_dataset
-from edgecnn.data.targets import class_ids_of
 from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import RANDOM_SEED
@@ -25,7 +24,8 @@ CALIBRATION_IMAGES = 300
 TUNED = "edgecnn int8 for AMX"
 PEERS = {"LiteRT": ("ai_edge_litert",), "OpenVINO": ("openvino", "nncf")}  # installs of the benchmark alone
 Pixels = npt.NDArray[np.uint8]
-Answer = Callable[[Pixels], npt.NDArray[np.float32]]
+Outputs = Mapping[str, npt.NDArray[np.float32]]  # by the names of the manifest
+Answer = Callable[[Pixels], Outputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,9 @@ class Case:
         name: in the catalogue.
         model: in Keras.
         folder: of the files.
-        images: (N, H, W, C) uint8, of the test part, ready for the network.
-        class_ids: (N,) of the images.
+        outputs: the shapes of the outputs by name, without the batch axis.
+        images: (N, H, W, C) uint8, of the test part or of all, ready for the network.
+        class_ids: (N,) of the images; of a detector all 0.
         trained: whether the accuracy means anything.
         train: what the int8 ways calibrate on.
         preprocess: an image to what the network takes.
@@ -47,6 +48,7 @@ class Case:
     name: str
     model: keras.Model
     folder: Path
+    outputs: Mapping[str, tuple[int | None, ...]]
     images: Pixels
     class_ids: npt.NDArray[np.int64]
     trained: bool
@@ -83,7 +85,7 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
         images: how many of the test part, evenly spread.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    dataset = load_dataset(str(data))
+    dataset = load_dataset(str(data), skip_bad=True)
     labels = folder / "labels.txt"
     labels.write_text("\n".join(dataset.labels) + "\n")
     if train is None:
@@ -103,12 +105,14 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
     recipes = {"edgecnn fp32": (), "edgecnn int8": int8, TUNED: (*int8, "--tune-for", "amx")}
     for way in own_ways():
         if not (folder / f"{way}.onnx").exists():
-            edgecnn("export", *source, "-o", folder / f"{way}.onnx", "--data", data, *recipes[way])
+            edgecnn("export", *source, "-o", folder / f"{way}.onnx", "--data", data, "--skip-bad", *recipes[way])
     preprocess = Preprocessor(manifest.image_input)
-    chosen = np.unique(np.linspace(0, len(dataset.test) - 1, images).astype(int))
-    pixels = np.concatenate([preprocess(dataset.test[index][0])[0] for index in chosen])
-    class_ids = class_ids_of(dataset.test.targets)[chosen]
-    return Case(name, model, folder, pixels, class_ids, train is not None, dataset.train, preprocess)
+    shown = dataset.select(None)
+    chosen = np.unique(np.linspace(0, len(shown) - 1, images).astype(int))
+    pixels = np.concatenate([preprocess(shown[index][0])[0] for index in chosen])
+    class_ids = shown.targets.classes()[chosen]
+    outputs = {spec.name: spec.shape for spec in manifest.outputs}
+    return Case(name, model, folder, outputs, pixels, class_ids, train is not None, dataset.train, preprocess)
 
 
 def own_ways() -> tuple[str, ...]:
@@ -128,11 +132,11 @@ def ways(case: Case, threads: int) -> dict[str, Answer]:
     }
     peers: dict[str, Answer] = {}
     if is_installed("LiteRT"):
-        peers |= {way: _lite(case.folder / f"{way}.tflite", threads) for way in ("LiteRT fp32", "LiteRT int8")}
+        peers |= {way: _lite(case, case.folder / f"{way}.tflite", threads) for way in ("LiteRT fp32", "LiteRT int8")}
     if is_installed("OpenVINO"):
         peers["OpenVINO fp32"] = _openvino(case.folder / "plain fp32.onnx", threads)
         peers["OpenVINO int8"] = _openvino(case.folder / "OpenVINO int8.xml", threads)
-    return {**onnx, **peers, "Keras predict": lambda pixels: case.model.predict(pixels, verbose=0)}
+    return {**onnx, **peers, "Keras predict": _keras(case)}
 
 
 def edgecnn(*command: Any) -> None:
@@ -158,7 +162,7 @@ def _make_plain(case: Case, calibration: Pixels) -> None:
     plain, prepared, quantized = (case.folder / name for name in ("plain fp32.onnx", "prepared", "plain int8.onnx"))
     if not plain.exists():
         with plain.open("xb") as file:
-            write_model(convert(case.model, output_names=["logits"]), file)
+            write_model(convert(case.model, output_names=list(case.outputs)), file)
     if quantized.exists():
         return
 
@@ -216,24 +220,36 @@ def _make_openvino(case: Case, calibration: Pixels) -> None:
     )
 
 
+def _keras(case: Case) -> Answer:
+    names = list(case.outputs)
+
+    def answer(pixels: Pixels) -> Outputs:
+        given = case.model.predict(pixels, verbose=0)
+        return dict(zip(names, [given] if len(names) == 1 else given, strict=True))
+
+    return answer
+
+
 def _onnxruntime(path: Path, threads: int) -> Answer:
     from edgecnn_runtime.session import Session
 
     session = Session(path.read_bytes(), device="cpu", threads=threads)  # spinning would slow the next way
-    return lambda pixels: session.run({"image": pixels})["logits"]
+    return lambda pixels: session.run({"image": pixels})
 
 
-def _lite(path: Path, threads: int) -> Answer:
+def _lite(case: Case, path: Path, threads: int) -> Answer:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
-    (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (given,) = interpreter.get_input_details()
+    shapes = {tuple(asked["shape"][1:].tolist()): asked["index"] for asked in interpreter.get_output_details()}
+    places = {name: shapes[shape] for name, shape in case.outputs.items()}  # its names are TensorFlow's own
 
-    def answer(pixels: Pixels) -> npt.NDArray[np.float32]:
+    def answer(pixels: Pixels) -> Outputs:
         interpreter.set_tensor(given["index"], pixels)
         interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(asked["index"]))
+        return {name: np.asarray(interpreter.get_tensor(place)) for name, place in places.items()}
 
     return answer
 
@@ -245,7 +261,7 @@ def _openvino(path: Path, threads: int) -> Answer:
     compiled = openvino.Core().compile_model(path, "CPU", options)
     request = compiled.create_infer_request()
 
-    def answer(pixels: Pixels) -> npt.NDArray[np.float32]:
-        return np.asarray(next(iter(request.infer({0: pixels}).values())))
+    def answer(pixels: Pixels) -> Outputs:
+        return {output.any_name: np.asarray(values) for output, values in request.infer({0: pixels}).items()}
 
     return answer

@@ -8,7 +8,8 @@ One Keras model a row, seeded or trained, and every way to run it, in turn in on
 - LiteRT fp32 and int8, OpenVINO fp32 and int8 (NNCF), and Keras' `predict`.
 
 LiteRT and OpenVINO are left out where they are not installed. The int8 ways calibrate on the same images. Quality is
-the accuracy where the model is trained, and the part of the test images on which the best class is Keras' own.
+the accuracy where the model is trained, and the part of the test images on which the best class is Keras' own; of a
+detector, the cell and anchor that is surest of an object.
 
     uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py [--only MODEL] [--runs N]
 """
@@ -16,7 +17,7 @@ the accuracy where the model is trained, and the part of the test images on whic
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,13 +25,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from peer_ways import PEERS, Case, is_installed, prepare, ways
+from peer_ways import PEERS, Answer, Case, Outputs, is_installed, prepare, ways
 from record import write_result
 from tables import peers_table
 from turns import interleave, summary
 
 Pixels = npt.NDArray[np.uint8]
-Answer = Callable[[Pixels], npt.NDArray[np.float32]]
 BASE, KERAS = "plain fp32", "Keras predict"
 WARMUP = 5
 MAX_DROP = 0.01
@@ -58,6 +58,7 @@ MODELS = {
         Model("resnet34", "flowers"),
         Model("xception", "flowers"),
         Model("alexnet", "flowers"),
+        Model("yolov3_tiny", "coco128"),
     )
 }
 
@@ -152,8 +153,15 @@ def take_turns(answers: Mapping[str, Answer], pixels: Pixels, runs: int) -> dict
 
 
 def best(answer: Answer, images: Pixels) -> npt.NDArray[np.int64]:
-    """Returns the best class of each image, one at a time, (N,)."""
-    return np.array([int(np.argmax(answer(images[index : index + 1]))) for index in range(len(images))])
+    """Returns the best class of each image, or its surest cell, one at a time, (N,)."""
+    return np.array([int(np.argmax(_certainties(answer(images[index : index + 1])))) for index in range(len(images))])
+
+
+def _certainties(outputs: Outputs) -> npt.NDArray[np.float32]:
+    """Returns the logits of the classes, or those of the objects of all grids, in the order of the names."""
+    if "logits" in outputs:
+        return outputs["logits"].reshape(-1)
+    return np.concatenate([outputs[name][..., 4].reshape(-1) for name in sorted(outputs)])
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def fed(data, config, *, seed=0):
     """Everything that an epoch shows: pixels, arrays a batch, positions."""
     draws = drawn(data, config, seed)
     batches = training_batches(
-        augmented(data, config), draws, 4, targets=lambda arrays: arrays, random=np.random.default_rng(seed)
+        augmented(data, config), draws, 4, targets=lambda arrays, _: arrays, random=np.random.default_rng(seed)
     )
     pixels, arrays = zip(*batches.as_numpy_iterator(), strict=True)
     return np.concatenate(pixels), arrays, draws.positions
@@ -117,7 +117,7 @@ def test_training_batches_encode_what_the_augmentation_leaves(rare):
     data = replace(rare, train=LabelledPixels(pixels, {"class_ids": rare.classes, "boxes": boxes}))
     data = replace(data, augmentation=with_boxes(("flip", "shift", "scale"), pixels))
     draws = replace(drawn(data, PLAIN), changed=np.arange(10) % 3 > 0)
-    batches = training_batches(data, draws, 4, targets=lambda arrays: arrays, random=np.random.default_rng(1))
+    batches = training_batches(data, draws, 4, targets=lambda arrays, _: arrays, random=np.random.default_rng(1))
     shown, arrays = zip(*batches.as_numpy_iterator(), strict=True)
     moved = np.concatenate([batch["boxes"] for batch in arrays])
     assert moved.shape == (10, 4)
@@ -140,7 +140,7 @@ def test_with_boxes_makes_zeros_of_those_that_leave_the_image():
 
 
 def test_validation_batches_give_what_is_held_out_in_order(rare):
-    batches = validation_batches(augmented(rare, config(augment=("shift",))), 1, targets=lambda arrays: arrays)
+    batches = validation_batches(augmented(rare, config(augment=("shift",))), 1, targets=lambda arrays, _: arrays)
     pixels, arrays = zip(*batches.as_numpy_iterator(), strict=True)
     assert (np.concatenate(pixels) == rare.train.pixels[10:]).all()
     assert np.concatenate([batch["class_ids"] for batch in arrays]).tolist() == [0, 1]
@@ -149,7 +149,57 @@ def test_validation_batches_give_what_is_held_out_in_order(rare):
 def test_validation_batches_come_from_a_part_of_its_own_where_there_is_one(rare):
     val = LabelledPixels(rare.train.pixels[::-1], {"class_ids": np.arange(12)})
     ((pixels, arrays),) = validation_batches(
-        replace(rare, val=val), 2, targets=lambda arrays: arrays
+        replace(rare, val=val), 2, targets=lambda arrays, _: arrays
     ).as_numpy_iterator()
     assert (pixels == val.pixels[10:]).all()
     assert arrays["class_ids"].tolist() == [10, 11]
+
+
+def test_every_ten_batches_come_in_another_size_and_the_boxes_with_them():
+    """Each image is black with one white rectangle, which a search finds again."""
+    pixels, boxes = np.zeros((33, 24, 48, 1), np.uint8), np.zeros((33, 2, 4), np.float32)
+    for index in range(33):
+        x1, y1, x2, y2 = 4 + index % 9, 3 + index % 5, 30 + index % 11, 20 - index % 4
+        pixels[index, y1:y2, x1:x2] = 255
+        boxes[index, 0] = x1, y1, x2, y2
+    part = LabelledPixels(pixels, {"boxes": boxes})
+    data, sizes = (
+        TrainingData(part, np.zeros(33, np.int64), np.arange(33), np.arange(0)),
+        [(12, 24), (24, 48), (36, 72)],
+    )
+    seen = []
+
+    def targets(arrays, size):
+        return {**arrays, "size": size}
+
+    batches = training_batches(
+        data, drawn(data, PLAIN), 1, targets=targets, random=np.random.default_rng(3), sizes=sizes
+    )
+    for image, arrays in batches.as_numpy_iterator():
+        seen.append(image.shape[1:3])
+        assert arrays["size"].tolist() == list(image.shape[1:3])
+        rows, columns = np.nonzero(image[0, :, :, 0] > 127)
+        found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        assert np.abs(arrays["boxes"][0, 0] - found).max() <= 1
+        assert not arrays["boxes"][0, 1].any()  # an empty place stays one
+    assert [len(set(seen[start : start + 10])) for start in range(0, 33, 10)] == [1, 1, 1, 1]
+    assert set(seen) <= set(sizes)
+    assert len(set(seen)) > 1
+
+
+def test_rows_that_are_not_changed_keep_their_boxes_where_the_others_get_more_places():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
+    boxes = np.tile(np.float32([4, 5, 20, 21]), (8, 1, 1))
+    part = LabelledPixels(pixels, {"boxes": boxes, "class_ids": np.arange(8)[:, np.newaxis]})
+    data = TrainingData(part, np.array([0] * 7 + [1]), np.arange(8), np.arange(0))  # balanced: class 1 six times more
+    augmentation = new_augmentation(config(augment=("mosaic",)), TASKS["detection"], pixels, data.learned)
+    data = replace(data, augmentation=augmentation)
+    draws = drawn(data, config(balance=True))
+    batches = training_batches(data, draws, 14, targets=lambda arrays, _: arrays, random=np.random.default_rng(1))
+    ((_, arrays),) = batches.as_numpy_iterator()
+    assert arrays["boxes"].shape[1] > 1  # some were made of four
+    for place in np.flatnonzero(~draws.changed):
+        there = arrays["boxes"][place].any(axis=-1)
+        assert arrays["boxes"][place][there].tolist() == [[4, 5, 20, 21]]
+        assert arrays["class_ids"][place][there].tolist() == [draws.positions[place]]
