@@ -2,7 +2,8 @@
 
 Every row trains on images with boxes with a fixed seed, exports in float32 and in int8 with operating points from the
 held-out part, and evaluates the run folder and both files, with the commands that a user would type. Each row writes
-results/detection/ROW.json.
+results/detection/ROW.json. The row `full_size` is `yolov3` as published with random weights: what its exports take, and
+whether the file answers a photo; it writes results/detection_full_size.json.
 
     uv run python benchmarks/detection.py [--only ROW]... [--data FOLDER] [--runs FOLDER]
 """
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import LOGITS_BUDGET, Row, edgecnn, epochs, row_parser, train
+from int8 import spend
+from PIL import Image
 from record import write_result
-from tables import detection_table, operating_points_table
+from sklearn.datasets import load_sample_image
+from tables import detection_table, full_size_table, operating_points_table
 
 MAX_DROP = 0.01  # of AP50, int8 against Keras
 _RATE = ("--schedule", "cosine", "--warm-up", "200", "--seed", "1")
@@ -30,20 +34,23 @@ _ROWS = (
         "AP50 .95", how="from scratch"),
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
+FULL_SIZE = "full_size"
 _SCORES = ("split", "images", "ap50", "ap50_95", "ap_11", "precision", "recall", "f1")
 
 
 def main() -> int:
     """Runs the rows and prints the tables; returns 1 where a file does not answer as its Keras model does."""
-    arguments = row_parser(__doc__, list(ROWS)).parse_args()
+    arguments = row_parser(__doc__, [*ROWS, FULL_SIZE]).parse_args()
+    names = arguments.only or [*ROWS, FULL_SIZE]
     if not arguments.data.is_dir():
         print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
         return 0
     with tempfile.TemporaryDirectory() as temporary:
         runs = arguments.runs or Path(temporary)
         runs.mkdir(parents=True, exist_ok=True)
-        results = [run_row(ROWS[name], arguments.data, runs) for name in arguments.only or ROWS]
-    print(f"{detection_table(results)}\n\n{operating_points_table(results)}")
+        results = [run_row(ROWS[name], arguments.data, runs) for name in names if name != FULL_SIZE]
+        whole = [export_full_size(arguments.data, runs)] if FULL_SIZE in names else []
+    print("\n\n".join((detection_table(results), operating_points_table(results), full_size_table(whole))))
     return int(
         any(
             result["max_relative"] > LOGITS_BUDGET or result["int8"]["ap50"] < result["keras"]["ap50"] - MAX_DROP
@@ -85,6 +92,37 @@ def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:
     }
     command = f"uv run python benchmarks/detection.py --only {row.name}"
     write_result(f"detection/{row.name}", [result], command=command)
+    return result
+
+
+def export_full_size(data: Path, runs: Path) -> dict[str, Any]:
+    """Exports `yolov3` at 416x416 with 80 classes in both precisions, answers a photo, and writes what that took."""
+    float32, int8, photo = runs / "yolov3.onnx", runs / "yolov3.int8.onnx", runs / "photo.png"
+    source = ("export", "yolov3", "--weights", "none", "--data", data / "coco128", "--skip-bad", "-o")
+    spent = [
+        spend(*source, float32),
+        spend(*source, int8, "--quantize", "int8", "--max-drop", "1", "--min-speedup", "0"),
+    ]
+    Image.fromarray(load_sample_image("china.jpg")).save(photo)
+    answers = [
+        json.loads(edgecnn("run", file, photo, "--device", "cpu", "--score-threshold", "0.001", "--format", "json"))
+        for file in (float32, int8)
+    ]
+    rows = [
+        {
+            "file": name,
+            "seconds": seconds,
+            "peak_bytes": peak,
+            "bytes": file.stat().st_size,
+            "boxes": len(answer[0]["predictions"]),
+            "speed_ms": answer[0]["speed_ms"],
+        }
+        for name, file, (seconds, peak), answer in zip(
+            ("float32", "int8"), (float32, int8), spent, answers, strict=True
+        )
+    ]
+    result = {"model": "yolov3", "rows": rows}
+    write_result("detection_full_size", [result], command=f"uv run python benchmarks/detection.py --only {FULL_SIZE}")
     return result
 
 

@@ -151,7 +151,8 @@ def detection_block() -> str:
     rows = _in_order("detection")
     return (
         f"`uv run python benchmarks/detection.py`, one seed each:\n\n{detection_table(rows)}\n\n"
-        f"At the operating points of the int8 files:\n\n{operating_points_table(rows)}"
+        f"At the operating points of the int8 files:\n\n{operating_points_table(rows)}\n\n"
+        f"`yolov3` as published, with random weights:\n\n{full_size_table(_rows('detection_full_size'))}"
     )
 
 
@@ -176,6 +177,19 @@ def operating_points_table(rows: Sequence[dict[str, Any]]) -> str:
         for point in row["points"]
     )
     return markdown(("data", "class", "from score", "precision", "recall"), body)
+
+
+def full_size_table(results: Sequence[dict[str, Any]]) -> str:
+    """Returns what the exports of the largest detector took, and their size."""
+    body = (
+        (f"`{result['model']}`", row["file"], f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e9:.2f}",
+         f"{row['bytes'] / 1e6:.1f}", f"{row['bytes'] / result['rows'][0]['bytes']:.3f}",
+         f"{row['speed_ms']['inference']:.0f}")
+        for result in results
+        for row in result["rows"]
+    )  # fmt: skip
+    header = ("model", "file", "export, s", "peak GB", "MB", "part of float32", "a photo, ms")
+    return markdown(header, body)
 
 
 def decoding_table(rows: Sequence[dict[str, Any]]) -> str:
