@@ -5,15 +5,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from edgecnn.cli.streams import say
 
 
-def make_bars() -> Progress:
-    """Returns bars for stderr that vanish when they are done; rich honours NO_COLOR."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+def make_bars(*columns: ProgressColumn) -> Progress:
+    """Returns bars for stderr that vanish when they are done; rich honours NO_COLOR.
+
+    Args:
+        columns: of a bar; none for a text, the bar, what is done of how much, and the time left.
+    """
+    usual = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*(columns or usual), console=Console(stderr=True), transient=True)
 
 
 @contextmanager

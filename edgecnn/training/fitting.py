@@ -30,7 +30,7 @@ def run_epoch(
         config: batch size, seed, and what is done to the images.
         epoch: from 1.
         outputs: those of the manifest, by name.
-        on_batch: called with (batches done, batches in all, means so far).
+        on_batch: called with (images done, images in all, means so far).
 
     Returns:
         Loss and metrics of those outputs.
@@ -45,10 +45,10 @@ def run_epoch(
     batches = training_batches(
         data, draws, config.batch_size, targets=trainee.targets, random=random, sizes=trainee.sizes
     )
-    total = len(batches)
+    total = len(draws.positions)
 
     def tell(batch: int, logs: Mapping[str, float]) -> None:
-        on_batch(batch + 1, total, trainee.shown(logs, outputs))
+        on_batch(min((batch + 1) * config.batch_size, total), total, trainee.shown(logs, outputs))
 
     told = keras.callbacks.LambdaCallback(on_train_batch_end=tell)
     callbacks = [told, _warm_up(model, config.warm_up), _keep_weights(model)]

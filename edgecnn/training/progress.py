@@ -16,10 +16,14 @@ class Progress(Protocol):
         ...
 
     def on_batch(self, done: int, total: int, metrics: Mapping[str, float], /) -> None:
-        """A step is done: images in the stage "cache", batches of the current epoch in "fit".
+        """A step is done: images so far and in all, of the data in the stage "cache", of the current epoch in "fit".
 
         The metrics are means over the epoch so far; none in "cache".
         """
+        ...
+
+    def on_epoch_begin(self, epoch: int, epochs: int, /) -> None:
+        """An epoch begins, from 1 on, or where a run goes on from the first that is to be trained yet."""
         ...
 
     def on_epoch(self, metrics: EpochMetrics, epochs: int, /) -> None:
@@ -34,6 +38,9 @@ class Silent:
         """Does nothing."""
 
     def on_batch(self, done: int, total: int, metrics: Mapping[str, float], /) -> None:
+        """Does nothing."""
+
+    def on_epoch_begin(self, epoch: int, epochs: int, /) -> None:
         """Does nothing."""
 
     def on_epoch(self, metrics: EpochMetrics, epochs: int, /) -> None:

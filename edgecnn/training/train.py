@@ -355,6 +355,7 @@ def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progres
     )
     outputs = [output.name for output in run.manifest.outputs]
     while not _is_complete(history, run.config):
+        progress.on_epoch_begin(len(history) + 1, run.config.epochs)
         trainee.model.optimizer.learning_rate = learning_rate(run.config, history)
         metrics = fitting.run_epoch(
             trainee, data, run.config, len(history) + 1, outputs=outputs, on_batch=progress.on_batch

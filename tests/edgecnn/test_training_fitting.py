@@ -126,7 +126,7 @@ def test_run_epoch_scores_the_held_out_part_without_dropout(training_data):
 def test_run_epoch_tells_every_batch(training_data):
     told = []
     epoch_of(trainee_of(), training_data, on_batch=lambda *news: told.append(news))
-    assert [(done, total) for done, total, _ in told] == [(1, 2), (2, 2)]
+    assert [(done, total) for done, total, _ in told] == [(10, 18), (18, 18)]
     assert told[0][2].keys() == {"loss", "accuracy"}
 
 

@@ -14,7 +14,7 @@ from edgecnn.training import RunFolder, TrainConfig, train
 
 pytestmark = pytest.mark.slow
 
-# Trains. Ends itself by a signal at the given epoch and batch, or when a file of that name is about to be written; a
+# Trains. Ends itself by a signal at the given epoch and image, or when a file of that name is about to be written; a
 # number lets no file grow beyond so many bytes, as on a full disk.
 SCRIPT = """
 import json, os, resource, signal, sys
@@ -25,6 +25,7 @@ options, run_dir, where, sent = json.loads(sys.argv[1])
 class Killer:
     epochs = 0
     def on_stage(self, stage, /): pass
+    def on_epoch_begin(self, epoch, epochs, /): pass
     def on_epoch(self, metrics, epochs, /): self.epochs += 1
     def on_batch(self, done, total, metrics, /):
         if where == [self.epochs + 1, done]:
@@ -62,7 +63,7 @@ def weights_of(run_dir):
     return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
 
 
-@pytest.mark.parametrize("where", [[1, 2], [3, 1], "model.keras"], ids=str)
+@pytest.mark.parametrize("where", [[1, 18], [3, 9], "model.keras"], ids=str)
 def test_train_resumes_to_the_same_weights_when_killed(config, tmp_path, where):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     ended = train_apart(config, killed, where)
@@ -75,7 +76,7 @@ def test_train_resumes_to_the_same_weights_when_killed(config, tmp_path, where):
 
 
 def test_train_leaves_a_resumable_folder_when_interrupted_by_a_signal(config, tmp_path):
-    ended = train_apart(config, tmp_path / "run", [2, 1], signal.SIGINT)
+    ended = train_apart(config, tmp_path / "run", [2, 9], signal.SIGINT)
     assert "KeyboardInterrupt" in ended.stderr
     assert sorted(path.name for path in (tmp_path / "run" / "unfinished").iterdir()) == ["cache", "epoch-0001"]
     assert train(config, tmp_path / "run", resume=True).epochs_trained == 2

@@ -51,10 +51,14 @@ class Recorder:
 
     def __init__(self, interrupt_in=None):
         self.stages, self.batches, self.epochs, self.interrupt_in = [], [], [], interrupt_in
+        self.begun = []
 
     def on_stage(self, stage, /):
         self.stages.append(stage)
         self._interrupt(stage)
+
+    def on_epoch_begin(self, epoch, epochs, /):
+        self.begun.append((epoch, epochs))
 
     def on_batch(self, done, total, metrics, /):
         self.batches.append((done, total))
@@ -101,7 +105,8 @@ def test_train_tells_how_it_goes(config, run_dir, caplog):
     with caplog.at_level(logging.INFO, logger="edgecnn"):
         train(config, run_dir, progress=recorder)
     assert recorder.stages == ["data", "cache", "model", "fit", "finish"]
-    assert recorder.batches == [(24, 24), *[(1, 2), (2, 2)] * 3]
+    assert recorder.batches == [(24, 24), *[(9, 18), (18, 18)] * 3]
+    assert recorder.begun == [(1, 3), (2, 3), (3, 3)]
     assert recorder.epochs == [(1, 3), (2, 3), (3, 3)]
     assert [message.split()[0] for message in caplog.messages] == [
         *("data", "cache:", "model", "epoch", "epoch", "epoch", "finished:")
@@ -126,10 +131,10 @@ def test_train_never_sees_the_test_part(config, run_dir, write_npz, arrays):
 @pytest.mark.parametrize(
     "interrupt_in",
     [
-        ("batch", 3, 2),
+        ("batch", 3, 18),
         *(
             pytest.param(where, marks=pytest.mark.slow)
-            for where in ("data", "cache", "image", "model", ("batch", 1, 1), "finish")
+            for where in ("data", "cache", "image", "model", ("batch", 1, 9), "finish")
         ),
     ],
 )
@@ -177,7 +182,7 @@ def test_train_resumes_to_the_same_weights_with(config, run_dir, options):
     history = train(config, run_dir).history
     again = run_dir.with_name("b")
     with pytest.raises(KeyboardInterrupt):
-        train(config, again, progress=Recorder(("batch", config.epochs, 1)))
+        train(config, again, progress=Recorder(("batch", config.epochs, 9)))
     assert train(config, again, resume=True).history == history
     assert (weights_of(again) == weights_of(run_dir)).all()
 
@@ -271,7 +276,7 @@ def test_train_stops_early_and_keeps_the_last_weights(config, run_dir):
 def test_train_stops_early_at_the_same_epoch_when_resumed(config, run_dir):
     stuck = replace(config, epochs=9, learning_rate=1e-30, early_stopping=2)
     with pytest.raises(KeyboardInterrupt):
-        train(stuck, run_dir, progress=Recorder(("batch", 3, 1)))
+        train(stuck, run_dir, progress=Recorder(("batch", 3, 9)))
     assert len(train(stuck, run_dir, resume=True).history) == 3
 
 

@@ -131,6 +131,9 @@ class Interrupting:
     def on_stage(self, stage, /):
         pass
 
+    def on_epoch_begin(self, epoch, epochs, /):
+        pass
+
     def on_batch(self, done, total, metrics, /):
         del done, total
         self.names.update(metrics)
