@@ -105,9 +105,8 @@ def edgecnn(
     for package in ("edgecnn", "edgecnn_exporters", "edgecnn_runtime"):
         logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("edgecnn_runtime.providers").setLevel(logging.INFO)  # device auto says once where it runs
-    logging.getLogger("edgecnn.data.parts").setLevel(
-        logging.INFO
-    )  # a command says once which part of the data it takes
+    for said_once in ("edgecnn.data.parts", "edgecnn.trained"):  # which part of the data is taken, which checkpoint
+        logging.getLogger(said_once).setLevel(logging.INFO)
     if show_version:
         typer.echo(f"edgecnn {version('edgecnn')}")
         raise typer.Exit

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from edgecnn.cli.options import DataOption, DeviceName, Font, Format, SkipBad, check_font
+from edgecnn.cli.options import CheckpointOption, DataOption, DeviceName, Font, Format, SkipBad, check_font
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -17,6 +17,7 @@ from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn.evaluation import Evaluation
+    from edgecnn.trained import Checkpoint
     from edgecnn_runtime import Manifest, Model
 
 _BATCH_SIZE = 64
@@ -35,6 +36,7 @@ def evaluate(
         Literal["train", "val", "test", "all"] | None,
         typer.Option(help="Part to score. [default: test or val where the data have one, else all]"),
     ] = None,
+    checkpoint: CheckpointOption = None,
     device: Annotated[DeviceName | None, typer.Option(help="Where a FILE.onnx runs. [default: auto]")] = None,
     save: Annotated[
         Path | None,
@@ -53,6 +55,8 @@ def evaluate(
     is_keras = os.path.isdir(model) or model.endswith(".keras")  # noqa: PTH112  (Path raises on a long name)
     if is_keras and device is not None:
         raise typer.BadParameter("a Keras model runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
+    if not is_keras and checkpoint is not None:
+        raise typer.BadParameter("a file holds one checkpoint: give a RUN_DIR.", param_hint="--checkpoint")
     with stdout_for_results() as results:
         from edgecnn.data.load import check_data, load_dataset, needs_tensorflow, path_of  # these load ONNX Runtime
         from edgecnn.outputs import Input, check_output_folder
@@ -61,7 +65,7 @@ def evaluate(
             read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
             check_output_folder("--save", save, read)
         check_data(data)
-        opened = _open_trained(model) if is_keras else _open_file(model, device or "auto")
+        opened = _open_trained(model, checkpoint) if is_keras else _open_file(model, device or "auto")
         if needs_tensorflow(data):
             load_tensorflow()
         from edgecnn.cli.pictures import open_typeface
@@ -107,10 +111,10 @@ class _Opened(NamedTuple):
     trained_on: str | None
 
 
-def _open_trained(path: str) -> _Opened:
+def _open_trained(path: str, checkpoint: Checkpoint | None) -> _Opened:
     from edgecnn.trained import open_trained  # loads ONNX Runtime
 
-    trained = open_trained(path)
+    trained = open_trained(path, checkpoint=checkpoint)
     require("tensorflow")
 
     def load() -> Model:

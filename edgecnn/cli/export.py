@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecnn.cli import export_options as options
-from edgecnn.cli.options import ImageSize, SkipBad, Width
+from edgecnn.cli.options import CheckpointOption, ImageSize, SkipBad, Width
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -39,6 +39,7 @@ def export(
     image_size: ImageSize = None,
     width: Width = None,
     manifest: options.ManifestFile = None,
+    checkpoint: CheckpointOption = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
@@ -51,6 +52,7 @@ def export(
             batch=batch,
             opset=opset,
             manifest=manifest,
+            checkpoint=checkpoint,
             weights=weights,
             labels=labels,
             image_size=image_size,

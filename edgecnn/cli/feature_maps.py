@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgecnn.cli.options import CheckpointOption
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 
@@ -21,6 +22,7 @@ def feature_maps(
         str | None, typer.Option(metavar="NAME", help="Of 'edgecnn models NAME'. [default: the first convolution]")
     ] = None,
     channels: Annotated[int, typer.Option(min=1, metavar="N", help="Most maps that are drawn.")] = 64,
+    checkpoint: CheckpointOption = None,
 ) -> None:
     """Draw the activations of one layer for one image, a map a channel, each scaled on its own."""
     if output.suffix.lower() != ".png":
@@ -34,7 +36,7 @@ def feature_maps(
         from edgecnn.trained import open_trained
         from edgecnn_runtime.images import open_image
 
-        trained = open_trained(source)
+        trained = open_trained(source, checkpoint=checkpoint)
         open_image(str(image))
         load_tensorflow()
         from edgecnn.evaluation.feature_maps import feature_maps  # these load Keras and matplotlib

@@ -94,6 +94,10 @@ Font = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Font of those pictures: .ttf, .otf or .ttc. [default: one with the letters]"),
 ]
+CheckpointOption = Annotated[
+    Literal["best", "last"] | None,
+    typer.Option(help="Of a RUN_DIR, which weights. [default: best, where a part was held out; else last]"),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes.")
 ]

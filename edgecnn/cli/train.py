@@ -78,4 +78,5 @@ def train(
         with training_progress() as progress:
             result = train(config, output, resume=resume, overwrite=overwrite, skip_bad=skip_bad, progress=progress)
         ending = ", stopped early" if result.stopped_early else ""
+        ending += "" if result.best_epoch is None else f"; the best is epoch {result.best_epoch}"
         results.report([f"{result.run_dir}: {format_epoch(result.history[-1], epochs)}{ending}"])

@@ -26,6 +26,7 @@ class ExportConfig:
         batch: the fixed batch size; None for a dynamic one.
         opset: of the default ONNX domain.
         manifest: of a .keras file; None takes the manifest.json beside it.
+        checkpoint: of a run folder, "best" or "last"; None takes the best where it was kept.
         weights: for a catalogue name: "none" for seeded random ones, "imagenet", or a .weights.h5 or .keras file.
         labels: a file with one label a line, for a catalogue name; None for those of the weights, or none.
         image_size: (height, width) in pixels, for a catalogue name; None takes the published one.
@@ -52,6 +53,7 @@ class ExportConfig:
     batch: int | None = 1
     opset: int = 17
     manifest: Path | None = None
+    checkpoint: Literal["best", "last"] | None = None
     weights: str | None = None
     labels: Path | None = None
     image_size: tuple[int, int] | None = None
@@ -76,8 +78,8 @@ class ExportConfig:
             "--image-size": self.image_size,
             "--width": self.width,
         }
-        options = {"--manifest": self.manifest, **of_a_name}
-        taken = {"run folder": (), "keras file": ("--manifest",), "name": tuple(of_a_name)}[self.kind]
+        options = {"--manifest": self.manifest, "--checkpoint": self.checkpoint, **of_a_name}
+        taken = {"run folder": ("--checkpoint",), "keras file": ("--manifest",), "name": tuple(of_a_name)}[self.kind]
         for option, value in options.items():
             if value is not None and option not in taken:
                 raise UsageError(f"{option}: it cannot take effect on {self.source}, a {self.kind}. Leave it out.")

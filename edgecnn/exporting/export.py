@@ -143,7 +143,7 @@ def _images(config: ExportConfig, dataset: Dataset, manifest: Manifest) -> _Imag
 
 def _open(config: ExportConfig) -> _Source:
     if config.kind != "name":
-        trained = open_trained(config.source, config.manifest)
+        trained = open_trained(config.source, config.manifest, checkpoint=config.checkpoint)
         record = trained.record
         if record is None:
             return _Source(trained.load(), trained.manifest)

@@ -25,7 +25,7 @@ def check_source(config: ExportConfig) -> None:
     if config.kind == "name":
         _check_name(config)
     else:
-        open_trained(config.source, config.manifest)
+        open_trained(config.source, config.manifest, checkpoint=config.checkpoint)
     if config.data is not None:
         check_data(config.data)
     elif config.quantize == "int8":

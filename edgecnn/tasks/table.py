@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgecnn.evaluation.metrics import TaskMetric
+    from edgecnn.training.history import Better
     from edgecnn_runtime.decoders import TaskName
     from edgecnn_runtime.manifest import Manifest
 
@@ -27,6 +28,9 @@ class TaskRow:
         fit: of a manifest and the samples to learn from, the manifest with what is fitted to them, before the first
             weight exists; None for nothing.
         trainee: of a model, its row, its manifest and the options, the `Trainee`; a row may have its own.
+        epoch_metric: of a manifest, makes the metric that the held-out part is watched by after each epoch, and that
+            the best epoch is chosen by; None takes the metric that the trainee watches while it learns.
+        better: which values of that metric are.
         augmentations: what `--augment` takes, by name.
         augment: of those names and of images, what changes pixels and arrays while they are learned.
         transfer: builds a model to keep the backbone of, with a head to learn; None takes the model as it is.
@@ -43,6 +47,8 @@ class TaskRow:
     outputs: str
     arrays: str
     trainee: str
+    epoch_metric: str | None = None
+    better: "Better" = "higher"
     fit: str | None = None
     augmentations: str = "edgecnn.augmentations:AUGMENTATIONS"
     augment: str = "edgecnn.training.augmenting:images_alone"
@@ -86,6 +92,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         arrays="edgecnn.tasks.detection.outputs:arrays",
         fit="edgecnn.tasks.detection.anchors:fit",
         trainee="edgecnn.tasks.detection.trainee:trainee",
+        epoch_metric="edgecnn.tasks.detection.metric:AveragePrecision",
         augmentations="edgecnn.augmentations:DETECTION_AUGMENTATIONS",
         augment="edgecnn.training.augmenting:with_many_boxes",
         options=frozenset({"multi_scale"}),

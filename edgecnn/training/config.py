@@ -49,7 +49,7 @@ class TrainConfig:
         validation: the part of the train part that is held out and scored after each epoch, in (0, 1); None for none,
             or for the data's own val part where there is one.
         early_stopping: ends training when the validation loss has not improved for so many epochs, at least 1; needs
-            `validation` or a val part. The last weights are kept, not the best. None for never.
+            `validation` or a val part. None for never.
         class_weight: of a localizer, the weight of its class's loss, 0 to 1; the rest is the box's. None takes 0.8.
         multi_scale: of a detector, the least and the largest longer side of its input in pixels while it learns: every
             ten batches another one is drawn, of those that its coarsest grid divides. None keeps the input's size.

@@ -11,7 +11,7 @@ from edgecnn.training.history import EpochMetrics
 
 
 def draw_curves(history: Sequence[EpochMetrics], path: Path, *, temporary_folder: Path | None = None) -> None:
-    """Draws the loss and the watched metric over the epochs, of the train and the held-out part.
+    """Draws the loss and the watched metrics over the epochs, each of the parts that have it.
 
     Args:
         history: one entry an epoch, at least one.
@@ -21,9 +21,10 @@ def draw_curves(history: Sequence[EpochMetrics], path: Path, *, temporary_folder
     Raises:
         WriteError: the file cannot be written.
     """
-    figure = make_figure((9, 3.5), layout="constrained")
-    axes = figure.subplots(1, 2)
-    for axis, name in zip(axes, ("loss", history[0].watched), strict=True):
+    names = tuple(dict.fromkeys(("loss", history[0].watched, history[0].val_watched)))
+    figure = make_figure((4.5 * len(names), 3.5), layout="constrained")
+    axes = figure.subplots(1, len(names))
+    for axis, name in zip(axes, names, strict=True):
         _draw(axis, history, name)
     save_figure(figure, path, temporary_folder=temporary_folder)
 

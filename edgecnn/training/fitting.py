@@ -17,10 +17,18 @@ from edgecnn.training.history import EpochMetrics
 from edgecnn.training.trainee import Trainee, averaged, is_averaged
 
 OnBatch = Callable[[int, int, Mapping[str, float]], None]
+Judge = Callable[[], Mapping[str, float]]
 
 
 def run_epoch(
-    trainee: Trainee, data: TrainingData, config: TrainConfig, epoch: int, *, outputs: Sequence[str], on_batch: OnBatch
+    trainee: Trainee,
+    data: TrainingData,
+    config: TrainConfig,
+    epoch: int,
+    *,
+    outputs: Sequence[str],
+    on_batch: OnBatch,
+    judge: Judge | None = None,
 ) -> EpochMetrics:
     """Learns from every image once, or more often to balance, in an order of its own; then scores the held-out part.
 
@@ -31,6 +39,7 @@ def run_epoch(
         epoch: from 1.
         outputs: those of the manifest, by name.
         on_batch: called with (images done, images in all, means so far).
+        judge: scores the model as it is by what the held-out part is watched by besides, the metric to watch first.
 
     Returns:
         Loss and metrics of those outputs.
@@ -65,7 +74,11 @@ def run_epoch(
             f"training diverged in epoch {epoch}: expected a finite loss, received {logs['loss']}. Lower the learning "
             f"rate, which is {config.rate}."
         )
-    return EpochMetrics(epoch, learned.pop("loss"), learned, held_out.pop("loss", None), held_out)
+    judged: Mapping[str, float] = {}
+    if judge is not None:
+        with averaged(model):
+            judged = judge()
+    return EpochMetrics(epoch, learned.pop("loss"), learned, held_out.pop("loss", None), {**judged, **held_out})
 
 
 def _warm_up(model: keras.Model, batches: int) -> keras.callbacks.Callback:

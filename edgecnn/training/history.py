@@ -1,7 +1,8 @@
 """The learning curve: one row an epoch, in `history.csv`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from edgecnn.csv_text import from_csv, to_csv
 from edgecnn.errors import RunFolderError
@@ -16,7 +17,8 @@ class EpochMetrics:
         loss: mean over the train part while it was learned.
         metrics: likewise by name, the one to watch first: of a classifier "accuracy", 0 to 1.
         val_loss: mean over the held-out part after the epoch; None where nothing is held out.
-        val_metrics: likewise, of the same names; empty where nothing is held out.
+        val_metrics: likewise, of the same names and perhaps of others, which come first: what only the held-out part is
+            scored by is the one to watch there. Empty where nothing is held out.
     """
 
     epoch: int
@@ -30,21 +32,36 @@ class EpochMetrics:
         """The name of the metric that stands beside the loss."""
         return next(iter(self.metrics))
 
+    @property
+    def val_watched(self) -> str:
+        """The name of the metric that the held-out part is judged by; of the other one where nothing is held out."""
+        return next(iter(self.val_metrics or self.metrics))
+
+    @property
+    def names(self) -> list[str]:
+        """Of all metrics, those that only the held-out part has before the others."""
+        return [name for name in self.val_metrics if name not in self.metrics] + list(self.metrics)
+
     def series(self) -> dict[str, float | None]:
-        """Returns loss and metrics by name, then those of the held-out part, which are called "val_" and the name."""
-        train: dict[str, float | None] = {"loss": self.loss, **self.metrics}
-        held_out = {name: self.val_metrics.get(name) for name in self.metrics}
-        return train | {f"val_{name}": value for name, value in {"loss": self.val_loss, **held_out}.items()}
+        """Returns loss and metrics by name, then those of the held-out part, which are called "val_" and the name.
+
+        What a part is not scored by is None there.
+        """
+        train = {"loss": self.loss, **{name: self.metrics.get(name) for name in self.names}}
+        held_out = {"loss": self.val_loss, **{name: self.val_metrics.get(name) for name in self.names}}
+        return train | {f"val_{name}": value for name, value in held_out.items()}
 
 
 History = tuple[EpochMetrics, ...]
+Better = Literal["higher", "lower"]
 _COLUMNS = "the columns epoch,loss,METRICS,val_loss,val_METRICS"
 
 
 def history_to_csv(history: Sequence[EpochMetrics]) -> str:
     """Returns the rows as CSV with a header; numbers keep all their digits, so that reading gives the same floats.
 
-    The columns are epoch, loss, the metrics by name, and the latter two again with "val_" before their names.
+    The columns are epoch, loss, the metrics by name, and the latter two again with "val_" before their names. What only
+    the held-out part is scored by has a column among the others, whose cells are empty.
 
     Args:
         history: one entry an epoch, at least one, all with the same metrics.
@@ -80,7 +97,8 @@ def history_from_csv(text: str, *, what: str = "history.csv") -> History:
     if not names or header != ["epoch", "loss", *names, "val_loss", *(f"val_{name}" for name in names)]:
         raise RunFolderError(f"{what}: expected {_COLUMNS}, received {','.join(header)}")
     try:
-        history = tuple(_metrics(names, *row) for row in rows)
+        learned = [name for index, name in enumerate(names, 2) if any(row[index : index + 1] != [""] for row in rows)]
+        history = tuple(_metrics(names, learned or names, *row) for row in rows)
     except (ValueError, TypeError) as error:
         raise RunFolderError(f"{what}: expected a number in every cell, received {error}") from error
     if [row.epoch for row in history] != list(range(1, len(history) + 1)):
@@ -88,14 +106,14 @@ def history_from_csv(text: str, *, what: str = "history.csv") -> History:
     return history
 
 
-def _metrics(names: Sequence[str], epoch: str, *cells: str) -> EpochMetrics:
+def _metrics(names: Sequence[str], learned: Collection[str], epoch: str, *cells: str) -> EpochMetrics:
     half = 1 + len(names)
-    loss, *metrics = map(float, cells[:half])
-    train = dict(zip(names, metrics, strict=True))
+    shown = dict(zip(names, cells[1:half], strict=True))
+    train = {name: float(shown[name]) for name in learned}
     if not any(cells[half:]) and len(cells) == 2 * half:
-        return EpochMetrics(int(epoch), loss, train)
+        return EpochMetrics(int(epoch), float(cells[0]), train)
     val_loss, *val_metrics = map(float, cells[half:])
-    return EpochMetrics(int(epoch), loss, train, val_loss, dict(zip(names, val_metrics, strict=True)))
+    return EpochMetrics(int(epoch), float(cells[0]), train, val_loss, dict(zip(names, val_metrics, strict=True)))
 
 
 def stops_early(history: Sequence[EpochMetrics], patience: int | None) -> bool:
@@ -111,3 +129,25 @@ def stops_early(history: Sequence[EpochMetrics], patience: int | None) -> bool:
     if patience is None or not losses:
         return False
     return len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+def best_epoch(history: Sequence[EpochMetrics], better: Better = "higher") -> int | None:
+    """Returns the epoch that the held-out part was scored best after; None where nothing is held out.
+
+    Judged by the metric that is watched there. Of epochs that it does not tell apart, as on a small part or where all
+    is right, the one of the lower loss on that part is the best, and of equal ones the first.
+
+    Args:
+        history: one entry an epoch.
+        better: which values of the metric are.
+
+    Example:
+        >>> scores = [(0.9, 0.5), (0.7, 0.75), (0.4, 0.75), (0.4, 0.75), (0.3, 0.25)]
+        >>> rows = [EpochMetrics(i + 1, 0.0, {}, loss, {"ap50": ap50}) for i, (loss, ap50) in enumerate(scores)]
+        >>> best_epoch(rows), best_epoch(rows, "lower"), best_epoch([])
+        (3, 5, None)
+    """
+    sign = 1 if better == "lower" else -1
+    held_out = [row for row in history if row.val_loss is not None and row.val_metrics]
+    best = min(held_out, key=lambda row: (sign * row.val_metrics[row.val_watched], row.val_loss), default=None)
+    return None if best is None else best.epoch

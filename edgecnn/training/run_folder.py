@@ -9,10 +9,11 @@
         skipped.csv     pictures that could not be decoded, where there were some and --skip-bad left them out
         curves.png      the learning curves      } at the end
         model.keras     the last weights         }
+        best.keras      those after the epoch that the held-out part was scored best after, where one is held out
         training.keras  the same with what only training has, for models that have such a thing
         unfinished/     only while the run is not finished
             cache/          the data as the network takes it
-            epoch-0003/     the last checkpoint: model.keras with the optimizer's state, history.csv
+            epoch-0003/     the last checkpoint: model.keras with the optimizer's state, best.keras, history.csv
         .edgecnn-lock   only while a process trains in the folder, or where it was killed
 
 Whatever is half-written stands in `unfinished/`, and takes its name by one rename. `config.json` is the last word: a
@@ -30,7 +31,8 @@ from edgecnn.atomic import make_folder, replacing, write_text, writing
 from edgecnn.data.bad_pictures import BadPicture, bad_pictures_csv, bad_pictures_from_csv
 from edgecnn.errors import RunFolderError
 from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST
-from edgecnn.training.history import History, history_from_csv, history_to_csv
+from edgecnn.tasks.table import TASKS
+from edgecnn.training.history import Better, History, best_epoch, history_from_csv, history_to_csv
 from edgecnn.training.record import RunRecord
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.lock import Lock, LockedError
@@ -39,7 +41,7 @@ from edgecnn_runtime.whole_files import LOCK_NAME, publish, sweep, workplace
 
 CONFIG, MANIFEST = RUN_CONFIG, RUN_MANIFEST
 MODEL, HISTORY, CURVES = "model.keras", "history.csv", "curves.png"
-TRAINING_MODEL, SKIPPED = "training.keras", "skipped.csv"
+TRAINING_MODEL, SKIPPED, BEST = "training.keras", "skipped.csv", "best.keras"
 UNFINISHED = "unfinished"
 
 
@@ -61,8 +63,18 @@ class RunFolder:
 
     @property
     def model_path(self) -> Path:
-        """The Keras model."""
+        """The Keras model with the last weights."""
         return self.path / MODEL
+
+    @property
+    def best_path(self) -> Path:
+        """The Keras model with those of the best epoch; missing where `best_epoch` is None."""
+        return self.path / BEST
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of `best.keras`; None where there is no such file, or nothing is held out to choose it by."""
+        return best_epoch(self.history, TASKS[self.manifest.task].better) if self.best_path.is_file() else None
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -203,13 +215,19 @@ def latest_checkpoint(path: Path) -> Checkpoint | None:
     return max(found, key=lambda checkpoint: checkpoint.epoch, default=None)
 
 
-def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], None]) -> None:
+def save_checkpoint(
+    path: Path, history: History, save_model: Callable[[Path], None], *, better: Better = "higher"
+) -> None:
     """Makes the checkpoint after an epoch and removes the one before it; killed at any moment, one of them is whole.
+
+    The best epoch's model goes along from checkpoint to checkpoint, so that it always fits the history beside it. Where
+    it is gone, as in a run that began before there was such a file, there is none until an epoch is the best of all.
 
     Args:
         path: the run folder.
         history: one entry an epoch; the last one is this epoch's.
         save_model: writes the model to the path it is given, and perhaps `training.keras` beside it.
+        better: as for `best_epoch`.
 
     Raises:
         WriteError: the disk is full; the earlier checkpoint is intact.
@@ -217,10 +235,16 @@ def save_checkpoint(path: Path, history: History, save_model: Callable[[Path], N
     unfinished = path / UNFINISHED
     folder = unfinished / f"epoch-{len(history):04d}"
     make_folder(unfinished)
+    earlier = latest_checkpoint(path)
+    best = (earlier.path if earlier else path) / BEST
     with writing(folder / MODEL), workplace(unfinished) as place:
         made = place / folder.name
         made.mkdir()
         save_model(made / MODEL)
+        if best_epoch(history, better) == len(history):
+            _link(made / MODEL, made / BEST)
+        elif best.exists():
+            _link(best, made / BEST)
         (made / HISTORY).write_text(history_to_csv(history), encoding="utf-8")
         publish(made, folder)
     for older in unfinished.glob("epoch-*"):
@@ -259,21 +283,27 @@ def begin(path: Path, record: RunRecord, manifest: Manifest, skipped: Sequence[B
         shutil.rmtree(older)
     write_record(path, record)
     write_text(path / MANIFEST, manifest.to_json() + "\n", temporary_folder=path / UNFINISHED)
-    for name in (MODEL, TRAINING_MODEL, HISTORY, CURVES, SKIPPED):
+    for name in (MODEL, BEST, TRAINING_MODEL, HISTORY, CURVES, SKIPPED):
         (path / name).unlink(missing_ok=True)
     if skipped:
         write_text(path / SKIPPED, bad_pictures_csv(skipped), temporary_folder=path / UNFINISHED)
 
 
-def reopen(path: Path, record: RunRecord, history: History) -> None:
-    """Makes a finished run one that is not, with its model as the checkpoint, so that it can go on.
+def reopen(path: Path, record: RunRecord, history: History, *, better: Better = "higher") -> None:
+    """Makes a finished run one that is not, with its models as the checkpoint, so that it can go on.
+
+    Args:
+        path: the run folder.
+        record: of the run as it goes on.
+        history: one entry an epoch so far.
+        better: as for `best_epoch`.
 
     Raises:
         WriteError: the folder cannot be written.
     """
     remove_unfinished(path)
     make_folder(path / UNFINISHED)
-    save_checkpoint(path, history, lambda copy: _link_models(path, copy.parent))
+    save_checkpoint(path, history, lambda copy: _link_models(path, copy.parent), better=better)
     write_record(path, record)
 
 
@@ -287,7 +317,7 @@ def finish(path: Path, record: RunRecord) -> None:
     checkpoint = latest_checkpoint(path)
     if checkpoint is None:
         raise RunFolderError(f"{path}: expected a checkpoint in {UNFINISHED}/, received none")
-    for name in (HISTORY, TRAINING_MODEL, MODEL):
+    for name in (HISTORY, TRAINING_MODEL, BEST, MODEL):
         if (checkpoint.path / name).exists():
             with replacing(path / name, temporary_folder=path / UNFINISHED) as temporary:
                 _link(checkpoint.path / name, temporary)

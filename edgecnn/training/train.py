@@ -29,7 +29,7 @@ from edgecnn.reads_and_writes import check_training
 from edgecnn.tasks.table import TASKS, TaskRow, load
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.history import History, stops_early
+from edgecnn.training.history import EpochMetrics, History, stops_early
 from edgecnn.training.progress import Progress, Silent
 from edgecnn.training.record import RunRecord, check_same_run, new_record
 from edgecnn.training.schedules import learning_rate
@@ -39,6 +39,7 @@ from edgecnn_runtime.whole_files import LOCK_NAME
 
 if TYPE_CHECKING:
     from edgecnn.training.feeding import LabelledPixels
+    from edgecnn.training.judging import EpochJudge
     from edgecnn.training.trainee import Trainee
 
 logger = logging.getLogger(__name__)
@@ -49,16 +50,18 @@ class TrainResult:
     """What training came to.
 
     Attributes:
-        run_dir: holds model.keras, manifest.json, history.csv, curves.png and config.json.
+        run_dir: holds model.keras, perhaps best.keras, manifest.json, history.csv, curves.png and config.json.
         history: one entry an epoch, those before a resume among them.
         epochs_trained: how many of them this call trained; 0 where the run was finished already.
         stopped_early: whether early stopping ended it before the last epoch.
+        best_epoch: the one whose weights are in best.keras; None where there is no such file.
     """
 
     run_dir: Path
     history: History
     epochs_trained: int
     stopped_early: bool
+    best_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +181,7 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
     if resume and _is_complete(before, config) and run_folder.read_record(run.path).finished:
         run_folder.remove_unfinished(run.path)
         logger.info("%s is finished already: %d epochs", run.path, len(before))
-        return TrainResult(run.path, before, 0, stops_early(before, config.early_stopping))
+        return _result(run, before, 0)
     with _undone_on_error(run.path):
         progress.on_stage("cache")
         pixels = _cache(run, progress)
@@ -195,7 +198,14 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
     draw_curves(history, run.path / run_folder.CURVES, temporary_folder=run.path / run_folder.UNFINISHED)
     run_folder.finish(run.path, run.record)
     logger.info("finished: %d epochs, loss %.4f, in %s", len(history), history[-1].loss, run.path)
-    return TrainResult(run.path, history, len(history) - len(before), stops_early(history, config.early_stopping))
+    return _result(run, history, len(history) - len(before))
+
+
+def _result(run: _Run, history: History, epochs_trained: int) -> TrainResult:
+    folder = run_folder.RunFolder(run.path, run.manifest, run.record, history)
+    return TrainResult(
+        run.path, history, epochs_trained, stops_early(history, run.config.early_stopping), folder.best_epoch
+    )
 
 
 def _check_place(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
@@ -271,7 +281,7 @@ def _resume(run: _Run) -> History:
     if stored.finished:
         history = run_folder.RunFolder.open(run.path).history
         if not _is_complete(history, run.config):
-            run_folder.reopen(run.path, run.record, history)
+            run_folder.reopen(run.path, run.record, history, better=run.row.better)
         return history
     checkpoint = run_folder.latest_checkpoint(run.path)
     return run_folder.read_history(checkpoint.history_path) if checkpoint else ()
@@ -354,19 +364,49 @@ def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progres
         None if val is None or cached.val is None else _labelled(run, val, cached.val),
     )
     outputs = [output.name for output in run.manifest.outputs]
+    judge = _judge(run, trainee, cached)
     while not _is_complete(history, run.config):
         progress.on_epoch_begin(len(history) + 1, run.config.epochs)
         trainee.model.optimizer.learning_rate = learning_rate(run.config, history)
         metrics = fitting.run_epoch(
-            trainee, data, run.config, len(history) + 1, outputs=outputs, on_batch=progress.on_batch
+            trainee, data, run.config, len(history) + 1, outputs=outputs, on_batch=progress.on_batch, judge=judge
         )
+        _check_metrics(run, history, metrics)
         history = (*history, metrics)
         run_folder.save_checkpoint(
-            run.path, history, lambda path: network.save_model(trainee.model, path, run.manifest)
+            run.path,
+            history,
+            lambda path: network.save_model(trainee.model, path, run.manifest),
+            better=run.row.better,
         )
         progress.on_epoch(metrics, run.config.epochs)
         logger.info("epoch %d of %d: loss %.4f", metrics.epoch, run.config.epochs, metrics.loss)
     return history
+
+
+def _check_metrics(run: _Run, history: History, metrics: EpochMetrics) -> None:
+    """Checks that an epoch is scored by what those before it were, for the history has one header."""
+    if history and metrics.names != history[-1].names:
+        raise RunFolderError(
+            f"{run.path}: expected epochs scored by {', '.join(history[-1].names)}, as those of the version of "
+            f"edgecnn that began the run, received {', '.join(metrics.names)}. Train again with --overwrite"
+        )
+
+
+def _judge(run: _Run, trainee: Trainee, cached: _Pixels) -> EpochJudge | None:
+    """Returns what scores the held-out part after each epoch besides; None where nothing does."""
+    if run.row.epoch_metric is None or not cached.held_out.size:
+        return None
+    from edgecnn.training.judging import EpochJudge  # as in _trainee
+
+    return EpochJudge(
+        trainee.model,
+        run.manifest,
+        part=cached.val or cached.train,
+        targets=(run.dataset.val or run.dataset.train).targets,
+        positions=cached.held_out,
+        batch_size=run.config.batch_size,
+    )
 
 
 def _labelled(run: _Run, samples: Samples, cached: CachedPart) -> LabelledPixels:

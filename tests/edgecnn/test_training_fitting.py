@@ -130,6 +130,18 @@ def test_run_epoch_tells_every_batch(training_data):
     assert told[0][2].keys() == {"loss", "accuracy"}
 
 
+def test_run_epoch_puts_what_is_judged_before_the_metrics_of_the_held_out_part(training_data):
+    trainee = trainee_of()
+
+    def judge():  # by the weights that the epoch came to
+        return {"ap50": float(weights_of(trainee.model).sum())}
+
+    metrics = run_epoch(trainee, training_data, CONFIG, 1, outputs=("logits",), on_batch=lambda *_: None, judge=judge)
+    assert list(metrics.val_metrics) == ["ap50", "accuracy"]
+    assert metrics.val_metrics["ap50"] == float(weights_of(trainee.model).sum())
+    assert list(metrics.metrics) == ["accuracy"]
+
+
 def test_run_epoch_stops_when_training_diverges(training_data):
     trainee = trainee_of()
     trainee.model.set_weights([np.full_like(weight, np.nan) for weight in trainee.model.get_weights()])

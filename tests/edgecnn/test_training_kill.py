@@ -58,8 +58,8 @@ def train_apart(config, run_dir, where, sent=signal.SIGKILL):
     )
 
 
-def weights_of(run_dir):
-    model = keras.saving.load_model(run_dir / "model.keras")
+def weights_of(run_dir, name="model.keras"):
+    model = keras.saving.load_model(run_dir / name)
     return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
 
 
@@ -71,7 +71,8 @@ def test_train_resumes_to_the_same_weights_when_killed(config, tmp_path, where):
     with pytest.raises(RunFolderError, match="--resume"):
         RunFolder.open(killed)
     assert train(config, killed, resume=True).history == train(config, whole).history
-    np.testing.assert_allclose(weights_of(killed), weights_of(whole), rtol=0, atol=1e-6)
+    for name in ("model.keras", "best.keras"):
+        np.testing.assert_allclose(weights_of(killed, name), weights_of(whole, name), rtol=0, atol=1e-6)
     assert {entry.name for entry in killed.iterdir()} == {entry.name for entry in whole.iterdir()}
 
 

@@ -15,7 +15,8 @@ from edgecnn.training.record import DataRecord, RunRecord
 
 RECORD = RunRecord(TrainConfig("mnist_convnet", "digits", epochs=3), DataRecord("digits", "f" * 64, 9, 3), {})
 MANIFEST = build_manifest(get_spec("mnist_convnet"), ("a", "b"))
-HISTORY = tuple(EpochMetrics(epoch, 1 / epoch, {"accuracy": 0.5}) for epoch in (1, 2, 3))
+HELD_OUT = {1: 0.5, 2: 0.75, 3: 0.25}  # the second epoch is the best
+HISTORY = tuple(EpochMetrics(n, 1 / n, {"accuracy": 0.5}, 1.0, {"accuracy": HELD_OUT[n]}) for n in (1, 2, 3))
 
 
 def saves(text):
@@ -33,7 +34,8 @@ def begun(tmp_path):
 
 @pytest.fixture
 def finished(begun):
-    run_folder.save_checkpoint(begun, HISTORY, saves("weights 3"))
+    for epoch in (1, 2, 3):
+        run_folder.save_checkpoint(begun, HISTORY[:epoch], saves(f"weights {epoch}"))
     run_folder.finish(begun, RECORD)
     return begun
 
@@ -42,10 +44,12 @@ def test_open_reads_a_finished_run(finished):
     folder = run_folder.RunFolder.open(finished)
     assert (folder.manifest, folder.history, folder.record) == (MANIFEST, HISTORY, replace(RECORD, finished=True))
     assert folder.model_path.read_text() == "weights 3"
+    assert (folder.best_epoch, folder.best_path.read_text()) == (2, "weights 2")
 
 
 def test_finish_leaves_nothing_but_the_results(finished):
     assert sorted(entry.name for entry in finished.iterdir()) == [
+        "best.keras",
         "config.json",
         "history.csv",
         "manifest.json",
@@ -97,6 +101,35 @@ def test_save_checkpoint_keeps_the_last_one_alone(begun):
     assert run_folder.read_history(checkpoint.history_path) == HISTORY[:2]
 
 
+@pytest.mark.parametrize(("better", "best"), [("higher", [1, 2, 2]), ("lower", [1, 1, 3])])
+def test_save_checkpoint_keeps_the_best_model_beside_the_last(begun, better, best):
+    kept = []
+    for epoch in (1, 2, 3):
+        run_folder.save_checkpoint(begun, HISTORY[:epoch], saves(f"weights {epoch}"), better=better)
+        kept.append((run_folder.latest_checkpoint(begun).path / "best.keras").read_text())
+    assert kept == [f"weights {epoch}" for epoch in best]
+
+
+def test_save_checkpoint_keeps_no_best_model_when_nothing_is_held_out(begun):
+    history = tuple(EpochMetrics(epoch, 1.0, {"accuracy": 0.5}) for epoch in (1, 2))
+    for epoch in (1, 2):
+        run_folder.save_checkpoint(begun, history[:epoch], saves(f"weights {epoch}"))
+    assert not (run_folder.latest_checkpoint(begun).path / "best.keras").exists()
+    run_folder.finish(begun, RECORD)
+    assert run_folder.RunFolder.open(begun).best_epoch is None
+
+
+def test_save_checkpoint_takes_no_other_epoch_for_the_best_when_that_one_is_gone(begun):
+    for epoch in (1, 2):
+        run_folder.save_checkpoint(begun, HISTORY[:epoch], saves(f"weights {epoch}"))
+    (begun / "unfinished" / "epoch-0002" / "best.keras").unlink()  # as in a run of an earlier version
+    run_folder.save_checkpoint(begun, HISTORY, saves("weights 3"))
+    assert not (begun / "unfinished" / "epoch-0003" / "best.keras").exists()
+    better = (*HISTORY, EpochMetrics(4, 0.1, {"accuracy": 0.5}, 1.0, {"accuracy": 0.875}))
+    run_folder.save_checkpoint(begun, better, saves("weights 4"))
+    assert (begun / "unfinished" / "epoch-0004" / "best.keras").read_text() == "weights 4"
+
+
 def test_save_checkpoint_keeps_the_earlier_one_when_the_disk_is_full(begun, disk_with_room_for):
     run_folder.save_checkpoint(begun, HISTORY[:1], saves("weights 1"))
     with (
@@ -118,8 +151,22 @@ def test_reopen_goes_on_from_the_finished_model(finished):
     run_folder.reopen(finished, replace(RECORD, config=replace(RECORD.config, epochs=5)), HISTORY)
     checkpoint = run_folder.latest_checkpoint(finished)
     assert (checkpoint.epoch, checkpoint.model_path.read_text()) == (3, "weights 3")
+    assert (checkpoint.path / "best.keras").read_text() == "weights 2"
     assert run_folder.read_record(finished).config.epochs == 5
     assert not run_folder.read_record(finished).finished
+
+
+def test_a_run_that_goes_on_compares_with_the_best_epoch_so_far(finished):
+    run_folder.reopen(finished, RECORD, HISTORY)
+    for accuracy, best in ((0.625, 2), (0.8, 5)):
+        folder = run_folder.latest_checkpoint(finished)
+        history = run_folder.read_history(folder.history_path)
+        history = (*history, EpochMetrics(len(history) + 1, 0.1, {"accuracy": 0.5}, 1.0, {"accuracy": accuracy}))
+        run_folder.save_checkpoint(finished, history, saves(f"weights {len(history)}"))
+        assert (run_folder.latest_checkpoint(finished).path / "best.keras").read_text() == f"weights {best}"
+    run_folder.finish(finished, RECORD)
+    folder = run_folder.RunFolder.open(finished)
+    assert (folder.best_epoch, folder.best_path.read_text()) == (5, "weights 5")
 
 
 def test_finish_refuses_a_run_without_a_checkpoint(begun):
@@ -154,6 +201,8 @@ def go(path):
     if checkpoint:
         assert checkpoint.model_path.read_text() == f"weights {len(history)}", "checkpoint is not whole"
         assert history == HISTORY[: checkpoint.epoch], "history does not fit"
+        best = (checkpoint.path / "best.keras").read_text()
+        assert best == f"weights {min(len(history), 2)}", "best.keras does not fit"
     (path / "unfinished").mkdir(parents=True, exist_ok=True)
     if not history:
         run_folder.begin(path, RECORD, MANIFEST)
@@ -169,6 +218,7 @@ for n in range(1, 1000):
     go(path)
     folder = run_folder.RunFolder.open(path)
     assert folder.model_path.read_text() == "weights 3" and folder.history == HISTORY and folder.manifest == MANIFEST
+    assert folder.best_path.read_text() == "weights 2" and folder.best_epoch == 2
     assert not (path / "unfinished").exists()
 print(n)
 """

@@ -72,8 +72,8 @@ class Recorder:
             raise KeyboardInterrupt
 
 
-def weights_of(run_dir):
-    model = keras.saving.load_model(run_dir / "model.keras")
+def weights_of(run_dir, name="model.keras"):
+    model = keras.saving.load_model(run_dir / name)
     return np.concatenate([np.ravel(weight) for weight in model.get_weights()])
 
 
@@ -84,7 +84,7 @@ def contents(folder):
 def test_train_leaves_a_run_folder(config, run_dir):
     result = train(config, run_dir)
     assert sorted(entry.name for entry in run_dir.iterdir()) == [
-        *("config.json", "curves.png", "history.csv", "manifest.json", "model.keras")
+        *("best.keras", "config.json", "curves.png", "history.csv", "manifest.json", "model.keras")
     ]
     folder = RunFolder.open(run_dir)
     assert (folder.record.config, folder.history, folder.manifest.labels) == (
@@ -93,6 +93,12 @@ def test_train_leaves_a_run_folder(config, run_dir):
         ("cat", "dog", "owl"),
     )
     assert (result.epochs_trained, result.stopped_early) == (3, False)
+    assert result.best_epoch == folder.best_epoch == best_of(result.history)
+
+
+def best_of(history):
+    """The epoch of the highest accuracy on the held-out part, of equal ones that of the lowest loss."""
+    return max(history, key=lambda row: (row.val_metrics["accuracy"], -row.val_loss)).epoch
 
 
 def test_train_learns(config, run_dir):
@@ -142,9 +148,12 @@ def test_train_resumes_to_the_same_weights_when_interrupted(config, run_dir, int
     with pytest.raises(KeyboardInterrupt):
         train(config, run_dir, progress=Recorder(interrupt_in))
     run_dir.mkdir(parents=True, exist_ok=True)  # interrupted in "data", there is none yet
-    result = train(config, run_dir, resume=True)
-    weights, history = uninterrupted(config)
+    recorder = Recorder()
+    result = train(config, run_dir, resume=True, progress=recorder)
+    weights, best_weights, history = uninterrupted(config)
     assert (weights_of(run_dir) == weights).all()
+    assert (weights_of(run_dir, "best.keras") == best_weights).all()
+    assert [epoch for epoch, _ in recorder.begun] == list(range(4 - result.epochs_trained, 4))
     assert result.history == history
     assert not (run_dir / "unfinished").exists()
 
@@ -158,7 +167,7 @@ def uninterrupted(tmp_path_factory):
         if "all" not in results:
             run_dir = tmp_path_factory.mktemp("whole") / "run"
             history = train(config, run_dir).history
-            results["all"] = weights_of(run_dir), history
+            results["all"] = weights_of(run_dir), weights_of(run_dir, "best.keras"), history
         return results["all"]
 
     return trained
@@ -255,6 +264,7 @@ def test_train_goes_on_when_epochs_are_raised(config, run_dir, uninterrupted, fi
     result = train(config, run_dir, resume=True)
     assert result.epochs_trained == 2
     assert (weights_of(run_dir) == uninterrupted(config)[0]).all()
+    assert (weights_of(run_dir, "best.keras") == uninterrupted(config)[1]).all()
 
 
 def test_train_does_nothing_when_the_run_is_finished(config, run_dir, caplog, finished_once):
@@ -341,6 +351,16 @@ def test_train_refuses_to_resume_another_manifest(config, run_dir, finished_once
         train(config, run_dir, resume=True)
 
 
+def test_train_keeps_a_run_whose_epochs_were_scored_otherwise(config, run_dir, finished_once):
+    finished_once(replace(config, epochs=1), run_dir)
+    path = run_dir / "history.csv"
+    path.write_text(path.read_text().replace("accuracy", "precision"))
+    with pytest.raises(RunFolderError, match=r"scored by precision, as .*, received accuracy\. Train again"):
+        train(config, run_dir, resume=True)
+    checkpoint = run_dir / "unfinished" / "epoch-0001"
+    assert (checkpoint / "history.csv").read_bytes() == path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
@@ -386,6 +406,39 @@ def test_train_keeps_the_last_good_epoch_when_it_diverges(config, run_dir):
         train(wild, run_dir)
     with pytest.raises(RunFolderError, match="interrupted"):
         RunFolder.open(run_dir)
+
+
+class Keeper(Recorder):
+    """Keeps each epoch's weights."""
+
+    def __init__(self, run_dir):
+        super().__init__()
+        self.run_dir, self.weights = run_dir, []
+
+    def on_epoch(self, metrics, epochs, /):
+        super().on_epoch(metrics, epochs)
+        model = keras.saving.load_model(self.run_dir / "unfinished" / f"epoch-{metrics.epoch:04d}" / "model.keras")
+        self.weights.append(model.get_weights())
+
+
+def test_train_keeps_the_weights_of_the_epoch_that_is_right_most_often_on_the_val_part(config, run_dir, folders):
+    keeper = Keeper(run_dir)
+    own = replace(config, data=str(folders), validation=None, epochs=5, learning_rate=0.05, batch_size=6)
+    result = train(own, run_dir, progress=keeper)
+    model = keras.saving.load_model(run_dir / "best.keras")
+    best = model.get_weights()
+    samples, preprocessor = load_dataset(str(folders)).val, Preprocessor(RunFolder.open(run_dir).manifest.image_input)
+    pixels = np.concatenate([preprocessor(source)[0] for source, _ in samples])
+    scores = []
+    for weights in keeper.weights:
+        model.set_weights(weights)
+        logits = model.predict(pixels, verbose=0)
+        loss = keras.losses.sparse_categorical_crossentropy(samples.targets.ids, logits, from_logits=True)
+        scores.append((np.mean(logits.argmax(axis=1) == samples.targets.ids), -float(np.mean(loss))))
+    chosen = scores.index(max(scores))
+    assert result.best_epoch == chosen + 1
+    assert all((one == other).all() for one, other in zip(best, keeper.weights[chosen], strict=True))
+    assert [row.val_metrics["accuracy"] for row in result.history] == pytest.approx([right for right, _ in scores])
 
 
 @pytest.fixture

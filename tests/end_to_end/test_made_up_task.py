@@ -41,6 +41,7 @@ _TASK_ROW = """    "reading": TaskRow(
         outputs="edgecnn.tasks.reading:outputs",
         arrays="edgecnn.tasks.reading:arrays",
         trainee="edgecnn.tasks.reading:trainee",
+        better="lower",
     ),
 }
 
@@ -136,8 +137,12 @@ def test_a_made_up_task_goes_from_training_to_a_device(edgecnn, tmp_path):
     )
     assert "reading_cnn" in edgecnn("models")
     options = ["--epochs", 24, "--batch-size", 16, "--learning-rate", 0.003, "--schedule", "cosine", "--seed", 1]
-    assert "error 0.0" in edgecnn("train", "reading_cnn", "--data", data, "-o", run, *options)
-    assert (run / "history.csv").read_text(encoding="utf-8").startswith("epoch,loss,error")
+    told = edgecnn("train", "reading_cnn", "--data", data, "-o", run, "--validation", 0.2, *options)
+    assert "error 0.0" in told
+    history = list(csv.DictReader((run / "history.csv").read_text(encoding="utf-8").splitlines()))
+    assert list(history[0]) == ["epoch", "loss", "error", "val_loss", "val_error"]
+    errors = [float(row["val_error"]) for row in history]
+    assert f"; the best is epoch {errors.index(min(errors)) + 1}\n" in told
 
     edgecnn("export", run, "-o", file)
     edgecnn("export", run, "-o", small, "--quantize", "int8", "--min-speedup", 0)

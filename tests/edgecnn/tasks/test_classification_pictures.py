@@ -46,3 +46,18 @@ def test_draw_curves_writes_a_png(tmp_path, val_loss):
     draw_curves(history, tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as image:
         assert image.format == "PNG"
+
+
+def test_draw_curves_gives_a_panel_to_what_only_the_held_out_part_is_scored_by(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("edgecnn.training.curves.save_figure", lambda figure, *_, **__: drawn.append(figure))
+    held_out = [(0.5, {"ap50": 0.25, "mean_iou": 0.5}), (0.4, {"ap50": 0.75, "mean_iou": 0.6})]
+    draw_curves([EpochMetrics(n, 1.0, {"mean_iou": 0.125}, *part) for n, part in enumerate(held_out, 1)], tmp_path)
+    lines = {
+        axis.get_ylabel(): {line.get_label(): list(line.get_ydata()) for line in axis.lines} for axis in drawn[0].axes
+    }
+    assert lines == {
+        "loss": {"train": [1.0, 1.0], "validation": [0.5, 0.4]},
+        "mean_iou": {"train": [0.125, 0.125], "validation": [0.5, 0.6]},
+        "ap50": {"validation": [0.25, 0.75]},
+    }
