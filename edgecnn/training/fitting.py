@@ -83,14 +83,19 @@ def run_epoch(
 
 def _warm_up(model: keras.Model, batches: int) -> keras.callbacks.Callback:
     """Lets the rate grow evenly from 0 to that of the epoch, over the first batches of the run."""
-    optimizer, rate = model.optimizer, float(model.optimizer.learning_rate)
+    optimizer, rate = model.optimizer, _number(model.optimizer.learning_rate)
 
     def begin(batch: int, logs: Any) -> None:
         del batch, logs
-        if (step := int(optimizer.iterations) + 1) <= batches:
+        if (step := _number(optimizer.iterations) + 1) <= batches:
             optimizer.learning_rate = rate * step / batches
 
     return keras.callbacks.LambdaCallback(on_train_batch_begin=begin)
+
+
+def _number(variable: keras.Variable) -> float:
+    """Returns a scalar; of a mirrored variable the one that all devices have."""
+    return float(keras.ops.convert_to_numpy(variable))
 
 
 def _keep_weights(model: keras.Model) -> keras.callbacks.Callback:
