@@ -18,7 +18,7 @@ MOST = 100  # answers of a class in an image that COCO looks at
 Verdict = npt.NDArray[np.int8]
 
 
-class Found(Protocol):
+class ScoredBoxes(Protocol):
     """The boxes that were found in an image.
 
     Attributes:
@@ -67,7 +67,7 @@ class Judged:
         )
 
 
-def judge(found: Found, truth: Objects) -> Judged:
+def judge(found: ScoredBoxes, truth: Objects) -> Judged:
     """Returns what each answer to an image is worth, best first.
 
     - COCO: an answer takes the truth of its class that it overlaps most among those that are free at this IoU, and a
@@ -100,7 +100,7 @@ def judge(found: Found, truth: Objects) -> Judged:
     return Judged(class_ids.astype(np.int32), found.scores[order].astype(np.float32), coco, voc, plain)
 
 
-def find_faults(found: Found, truth: Objects) -> tuple[Verdict, npt.NDArray[np.bool_]]:
+def find_faults(found: ScoredBoxes, truth: Objects) -> tuple[Verdict, npt.NDArray[np.bool_]]:
     """Returns the plain verdict on each answer, (n,), and which objects none of them found, (m,); see `judge`.
 
     Args:

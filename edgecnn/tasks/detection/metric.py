@@ -16,7 +16,7 @@ from edgecnn.tasks.detection.curves import (
     area_under,
     interpolated_precision,
 )
-from edgecnn.tasks.detection.matching import IOU_THRESHOLDS, LEAST_IOU, PASSED, RIGHT, Found, Judged, judge
+from edgecnn.tasks.detection.matching import IOU_THRESHOLDS, LEAST_IOU, PASSED, RIGHT, Judged, ScoredBoxes, judge
 from edgecnn_runtime.manifest import Manifest
 
 # What a device never shows still counts: average precision goes down to the recall that is reached with the lowest
@@ -153,7 +153,7 @@ class AveragePrecision:
         self._coco_truths = np.zeros(manifest.num_classes, np.int64)
         self._truths = np.zeros(manifest.num_classes, np.int64)
 
-    def update(self, results: Sequence[Found], truths: Sequence[Objects]) -> None:
+    def update(self, results: Sequence[ScoredBoxes], truths: Sequence[Objects]) -> None:
         """Adds a batch: N results, and the objects of their images."""
         for found, truth in zip(results, truths, strict=True):
             judged = judge(found, truth)
@@ -243,7 +243,7 @@ def measured(manifest: Manifest) -> Manifest:
     return replace(manifest, decoder=replace(decoder, score_threshold=least, operating_points=None))
 
 
-def shown(found: Found | Judged, thresholds: Sequence[float]) -> npt.NDArray[np.bool_]:
+def shown(found: ScoredBoxes | Judged, thresholds: Sequence[float]) -> npt.NDArray[np.bool_]:
     """Returns which answers the device gives, (n,): those from the threshold of their class on.
 
     Args:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecnn.models.head import Head
+from edgecnn.tasks.displayed import displayed_box
 from edgecnn_runtime.decoders import YoloDecoder
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
@@ -75,7 +76,7 @@ def _answer(
     left = left[np.argsort(-of_found[left], kind="stable")][: decoder.most]
     needed = np.maximum(thresholds, of_found[left][-1]) if len(left) == decoder.most else thresholds
     return Detections(
-        np.array([_displayed(box, placement) for box in found[left].tolist()], np.float32).reshape(-1, 4),
+        np.array([displayed_box(box, placement) for box in found[left].tolist()], np.float32).reshape(-1, 4),
         of_found[left],
         class_ids[left],
         needed=needed,
@@ -90,20 +91,3 @@ def _suppressed(
     """Returns which boxes of one group stay; TensorFlow drops above a threshold, and a decoder from it on."""
     above = float(np.nextafter(np.float32(decoder.iou_threshold), np.float32(0)))
     return np.asarray(tf.image.non_max_suppression(boxes, scores, decoder.most, iou_threshold=above))
-
-
-def _displayed(box: Sequence[float], placement: Placement) -> tuple[float, float, float, float]:
-    """Returns a box in pixels of the displayed image."""
-    x1, x2 = _span(box[0], box[2], placement, axis=1)
-    y1, y2 = _span(box[1], box[3], placement, axis=0)
-    return x1, y1, x2, y2
-
-
-def _span(begin: float, end: float, placement: Placement, *, axis: int) -> tuple[float, float]:
-    """Returns where a box begins and ends along one axis of the displayed image, a pixel apart at least."""
-    limit, scale, offset = float(placement.image_size[axis]), placement.scale[axis], placement.offset[axis]
-    begin, end = (max(0.0, min(limit, (edge - offset) / scale)) for edge in (begin, end))
-    if end - begin >= 1:
-        return begin, end
-    begin = min(max((begin + end - 1) / 2, 0.0), limit - 1)
-    return begin, begin + 1

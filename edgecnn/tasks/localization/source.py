@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecnn.models.head import Head
+from edgecnn.tasks.displayed import displayed_box
 from edgecnn_runtime.decoders import LocationDecoder
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
@@ -33,27 +34,19 @@ def own_results(
     results = []
     for values, row, place in zip(scores, rows, placements, strict=True):
         center_x, center_y, root_width, root_height = (min(max(value, 0.0), 1.0) for value in row)
-        x1, x2 = _span(center_x, root_width, int(image.width or 0), place, axis=1)
-        y1, y2 = _span(center_y, root_height, int(image.height or 0), place, axis=0)
-        box = np.array([x1, y1, x2, y2], np.float32)
+        x1, x2 = _span(center_x, root_width, int(image.width or 0))
+        y1, y2 = _span(center_y, root_height, int(image.height or 0))
+        box = np.array(displayed_box((x1, y1, x2, y2), place), np.float32)
         results.append(Localization(values, box, labels=manifest.labels, shape=place.image_size))
     return results
 
 
-def _span(center: float, root: float, side: int, place: Placement, *, axis: int) -> tuple[float, float]:
-    """Returns where a box begins and ends along one axis of the displayed image, a pixel apart at least.
+def _span(center: float, root: float, side: int) -> tuple[float, float]:
+    """Returns where a box begins and ends along one axis of the input, in pixels.
 
     Args:
         center: as a part of the input's side.
         root: the square root of the length, as a part of the side.
         side: of the input, in pixels.
-        place: of the image in the input.
-        axis: 0 down, 1 across.
     """
-    limit, scale, offset = float(place.image_size[axis]), place.scale[axis], place.offset[axis]
-    begin = max(0.0, min(limit, (side * center - side * root * root / 2 - offset) / scale))
-    end = max(0.0, min(limit, (side * center + side * root * root / 2 - offset) / scale))
-    if end - begin >= 1:
-        return begin, end
-    begin = min(max((begin + end - 1) / 2, 0.0), limit - 1)
-    return begin, begin + 1
+    return side * center - side * root * root / 2, side * center + side * root * root / 2

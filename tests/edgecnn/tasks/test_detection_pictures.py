@@ -7,7 +7,7 @@ from PIL import Image
 
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Boxes, Objects
-from edgecnn.evaluation.pictures import WORST, Answered, Worst, draw_evaluation
+from edgecnn.evaluation.pictures import WORST, Answered, EvaluationPictures
 from edgecnn.tasks.detection import pictures
 from edgecnn.tasks.detection.metric import AveragePrecision
 from edgecnn.tasks.detection.operating_points import find_operating_points
@@ -141,11 +141,11 @@ def test_an_evaluation_draws_its_worst_images_as_the_row_of_the_task_says(tmp_pa
     monkeypatch.setattr("edgecnn.evaluation.pictures.TASKS", {"detection": changed})
     samples = samples_of(TRUTH, Objects.of([], []))
     manifest = DetectorManifest(samples.labels)
-    metric, worst = AveragePrecision(manifest), Worst(1)
+    metric, drawn = AveragePrecision(manifest), EvaluationPictures(tmp_path / "new", Typeface())
     results = [FOUND, Detections.of()]
     metric.update(results, list(samples.targets.images))
-    worst.add(np.arange(2), results, metric.image_scores())
-    draw_evaluation(manifest, samples, metric.evaluation(), worst, tmp_path / "new", typeface=Typeface())
+    drawn.worst.add(np.arange(2), results, metric.image_scores())
+    drawn.draw(manifest, samples, metric.evaluation())
     assert {path.name for path in (tmp_path / "new").iterdir()} == {WORST, "precision_recall.png", "ap.png", "f1.png"}
     with Image.open(tmp_path / "new" / WORST) as sheet:
         colors = {color for _, color in sheet.getcolors(10**6)}
