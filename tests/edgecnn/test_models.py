@@ -8,20 +8,28 @@ from sklearn.datasets import load_digits, load_sample_image
 
 keras = pytest.importorskip("keras")
 
+from edgecnn.data.scenes import KINDS, boxes_of, render  # noqa: E402
+from edgecnn.data.shapes import scene_of  # noqa: E402
+from edgecnn.data.targets import Boxes, Objects  # noqa: E402
 from edgecnn.errors import UnknownModelError, UsageError  # noqa: E402
 from edgecnn.models import CATALOG, ModelSpec, build_manifest, build_model, get_spec  # noqa: E402
 from edgecnn.models.adapter import KerasModel  # noqa: E402
 from edgecnn.models.backbone import backbone_layers  # noqa: E402
 from edgecnn.models.loading import load_keras  # noqa: E402
+from edgecnn.tasks.detection.losses import YoloLoss  # noqa: E402
+from edgecnn.tasks.detection.metric import AveragePrecision  # noqa: E402
+from edgecnn.tasks.detection.outputs import arrays  # noqa: E402
+from edgecnn.tasks.detection.targets import encoder  # noqa: E402
 from edgecnn.tasks.localization.losses import encode, encoded_iou, loss_weights, losses  # noqa: E402
 from edgecnn_exporters import export  # noqa: E402
 from edgecnn_exporters.proof.gates import RESULT_BUDGETS  # noqa: E402
 from edgecnn_runtime import Predictor  # noqa: E402
-from edgecnn_runtime.tasks.table import get_task  # noqa: E402
+from edgecnn_runtime.preprocessing import Placement  # noqa: E402
+from edgecnn_runtime.tasks.table import decode, get_task  # noqa: E402
 
 LIGHT = 2_000_000  # parameters; heavier rows take seconds to build, so their tests are slow
 NARROW = 0.25
-MOST_EPOCHS = 100  # until a row knows twelve digits by heart
+MOST_EPOCHS = 100  # until a row knows its pictures by heart
 LABELS = ("zero", "one", "two")
 ROWS = [
     pytest.param(spec, id=spec.name, marks=[pytest.mark.slow] if spec.parameters > LIGHT else [])
@@ -46,8 +54,9 @@ def narrow(spec: ModelSpec) -> keras.Model:
     return new_narrow(spec)
 
 
-def new_narrow(spec: ModelSpec) -> keras.Model:
-    return build_model(spec.name, image_size=small_size(spec), num_classes=len(LABELS), width=width(spec), seed=1)
+def new_narrow(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> keras.Model:
+    size = image_size or small_size(spec)
+    return build_model(spec.name, image_size=size, num_classes=len(LABELS), width=width(spec), seed=1)
 
 
 def small_size(spec: ModelSpec) -> tuple[int, int]:
@@ -77,9 +86,16 @@ def digits(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
 class Classifying:
     """What a classifier is taught in these tests, and whether it knows it."""
 
+    most_epochs = MOST_EPOCHS
+
     def __init__(self, spec: ModelSpec) -> None:
+        self.spec, self.image_size = spec, small_size(spec)
         self.sign = -1 if build_manifest(spec, None).decoder.kind == "distance" else 1  # the smallest scores highest
         self.output = build_manifest(spec, None).decoder.output
+
+    def pictures(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        pixels, class_ids = digits(self.spec)
+        return pixels, self.truths(class_ids, self.image_size)
 
     def truths(self, class_ids: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
         del image_size
@@ -93,15 +109,26 @@ class Classifying:
         return bool((np.argmax(self.sign * outputs[self.output], axis=1) == truths[self.output]).all())
 
 
+def boxes_of_classes(class_ids: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """A box an image: each class stands in a place of its own."""
+    left, top = 0.1 + 0.2 * class_ids, 0.3 - 0.1 * class_ids
+    return np.stack([left, top, left + 0.4, top + 0.5], axis=1) * np.array(image_size[::-1] * 2)
+
+
 class Locating:
-    """What a localizer is taught: each class stands in a place of its own."""
+    """What a localizer is taught."""
+
+    most_epochs = MOST_EPOCHS
 
     def __init__(self, spec: ModelSpec) -> None:
-        del spec
+        self.spec, self.image_size = spec, small_size(spec)
+
+    def pictures(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        pixels, class_ids = digits(self.spec)
+        return pixels, self.truths(class_ids, self.image_size)
 
     def truths(self, class_ids: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
-        left, top = 0.1 + 0.2 * class_ids, 0.3 - 0.1 * class_ids
-        boxes = np.stack([left, top, left + 0.4, top + 0.5], axis=1) * np.array(image_size[::-1] * 2)
+        boxes = boxes_of_classes(class_ids, image_size)
         return {
             name: np.asarray(values)
             for name, values in encode({"class_ids": class_ids, "boxes": boxes}, image_size).items()
@@ -115,7 +142,45 @@ class Locating:
         return bool(right and (np.asarray(encoded_iou(truths["boxes"], outputs["boxes"])) > 0.75).all())
 
 
-LESSONS = {"classification": Classifying, "localization": Locating}
+class Detecting:
+    """What a detector is taught: all shapes in four pictures."""
+
+    most_epochs = 400
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.image_size = (96, 128)  # of the pictures
+        self.manifest = build_manifest(spec, LABELS, image_size=self.image_size, width=width(spec))
+        self.scales = self.manifest.decoder.scales
+
+    def pictures(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        scenes = [scene_of("train", index, 6) for index in range(4)]
+        self.objects = [
+            Objects.of(boxes_of(scene).tolist(), [KINDS.index(shape.kind) % len(LABELS) for shape in scene.shapes])
+            for scene in scenes
+        ]
+        self.places = [Placement(self.image_size, (1.0, 1.0), (0.0, 0.0))] * len(scenes)
+        return np.stack([render(scene) for scene in scenes]), self._encoded(
+            arrays(Boxes(tuple(self.objects)), self.places), self.image_size
+        )
+
+    def truths(self, class_ids: np.ndarray, image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        boxes = boxes_of_classes(class_ids, image_size)[:, np.newaxis]
+        return self._encoded({"boxes": boxes, "class_ids": class_ids[:, np.newaxis]}, image_size)
+
+    def _encoded(self, taught: dict[str, np.ndarray], image_size: tuple[int, int]) -> dict[str, np.ndarray]:
+        return {name: np.asarray(rows) for name, rows in encoder(self.scales)(taught, image_size).items()}
+
+    def losses(self) -> tuple[dict[str, object], dict[str, float]]:
+        return {scale.output: YoloLoss(scale) for scale in self.scales}, {scale.output: 1.0 for scale in self.scales}
+
+    def knows(self, outputs: dict[str, np.ndarray], truths: dict[str, np.ndarray]) -> bool:
+        del truths
+        metric = AveragePrecision(self.manifest)
+        metric.update(decode(metric.manifest, outputs, self.places), self.objects)
+        return metric.value() == 1.0
+
+
+LESSONS = {"classification": Classifying, "localization": Locating, "detection": Detecting}
 
 
 def by_name(model: keras.Model, outputs: object) -> dict[str, object]:
@@ -195,28 +260,27 @@ def test_build_model_survives_the_keras_round_trip(spec: ModelSpec, narrow: kera
 
 
 @pytest.mark.slow
-def test_build_model_learns_real_digits_by_heart(spec: ModelSpec) -> None:
+def test_build_model_learns_pictures_by_heart(spec: ModelSpec) -> None:
     keras.utils.set_random_seed(1)
-    model = new_narrow(spec)
+    lesson = LESSONS[spec.task](spec)
+    model = new_narrow(spec, lesson.image_size)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # its statistics must settle within the few steps
     rate = 1e-4 if spec.name.startswith("vgg") else 1e-3  # without batch norm a deep network bears no more
-    lesson = LESSONS[spec.task](spec)
     taught, weights = lesson.losses()
     losses, loss_weights = ([by_output[name] for name in model.output_names] for by_output in (taught, weights))
     model.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, loss_weights=loss_weights)
-    pixels, class_ids = digits(spec)
-    truths = lesson.truths(class_ids, small_size(spec))
+    pixels, truths = lesson.pictures()
 
     def knows_all() -> bool:
         return lesson.knows(
             {name: np.asarray(values) for name, values in by_name(model, model(pixels)).items()}, truths
         )
 
-    for _ in range(MOST_EPOCHS // 10):
+    for _ in range(lesson.most_epochs // 10):
         model.fit(pixels, [truths[name] for name in model.output_names], batch_size=12, epochs=10, verbose=0)
         if knows_all():
             break
