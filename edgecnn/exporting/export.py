@@ -22,7 +22,7 @@ from edgecnn.exporting.tries_picture import draw_tries, remove_tries
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.pretrained import pretrained_model
 from edgecnn.reads_and_writes import check_export
-from edgecnn.tasks.table import metric_of
+from edgecnn.tasks.table import TASKS, load, metric_of
 from edgecnn.trained import open_trained
 from edgecnn_exporters import BudgetError, CalibrationImages, ExportReport, QuantizationConfig, export
 from edgecnn_runtime import Batch, Manifest, Preprocessor
@@ -74,6 +74,7 @@ def export_source(
         raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
     images = None if dataset is None else _images(config, dataset, source.manifest)
     reference = KerasModel(source.model, source.manifest)
+    settle = TASKS[source.manifest.task].settle
     metrics: list[TaskMetric] = []
 
     def new_metric() -> TaskMetric:
@@ -88,6 +89,7 @@ def export_source(
             reference=reference,
             evaluation=None if images is None else _Labelled(images.judged, source.manifest),
             metric=None if images is None else new_metric,
+            settle=None if settle is None else load(settle),
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
             golden=None if images is None else _pictures(images.judged, config.golden_samples),
             golden_samples=config.golden_samples,

@@ -38,6 +38,8 @@ class TaskRow:
         options: of `TrainConfig`, those that mean something to this task and nothing to others.
         explain: what must be known of a score, for people; None where there is nothing to look for.
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
+        settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
+            written with; None for the manifest as it is.
         worst_cells: of the manifest, the samples and one of the worst answers, the two cells of it in worst.png.
     """
 
@@ -57,6 +59,7 @@ class TaskRow:
     options: frozenset[str] = frozenset()
     explain: str | None = None
     pictures: str | None = None
+    settle: str | None = None
     worst_cells: str = "edgecnn.evaluation.pictures:labelled_and_answered"
 
 
@@ -97,6 +100,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         augment="edgecnn.training.augmenting:with_many_boxes",
         options=frozenset({"multi_scale"}),
         pictures="edgecnn.tasks.detection.pictures:draw_pictures",
+        settle="edgecnn.tasks.detection.operating_points:settled",
         worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
     ),
 }

@@ -4,7 +4,7 @@ What is stamped is the manifest, the evidence, and the same facts as other tools
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnx import ModelProto
@@ -63,6 +63,11 @@ class Candidate:
             file.write(trailer(manifest))
         return cls(path, graph, manifest, batch)
 
+    def restamped(self, manifest: Manifest) -> "Candidate":
+        """Returns the same graph with another manifest, in the file's place."""
+        self._replace_metadata(trailer(manifest))
+        return replace(self, manifest=manifest)
+
     def payload(self) -> bytes:
         """Returns the graph's bytes."""
         return read_model_file(self.path).payload.read()
@@ -96,14 +101,17 @@ class Candidate:
         Raises:
             ExportError: the metadata are not what was written.
         """
-        with self.path.open("r+b") as file:
-            file.seek(self.graph.written.size_bytes)
-            file.truncate()
-            file.write(trailer(self.manifest, evidence))
+        self._replace_metadata(trailer(self.manifest, evidence))
         read_back = read_model_file(self.path)
         if read_evidence(read_back) != evidence or read_manifest(read_back) != self.manifest:
             raise ExportError("the metadata was read back from the file with other values than it was written with")
         return self.path.stat().st_size
+
+    def _replace_metadata(self, metadata: bytes) -> None:
+        with self.path.open("r+b") as file:
+            file.seek(self.graph.written.size_bytes)
+            file.truncate()
+            file.write(metadata)
 
 
 def metadata(manifest: Manifest, evidence: Evidence | None = None) -> dict[str, str]:

@@ -14,11 +14,11 @@ from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
 from edgecnn_exporters.graph.publish import OPSETS
-from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
+from edgecnn_exporters.proof.gates import Gates, float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
 from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
-from edgecnn_exporters.proof.proof import Proof
+from edgecnn_exporters.proof.proof import Proof, Settle
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.quantization.calibration import CalibrationImages
 from edgecnn_exporters.quantization.config import QuantizationConfig
@@ -50,6 +50,7 @@ def export(
     evaluation: Iterable[Batch] | None = None,
     evaluation_fingerprint: str | None = None,
     metric: Callable[[], Metric] | None = None,
+    settle: Settle | None = None,
     golden: Iterable[ImageSource] | None = None,
     golden_samples: int = MAX_SAMPLES,
     batch: int | None = 1,
@@ -63,10 +64,10 @@ def export(
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
 
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
-    runtime's own reader and Session), "parity", those of the quantization, "golden" (samples, answered by the file
-    itself; left out where there are to be none), "stamp" and "verify" (the samples once more, through the finished
-    file). All is made in a temporary folder
-    beside `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which
+    runtime's own reader and Session), "parity", those of the quantization, "settle" (where `settle` changes the
+    manifest: the file is compared once more), "golden" (samples, answered by the file itself; left out where there are
+    to be none), "stamp" and "verify" (the samples once more, through the finished file). All is made in a temporary
+    folder beside `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which
     machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed comparison too.
 
     Args:
@@ -80,6 +81,10 @@ def export(
         evaluation_fingerprint: of the data that `evaluation` is from.
         metric: makes the metric of level 3 from decoded results and what the data say; called once for either model of
             each comparison, for the source first.
+        settle: makes, of the manifest and of the metric over the answers of the file that is to be written, the
+            manifest that it gets; None for the manifest as it is, as without labels. It may change what is kept of the
+            answers alone, and not what the metric sees of them. What is proven of the file, and its golden samples, are
+            by that manifest.
         golden: pictures of any size, of which the first ones travel in the file, small, as golden samples; None takes
             synthetic ones.
         golden_samples: how many travel, 0 to 4. A file without any cannot be verified on a device.
@@ -121,7 +126,7 @@ def export(
         with stages("load"):
             session = candidate.load()
         with stages("parity"):
-            parity = proof.compare(session, float32_gates)
+            parity = proof.compare(session, _gates(None))
         del session
         if not parity.passed:
             raise Outcome(target, folder, stages.seconds, parity).parity_error()
@@ -129,6 +134,12 @@ def export(
         if quantization is not None:
             quantized = _quantize(candidate, quantization, calibration, folder, target, proof=proof, stages=stages)
             candidate, parity = quantized.candidate, quantized.parity
+        settled = None if settle is None else proof.settle(settle)
+        if settled is not None:
+            with stages("settle"):
+                with writing(target):
+                    candidate = candidate.restamped(settled)
+                parity = proof.compare(candidate.load(), _gates(quantization))
         tries = () if quantized is None else quantized.tries
         samples: tuple[GoldenSample, ...] = ()
         if golden_samples:
@@ -285,7 +296,7 @@ def _quantize(
         BudgetError: none keeps its budgets.
         ParityError: none answers like the reference.
     """
-    gates = quantized_gates(config.precision, config.max_drop)
+    gates = _gates(config)
 
     def judge(candidate: Candidate) -> ParityReport:
         return proof.compare(candidate.load(), gates)
@@ -294,6 +305,10 @@ def _quantize(
     if not quantized.tries[-1].fits:
         raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).misfit_error(config)
     return quantized
+
+
+def _gates(quantization: QuantizationConfig | None) -> Gates:
+    return float32_gates if quantization is None else quantized_gates(quantization.precision, quantization.max_drop)
 
 
 def _verify(candidate: Path) -> None:

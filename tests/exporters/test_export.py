@@ -11,13 +11,34 @@ import onnx
 import pytest
 import tensorflow as tf
 
-from edgecnn_exporters import ExportError, ParityError, UnsupportedOpError, WeightsError
+from edgecnn_exporters import ExportError, ParityError, QuantizationConfig, UnsupportedOpError, WeightsError
 from edgecnn_exporters import candidate as candidate_module
 from edgecnn_exporters.graph.convert import hash_weights
 from edgecnn_exporters.report import Outcome
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.decoders import OutputSpec
 from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.tasks.classification import Classification
+from edgecnn_runtime.verification import verify
+
+
+class KerasReferenceThatTells:
+    """A source that keeps the manifests it is asked to answer by; by one of a certain name it answers otherwise."""
+
+    def __init__(self, model, manifests, fails=None):
+        self.model, self.manifests, self.fails = model, manifests, fails
+
+    def run(self, feeds):
+        return {"logits": np.asarray(self.model(feeds["image"], training=False))}
+
+    def results(self, outputs, placements, manifest=None):
+        self.manifests.append(manifest)
+        turn = -1 if manifest.model.name == self.fails else 1
+        scores = tf.nn.softmax(turn * outputs["logits"]).numpy()
+        return [
+            Classification(row, labels=None, shape=place.image_size)
+            for row, place in zip(scores, placements, strict=True)
+        ]
 
 
 def labelled(make_pixels, model, counts):
@@ -328,3 +349,56 @@ def test_export_refuses_arguments_out_of_range(model, export_model, earlier, ass
     with pytest.raises(ValueError, match=message):
         export_model(model, earlier, **options)
     assert_intact()
+
+
+def settling(seen):
+    """Names the model after what the file got right; keeps what it was given."""
+
+    def settle(manifest, metric):
+        seen.append((manifest, metric))
+        return dataclasses.replace(manifest, model=dataclasses.replace(manifest.model, name=f"{metric.value():.2f}"))
+
+    return settle
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_export_writes_the_manifest_that_the_files_own_answers_ask_for(
+    model, export_model, make_manifest, make_pixels, tmp_path, precision
+):
+    seen, given = [], list(labelled(make_pixels, model, [5, 5]))
+    reference_manifests = []
+    reference = KerasReferenceThatTells(model, reference_manifests)
+    report = export_model(
+        model,
+        tmp_path / "m.onnx",
+        evaluation=given,
+        reference=reference,
+        settle=settling(seen),
+        quantization=None if precision == "float32" else QuantizationConfig("float16", max_drop=1.0),
+    )
+    ((manifest, metric),) = seen  # of the file that was written alone, and after its first comparison
+    assert manifest == make_manifest(model)
+    assert len(metric.image_scores()) == 10
+    predictor = Predictor.load(report.path, device="cpu")
+    assert predictor.manifest.model.name == "0.90"
+    assert predictor.manifest in reference_manifests  # the source answered by it too
+    assert report.evidence.parity.metric.file == pytest.approx(0.9)
+    assert "settle" in report.seconds
+    assert verify(predictor).passed
+
+
+def test_export_keeps_the_manifest_without_labels_or_where_nothing_asks_for_another(
+    model, export_model, make_manifest, make_pixels, tmp_path
+):
+    for evaluation, settle in ((None, settling([])), (list(labelled(make_pixels, model, [5])), lambda old, _: old)):
+        report = export_model(model, tmp_path / "m.onnx", evaluation=evaluation, settle=settle)
+        assert Predictor.load(report.path, device="cpu").manifest == make_manifest(model)
+        assert "settle" not in report.seconds
+
+
+def test_export_writes_nothing_where_the_settled_manifest_does_not_pass(model, export_model, make_pixels, tmp_path):
+    given = list(labelled(make_pixels, model, [5]))
+    reference = KerasReferenceThatTells(model, [], fails="0.80")
+    with pytest.raises(ParityError):
+        export_model(model, tmp_path / "m.onnx", evaluation=given, reference=reference, settle=settling([]))
+    assert not (tmp_path / "m.onnx").exists()

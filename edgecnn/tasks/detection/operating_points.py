@@ -1,13 +1,31 @@
 """From which score on a device answers best, class by class."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from edgecnn.tasks.detection.curves import Curve
+from edgecnn.tasks.detection.metric import AveragePrecision
 from edgecnn_runtime.decoders import OperatingPoint
+from edgecnn_runtime.manifest import Manifest
 
 _HIGHEST = float(np.nextafter(np.float32(1), np.float32(0)))  # a threshold is below 1
+
+
+def settled(manifest: Manifest, metric: AveragePrecision) -> Manifest:
+    """Returns the manifest that a file is written with: with the operating points of its own answers.
+
+    They are found anew, all of them: points that the manifest has already are of other data, or of another file.
+
+    Args:
+        manifest: of the file.
+        metric: fed with its answers.
+    """
+    decoder: Any = manifest.decoder
+    points = find_operating_points(metric.evaluation().curves)
+    return replace(manifest, decoder=replace(decoder, operating_points=points or None))
 
 
 def find_operating_points(curves: Sequence[Curve]) -> tuple[OperatingPoint, ...]:

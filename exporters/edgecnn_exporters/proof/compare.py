@@ -96,7 +96,7 @@ class _Comparison:
             output.update(expected[output.output], received[output.output], numbers[finite])
         placements = [placement for placement, kept in zip(batch.placements, finite, strict=True) if kept]
         self._reading.update(expected[self._manifest.decoder.output])
-        own = self._source.results(expected, placements)
+        own = self._source.results(expected, placements, self._manifest)
         decoded = self._task.decode(self._manifest, received, placements)
         for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
             self.decoded.update(self._task.agreement(reference, candidate), number)

@@ -22,12 +22,15 @@ UNIDENTIFIED = "unidentified"
 _MOST_BYTES = 2**26  # of answers that are remembered
 
 
+Settle = Callable[[Manifest, Any], Manifest]
+
+
 class Proof:
     """Compares files with their source, always on the same images.
 
     Args:
         reference: the source.
-        manifest: of the source and of all files.
+        manifest: of all files: the source's, which `settle` may change.
         evaluation: labelled batches, or None for synthetic images.
         fingerprint: of the data that `evaluation` is from.
         metric: makes a metric.
@@ -44,6 +47,7 @@ class Proof:
         self._reference, self._manifest, self._metric = Remembered(reference), manifest, metric
         self._evaluation = evaluation
         self._images_from = SYNTHETIC if evaluation is None else fingerprint or UNIDENTIFIED
+        self._of_file: Metric | None = None  # what the last file's answers come to
 
     def compare(self, session: Session, gates: Gates) -> ParityReport:
         """Returns how far a file's answers are from the source's.
@@ -52,17 +56,41 @@ class Proof:
             ExportError: there are no images, or outputs differ in shape.
             ManifestError: the manifest's decoder does not read the source's outputs for what they are.
         """
+        made: list[Metric] = []
+
+        def new_metric() -> Metric:
+            assert self._metric is not None, "nobody asks for a metric where there is none"
+            made.append(self._metric())
+            return made[-1]
+
         self._reference.restart()
-        return compare(
+        report = compare(
             self._reference,
             session,
             self._manifest,
             self._batches(),
             images_from=self._images_from,
             candidate_batch=session.batch,
-            metric=self._metric,
+            metric=None if self._metric is None else new_metric,
             gates=gates,
         )
+        self._of_file = None if report.parity.metric is None else made[-1]
+        return report
+
+    def settle(self, settle: Settle) -> Manifest | None:
+        """Returns the manifest that the last file's own answers ask for, by which all that follows is compared.
+
+        Args:
+            settle: makes it of the manifest and of the metric over those answers.
+
+        Returns:
+            None where it is the one that the file has, or where there were no labels.
+        """
+        settled = self._manifest if self._of_file is None else settle(self._manifest, self._of_file)
+        if settled == self._manifest:
+            return None
+        self._manifest = settled
+        return settled
 
     def _batches(self) -> Iterable[Batch]:
         if self._evaluation is not None:

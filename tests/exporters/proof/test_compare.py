@@ -46,7 +46,7 @@ class Answering:
         pixels = feeds["image"].reshape(len(feeds["image"]), -1)[:, :3]
         return {"logits": np.asarray(self.change(pixels / 255.0 + np.arange(3)), self.dtype)}
 
-    def results(self, outputs, placements):
+    def results(self, outputs, placements, _manifest=None):
         exponentials = np.exp(outputs["logits"])
         scores = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
         return [Classification(row, labels=MANIFEST.labels, shape=(2, 2)) for row in scores[: len(placements)]]
@@ -207,7 +207,7 @@ def test_compare_feeds_the_metric_what_its_own_manifest_keeps_and_level_2_what_t
     seen, reference, batches = [], Renamed(), [images(3, np.array([1, 1, 1])), images(2, np.array([0, 1]), seed=1)]
     report = verdict(Answering(), *batches, reference=reference, metric=lambda: Seen(own))
     assert seen == [{labels}] * 4  # the source's and the file's, of two batches
-    assert reference.asked == ([None] * 2 if labels == MANIFEST.labels else [None, own] * 2)
+    assert reference.asked == ([MANIFEST] * 2 if labels == MANIFEST.labels else [MANIFEST, own] * 2)
     assert (report.passed, report.parity.decoded.images, report.parity.metric.images) == (True, 5, 5)
 
 
@@ -252,7 +252,7 @@ def test_compare_reads_batches_one_at_a_time():
 class Says(Answering):
     """Gives other scores than its logits mean."""
 
-    def results(self, outputs, placements):
+    def results(self, outputs, placements, _manifest=None):
         return [dataclasses.replace(one, scores=one.scores[::-1]) for one in super().results(outputs, placements)]
 
 
@@ -265,7 +265,7 @@ def test_compare_takes_the_scores_that_the_source_gives_and_not_those_that_the_r
 
 def test_compare_refuses_scores_of_another_number_of_classes():
     class Few(Answering):
-        def results(self, outputs, placements):
+        def results(self, outputs, placements, _manifest=None):
             return [dataclasses.replace(one, scores=one.scores[:2]) for one in super().results(outputs, placements)]
 
     with pytest.raises(ValueError, match=r"expected as many as the source gives, \(2,\), received \(3,\)"):
