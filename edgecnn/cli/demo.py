@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,49 +14,56 @@ from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn.benchmarking import Latency
-    from edgecnn.tasks.classification.demo import Demo
+    from edgecnn.demo_plans import DemoPlan
+    from edgecnn.demonstration import Demo
+
+DemoTask = Literal["classification", "detection"]  # those whose rows have one
 
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for what it makes.")] = Path(
         "demo"
     ),
+    task: Annotated[
+        DemoTask,
+        typer.Option(help="classification of scikit-learn's digits in seconds; detection of drawn shapes in minutes."),
+    ] = "classification",
 ) -> None:
-    """Train on scikit-learn's digits, export in float32 and int8, evaluate, run and measure: a table and a picture."""
+    """Train on embedded data, export in float32 and int8, evaluate, run and measure: a table and a picture."""
     with stdout_for_results() as results:
-        from edgecnn.demo_folder import DemoFolder  # loads ONNX Runtime
+        from edgecnn.demo_plans import DemoFolder  # loads ONNX Runtime
+        from edgecnn.tasks.table import TASKS, load
 
-        DemoFolder(output).check()
+        plan: DemoPlan = load(TASKS[task].demo or "")
+        DemoFolder(output, plan).check()
         require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.cli.training_progress import training_progress  # these load everything
-        from edgecnn.tasks.classification.demo import run_demo
+        from edgecnn.demonstration import run_demo
 
         with training_progress() as progress:
-            demo = run_demo(output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))
-        results.report(_format_demo(demo, output))
+            demo = run_demo(plan, output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))
+        results.report(_format_demo(demo, plan, output))
 
 
-def _format_demo(demo: Demo, output: Path) -> list[str | Table]:
+def _format_demo(demo: Demo, plan: DemoPlan, output: Path) -> list[str | Table]:
     files = (demo.float32, demo.int8)
-    wrong = [one for one in demo.shown if not one.is_right]
-    right = len(demo.shown) - len(wrong)
-    mistakes = "".join(f", a {one.truth} taken for {one.answer.label} ({one.answer.score:.1%})" for one in wrong)
+    scores = [f"{one.to_dict()[plan.metric]:.4f}" for one in (demo.keras, *(file.evaluation for file in files))]
     rows = [
-        ["accuracy of the Keras model", f"{demo.keras.accuracy:.4f}", ""],
-        ["accuracy of the file", *(f"{file.evaluation.accuracy:.4f}" for file in files)],
-        ["same best class as Keras", *(f"{file.export.evidence.parity.decoded.agreement:.4f}" for file in files)],
+        [f"{plan.told} of the Keras model", scores[0], ""],
+        [f"{plan.told} of the file", *scores[1:]],
+        [plan.agreement, *(f"{file.export.evidence.parity.decoded.agreement:.4f}" for file in files)],
         ["size of the file", *(format_bytes(file.export.size_bytes) for file in files)],
         ["inference p50 / p90 / p99, ms", *(_format_latency(file.bench.inference_ms) for file in files)],
         ["ran on", *(file.bench.provider for file in files)],
         ["threads", *(str(file.bench.threads) for file in files)],
     ]
     return [
-        f"mnist_convnet, trained on scikit-learn's digits, tested on {demo.keras.images} others",
+        f"{plan.training.model}, trained on {plan.images}, tested on {demo.keras.images} others",
         "",
         Table(["", "float32", "int8"], rows),
         "",
-        f"{demo.picture}: {len(demo.shown)} test digits as the int8 file answers them, {right} right{mistakes}",
+        f"{demo.picture}: {demo.shown}",
         f"Made in {demo.seconds:.0f} s, in {output}: run, {', '.join(file.export.path.name for file in files)}, "
         f"{demo.picture.name}",
         f"Next: edgecnn inspect {output / demo.int8.export.path.name}",

@@ -40,6 +40,7 @@ class TaskRow:
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
         settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
             written with; None for the manifest as it is.
+        demo: the `DemoPlan` of the task; None where it has none.
         worst_cells: of the manifest, the samples and one of the worst answers, the two cells of it in worst.png.
     """
 
@@ -60,6 +61,7 @@ class TaskRow:
     explain: str | None = None
     pictures: str | None = None
     settle: str | None = None
+    demo: str | None = None
     worst_cells: str = "edgecnn.evaluation.pictures:labelled_and_answered"
 
 
@@ -75,6 +77,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         least_classes=2,
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
         pictures="edgecnn.tasks.classification.pictures:draw_pictures",
+        demo="edgecnn.demo_plans:DIGITS",
     ),
     "localization": TaskRow(
         own_results="edgecnn.tasks.localization.source:own_results",
@@ -101,6 +104,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         options=frozenset({"multi_scale"}),
         pictures="edgecnn.tasks.detection.pictures:draw_pictures",
         settle="edgecnn.tasks.detection.operating_points:settled",
+        demo="edgecnn.demo_plans:SHAPES",
         worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
     ),
 }

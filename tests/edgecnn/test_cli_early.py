@@ -145,6 +145,12 @@ WRONG = {  # the command, its exit code, and what it says
     "feature-maps, another suffix": ([*MAPS[:-1], "maps.jpg"], 2, "ends in .png"),
     "feature-maps, into a run folder": ([*MAPS[:-1], "finished/maps.png"], 2, "outside run folders"),
     "demo, a stranger's folder": (["demo", "-o", "taken"], 2, "whose contents the demo did not make"),
+    "demo, a stranger's folder for another task": (
+        ["demo", "--task", "detection", "-o", "shaped"],
+        2,
+        "whose contents the demo did not make",
+    ),
+    "demo, a task without one": (["demo", "--task", "localization"], 2, "'classification', 'detection'"),
     "demo, a run folder": (["demo", "-o", "finished"], 2, "outside run folders"),
     "bench, a missing file": (["bench", "nix.onnx"], 6, "nix.onnx"),
     "bench, a missing report": (["bench", "nix.onnx", "--compare", "nix.json"], 1, "nix.json"),
@@ -164,6 +170,7 @@ LATE = {  # what is right loads it: the poison works
     "evaluate": (["evaluate", "finished", "--data", "set.npz"], LOADS, ""),
     "feature-maps": (MAPS, LOADS, ""),
     "demo": (["demo"], LOADS, ""),
+    "demo, of another task": (["demo", "--task", "detection"], LOADS, ""),
     "models": (["models", "mnist_convnet", "--classes", "3"], LOADS, ""),
 }
 CASES = {**WRONG, **RIGHT, **LATE}
@@ -188,7 +195,7 @@ def write_run(folder, *, finished=True):
 def ends(tmp_path_factory):
     """How each command of the tables ended, in one process in which TensorFlow cannot be loaded."""
     place = tmp_path_factory.mktemp("early")
-    for folder in ("empty", "alone", "taken", "classes/a", "classes/b"):
+    for folder in ("empty", "alone", "taken", "shaped", "classes/a", "classes/b"):
         (place / folder).mkdir(parents=True)
     write_run(place / "finished")
     write_run(place / "broken")
@@ -196,7 +203,7 @@ def ends(tmp_path_factory):
     write_run(place / "begun", finished=False)
     write_archive(place / "alone/model.keras", {})
     write_archive(place / "code.keras", {"class_name": "Lambda", "config": {"name": "trick"}})
-    for name in ("damaged.keras", "damaged.weights.h5", "damaged.npz", "taken/digits.onnx"):
+    for name in ("damaged.keras", "damaged.weights.h5", "damaged.npz", "taken/digits.onnx", "shaped/shapes.onnx"):
         (place / name).write_bytes(b"damaged")
     (place / "labels.txt").write_text("a\nb\n")
     (place / "twice.txt").write_text("a\na\n")

@@ -8,7 +8,6 @@ PACKAGES = ("runtime/edgecnn_runtime", "exporters/edgecnn_exporters", "edgecnn")
 SHARED = {"task", "anchors", "table", "scores", "boxes", "__init__"}  # what tasks share lies beside them
 ALLOWED = {
     "runtime/edgecnn_runtime/__init__.py": {"Classification"},  # what embedding imports
-    "edgecnn/cli/demo.py": {"Demo"},  # the command line's text for it
 }
 
 
@@ -40,15 +39,15 @@ def named(path: Path) -> set[str]:
 def test_no_class_of_a_task_is_named_outside_its_room():
     everything = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
     found = rooms()
-    assert {"classification", "localization"} <= set(found)
-    shared_names = {name for one in found for name in classes(found[one]) for other in found if other != one
-                    if name in classes(found[other])}  # fmt: skip
+    assert {"classification", "localization", "detection"} <= set(found)
+    own, said = {room: classes(files) for room, files in found.items()}, {path: named(path) for path in everything}
+    shared_names = {name for one in own for other in own if other != one for name in own[one] & own[other]}
     strangers = [
         (str(path.relative_to(ROOT)), name)
-        for files in found.values()
+        for room, files in found.items()
         for path in everything
         if path not in files
-        for name in (named(path) & classes(files)) - shared_names
+        for name in (said[path] & own[room]) - shared_names
         if name not in ALLOWED.get(str(path.relative_to(ROOT)), set())
     ]
     assert strangers == []

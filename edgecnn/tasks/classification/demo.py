@@ -1,25 +1,14 @@
-"""The whole way in one call: train on embedded digits, export in float32 and in int8, evaluate, run, measure."""
+"""The picture of the demonstration: nine test digits as a file answers them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 from PIL import Image, ImageOps
 
-from edgecnn.atomic import make_folder, replacing
-from edgecnn.benchmarking import BenchConfig, FileBench, bench
-from edgecnn.data import Samples, load_dataset
-from edgecnn.demo_folder import DEMO_TRAINING, DemoFolder
-from edgecnn.evaluation import evaluate
-from edgecnn.exporting.config import ExportConfig
-from edgecnn.exporting.export import export_source
-from edgecnn.models.adapter import KerasModel
-from edgecnn.tasks.classification.metric import ClassificationEvaluation
-from edgecnn.trained import open_trained
-from edgecnn.training import Progress, train
-from edgecnn_exporters import ExportReport
-from edgecnn_runtime import Classification, Manifest, Model, Predictor
+from edgecnn.atomic import replacing
+from edgecnn.data import Samples
+from edgecnn_runtime import Classification, Predictor
 from edgecnn_runtime.drawing import draw_lines
 from edgecnn_runtime.images import ImageSource, open_image
 
@@ -28,21 +17,6 @@ _A_ROW = 3  # of them
 _FRAME = 8  # pixels round each
 _HEAD_PART = 4  # the text stands above the digit, in this part of its height
 _RIGHT, _WRONG = "#1a7f37", "#cf222e"
-
-
-@dataclass(frozen=True, slots=True)
-class FileDemo:
-    """What was proven and measured of one file.
-
-    Attributes:
-        export: what the export proved.
-        evaluation: its score on the test digits.
-        bench: how fast it is here.
-    """
-
-    export: ExportReport
-    evaluation: ClassificationEvaluation
-    bench: FileBench
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,71 +39,25 @@ class Shown:
         return self.answer.label == self.truth
 
 
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """What the demonstration made and measured.
-
-    Attributes:
-        keras: the Keras model's score on the test digits.
-        float32: the file of the model's own precision.
-        int8: the quantized file.
-        shown: the nine test digits of the picture.
-        picture: those digits with their answers.
-        seconds: the whole way took.
-    """
-
-    keras: ClassificationEvaluation
-    float32: FileDemo
-    int8: FileDemo
-    shown: tuple[Shown, ...]
-    picture: Path
-    seconds: float
-
-
-def run_demo(folder: Path, *, progress: Progress, on_stage: Callable[[str], None]) -> Demo:
-    """Goes the whole way on scikit-learn's digits, without a network.
+def show(predictor: Predictor, test: Samples, picture: Path) -> str:
+    """Draws nine test digits as a file answers them, and returns how many of these are right; as the plan says.
 
     Args:
-        folder: gets the run folder `run/`, `digits.onnx`, `digits.int8.onnx`, their reports and `annotated.png`;
-            earlier ones are replaced.
-        progress: is told how the training goes.
-        on_stage: is told what else begins.
+        predictor: of the file.
+        test: digits that it never saw.
+        picture: where the PNG is written.
 
     Raises:
-        UsageError: what has one of these names there is not an earlier demonstration's, or the folder is a run folder.
-        WriteError: the folder cannot be written.
+        WriteError: it cannot be written.
     """
-    start = perf_counter()
-    place = DemoFolder(folder)
-    place.check()
-    run_dir, paths, picture = place.run_dir, place.model_paths, place.picture
-    make_folder(folder)
-    train(DEMO_TRAINING, run_dir, overwrite=True, progress=progress)
-    on_stage("exporting in float32, then in int8")
-    whole = ExportConfig(str(run_dir), data="digits")
-    small = replace(whole, quantize="int8", min_speedup=0.0)  # a busy machine must not fail a demonstration
-    reports = [export_source(config, path) for config, path in zip((whole, small), paths, strict=True)]
-    on_stage("evaluating all three")
-    test, trained = load_dataset("digits").test, open_trained(run_dir)
-    keras = _evaluated(KerasModel(trained.load(), trained.manifest), trained.manifest, test, 64)
-    predictors = [Predictor.load(path, device="cpu") for path in paths]
-    evaluations = [_evaluated(one.session, one.manifest, test, 1) for one in predictors]
-    on_stage("running the int8 file")
     shown = choose_shown(
-        [Shown(image, _classified(predictors[1], image), test.labels[class_id]) for image, class_id in test]
+        [Shown(image, _classified(predictor, image), test.labels[class_id]) for image, class_id in test]
     )
     with replacing(picture) as temporary:
         draw_shown(shown).save(temporary, format="PNG")
-    on_stage("measuring both files in turn")
-    measured = bench([str(path) for path in paths], BenchConfig(device="cpu", threads=1, runs=200)).files
-    float32, int8 = (FileDemo(*parts) for parts in zip(reports, evaluations, measured, strict=True))
-    return Demo(keras, float32, int8, shown, picture, perf_counter() - start)
-
-
-def _evaluated(model: Model, manifest: Manifest, samples: Samples, batch_size: int) -> ClassificationEvaluation:
-    evaluation = evaluate(model, manifest, samples, batch_size=batch_size)
-    assert isinstance(evaluation, ClassificationEvaluation), "the demonstration trains a classifier"
-    return evaluation
+    wrong = [one for one in shown if not one.is_right]
+    mistakes = "".join(f", a {one.truth} taken for {one.answer.label} ({one.answer.score:.1%})" for one in wrong)
+    return f"{len(shown)} test digits as the int8 file answers them, {len(shown) - len(wrong)} right{mistakes}"
 
 
 def _classified(predictor: Predictor, image: ImageSource) -> Classification:

@@ -1,0 +1,116 @@
+"""What each demonstration trains and leaves in its folder: known and judged before anything heavy is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecnn.errors import RunFolderError, UsageError
+from edgecnn.outputs import Output, check_outputs
+from edgecnn.reads_and_writes import tries_paths
+from edgecnn.training import TrainConfig
+from edgecnn.training.run_folder import UNFINISHED, read_record
+from edgecnn_runtime.report_file import report_path
+from edgecnn_runtime.whole_files import LOCK_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What the demonstration of a task does.
+
+    Attributes:
+        name: of its files.
+        images: what its data are, in a word or two.
+        training: what is trained, on embedded data.
+        metric: the key of what an evaluation shows of it.
+        told: the metric's name for people.
+        agreement: what a file has in common with its source, in a few words.
+        show: "module:function", which takes the int8 file's Predictor, the test part and a path, draws there what the
+            file answers to some of the images, and returns in a few words what is to be seen.
+    """
+
+    name: str
+    images: str
+    training: TrainConfig
+    metric: str
+    told: str
+    agreement: str
+    show: str
+
+
+DIGITS = DemoPlan(
+    "digits",
+    "scikit-learn's digits",
+    TrainConfig(model="mnist_convnet", data="digits", epochs=20, batch_size=64, learning_rate=0.002, seed=1),
+    metric="accuracy",
+    told="accuracy",
+    agreement="same best class as Keras",
+    show="edgecnn.tasks.classification.demo:show",
+)
+SHAPES = DemoPlan(
+    "shapes",
+    "drawn shapes",
+    TrainConfig(
+        model="yolov3_tiny",
+        data="shapes:1",
+        epochs=14,
+        batch_size=8,
+        learning_rate=0.01,
+        schedule="cosine",
+        warm_up=100,
+        image_size=(96, 128),
+        width=0.25,
+        seed=1,
+    ),
+    metric="ap50",
+    told="AP50",
+    agreement="same boxes as Keras",
+    show="edgecnn.tasks.detection.demo:show",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFolder:
+    """The folder of a demonstration.
+
+    Attributes:
+        path: of the folder.
+        plan: of the demonstration.
+    """
+
+    path: Path
+    plan: DemoPlan
+
+    @property
+    def run_dir(self) -> Path:
+        """The training."""
+        return self.path / "run"
+
+    @property
+    def model_paths(self) -> tuple[Path, Path]:
+        """The float32 file and the int8 file."""
+        return self.path / f"{self.plan.name}.onnx", self.path / f"{self.plan.name}.int8.onnx"
+
+    @property
+    def picture(self) -> Path:
+        """Test images with their answers."""
+        return self.path / "annotated.png"
+
+    def check(self) -> None:
+        """Refuses to replace another training, or files beside which no demonstration of ours was trained.
+
+        Raises:
+            UsageError: names the folder.
+        """
+        models = self.model_paths
+        files = [*models, *map(report_path, models), *tries_paths(models[1]), self.picture]
+        check_outputs([Output("-o", path) for path in files], [])
+        try:
+            is_ours = read_record(self.run_dir).config == self.plan.training
+        except RunFolderError:
+            names = {entry.name for entry in self.run_dir.iterdir()} if self.run_dir.is_dir() else set()
+            begun = self.run_dir.is_dir() and names <= {UNFINISHED, LOCK_NAME}
+            is_ours = (begun or not self.run_dir.exists()) and not any(path.exists() for path in files)
+        if not is_ours:
+            raise UsageError(
+                f"{self.path}: expected an empty folder or that of an earlier demo, received one whose contents the "
+                "demo did not make. Name another folder with -o."
+            )
