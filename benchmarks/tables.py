@@ -43,6 +43,7 @@ def with_tables(text: str) -> str:
         "localization": localization_block(),
         "detection": detection_block(),
         "int8": int8_block(),
+        "elsewhere": elsewhere_block(),
         "peers": peers_block(),
         "openvino": openvino_block(),
         "benchmarks": benchmark_tables(),
@@ -201,6 +202,21 @@ def decoding_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("picture", "boxes", "edgecnn, ms", "every cell and supervision, ms", "ratio", "boxes of both", "n")
     return markdown(header, body)
+
+
+def elsewhere_block() -> str:
+    """Returns what other runtimes make of files that suppress by themselves, the worst of all pictures a row."""
+    played: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in _rows("nms_elsewhere"):
+        played.setdefault((row["tool"], row["file"]), []).append(row)
+    body = [
+        (tool, file, len(rows), max(sum(row["boxes"]) for row in rows),
+         f"{min(row['same_classes'] for row in rows):.4f}", f"{max(row['score_difference'] for row in rows):.1e}",
+         f"{max(row['edge_difference'] for row in rows):.1e}")
+        for (tool, file), rows in played.items()
+    ]  # fmt: skip
+    header = ("runtime", "file", "runs", "boxes of the largest", "same class", "score apart", "edge apart, pixels")
+    return f"`uv run python benchmarks/nms_elsewhere.py`:\n\n{markdown(header, body)}"
 
 
 def int8_block() -> str:

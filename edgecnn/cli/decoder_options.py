@@ -51,6 +51,12 @@ def changed_decoder(manifest: Manifest, asked: DecoderOptions) -> Decoder:
     ):
         if value is not None:
             if field not in {known.name for known in fields(decoder)}:
+                if decoder.suppresses == "graph":
+                    raise typer.BadParameter(
+                        "the file's own graph drops boxes that overlap, and which ones is fixed in it. Leave it out, "
+                        "or export the model without --nms graph.",
+                        param_hint=option,
+                    )
                 raise typer.BadParameter(
                     f"expected a model that finds any number of boxes, received one for {manifest.task}: its decoder "
                     f"{decoder.kind!r} has no {field}.",

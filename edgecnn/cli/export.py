@@ -31,6 +31,7 @@ def export(
     strict: options.Strict = False,
     reduce_range: options.ReduceRange = False,
     tune_for: options.TuneFor = "any",
+    nms: options.Nms = "runtime",
     batch: options.Batch = "1",
     opset: options.Opset = 17,
     golden_samples: options.GoldenSamples = 4,
@@ -64,6 +65,7 @@ def export(
             strict=strict,
             reduce_range=reduce_range,
             tune_for=tune_for,
+            nms=nms,
             golden_samples=golden_samples,
             skip_bad=skip_bad,
         )

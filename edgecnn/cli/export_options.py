@@ -28,6 +28,10 @@ TuneFor = Annotated[
     Literal["any", "amx"],
     typer.Option(help="Lay int8 weights out for x86 with AMX: faster there, slower elsewhere, the same answers."),
 ]
+Nms = Annotated[
+    Literal["runtime", "graph"],
+    typer.Option(help="Where a detector's boxes are decoded and drop each other: graph is for other tools' sake."),
+]
 Batch = Annotated[
     Any,  # a number or None; typer would ask for an int
     typer.Option(parser=read_batch, metavar="N|dynamic", help="Images that the file takes at once."),

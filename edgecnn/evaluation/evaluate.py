@@ -14,7 +14,7 @@ from edgecnn.evaluation.metrics import Evaluation
 from edgecnn.evaluation.pictures import Worst
 from edgecnn.tasks.table import metric_of
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.model import Model, run_all
+from edgecnn_runtime.model import Model, read_by, run_all
 from edgecnn_runtime.preprocessing import Preprocessor
 from edgecnn_runtime.tasks.table import get_task
 
@@ -52,12 +52,12 @@ def evaluate(
         OutputError: the model answers with NaN or infinity.
     """
     to_model, task, metric = class_map(manifest, samples), get_task(manifest.task), metric_of(manifest)()
-    bad: list[BadPicture] = []
+    answering, bad = read_by(model, metric.manifest.decoder), list[BadPicture]()
     done = 0
     for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size, on_bad=bad.append):
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
-        outputs = run_all(model, {manifest.image_input.name: batch.pixels}, batch_size)
+        outputs = run_all(answering, {manifest.image_input.name: batch.pixels}, batch_size)
         results = task.decode(metric.manifest, outputs, batch.placements)
         metric.update(results, batch.targets.truths(to_model))
         if worst is not None:

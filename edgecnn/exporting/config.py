@@ -14,6 +14,7 @@ _INT8_ONLY = ("calibration_samples", "reduce_range", "tune_for")
 SourceKind = Literal["run folder", "keras file", "name"]
 Quantize = Literal["none", "fp16", "int8"]
 Processor = Literal["any", "amx"]  # the exporters', whose package loads TensorFlow
+NmsPlace = Literal["runtime", "graph"]  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class ExportConfig:
         strict: whether the 95 % bound on the drop must keep the budget too.
         reduce_range: whether int8 weights take 7 bits, for x86 processors without VNNI.
         tune_for: the processors that int8 weights are laid out for; the answers are the same.
+        nms: where a detector's boxes are decoded and drop each other: on the device by the runtime, or in the graph.
         golden_samples: test images that travel in the file so that a device can verify it, 0 to 4; 0 keeps them all
             out.
         skip_bad: prove and calibrate without the pictures that cannot be decoded.
@@ -65,6 +67,7 @@ class ExportConfig:
     strict: bool = False
     reduce_range: bool = False
     tune_for: Processor = "any"
+    nms: NmsPlace = "runtime"
     golden_samples: int = 4
     skip_bad: bool = False
 

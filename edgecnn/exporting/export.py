@@ -98,6 +98,7 @@ def export_source(
             seed=source.seed,
             data_fingerprint=source.data_fingerprint,
             quantization=_quantization(config),
+            nms=config.nms,
             calibration=None
             if dataset is None or images is None or images.calibration is None
             else CalibrationImages(_Unlabelled(images.calibration, source.manifest), dataset.fingerprint),

@@ -8,6 +8,7 @@ from edgecnn.exporting.config import ExportConfig
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn.outputs import recorded_data
 from edgecnn.trained import open_trained
+from edgecnn_runtime.manifest import Manifest
 
 
 def check_source(config: ExportConfig) -> None:
@@ -15,7 +16,7 @@ def check_source(config: ExportConfig) -> None:
 
     Raises:
         UsageError: labels that cannot be read, a size or width that the model does not have, weights of another kind,
-            int8 without data to calibrate on.
+            int8 without data to calibrate on, non-max suppression of a model that finds no boxes.
         RunFolderError: the run folder is damaged or not finished.
         KerasFileError: the .keras file is missing, damaged, or holds what can run code.
         PretrainedWeightsError: the file of weights is missing or damaged.
@@ -23,9 +24,14 @@ def check_source(config: ExportConfig) -> None:
         DatasetError: the data are not found.
     """
     if config.kind == "name":
-        _check_name(config)
+        manifest = _check_name(config)
     else:
-        open_trained(config.source, config.manifest, checkpoint=config.checkpoint)
+        manifest = open_trained(config.source, config.manifest, checkpoint=config.checkpoint).manifest
+    if config.nms == "graph" and manifest.decoder.suppresses != "runtime":
+        raise UsageError(
+            f"--nms graph: it cannot take effect on {config.source}, whose decoder {manifest.decoder.kind!r} drops no "
+            "boxes that overlap. Leave it out."
+        )
     if config.data is not None:
         check_data(config.data)
     elif config.quantize == "int8":
@@ -48,16 +54,18 @@ def read_labels(path: Path) -> list[str]:
     return labels
 
 
-def _check_name(config: ExportConfig) -> None:
+def _check_name(config: ExportConfig) -> Manifest:
     spec, weights = get_spec(config.source), config.weights or "none"
     if weights == "imagenet" and config.labels is not None:
         raise UsageError("--labels: expected none with --weights imagenet, whose labels come with it. Leave it out.")
     labels = None if config.labels is None else read_labels(config.labels)
-    build_manifest(spec, labels, image_size=config.image_size, width=1.0 if config.width is None else config.width)
+    width = 1.0 if config.width is None else config.width
+    manifest = build_manifest(spec, labels, image_size=config.image_size, width=width)
     if weights != "none":
         from edgecnn.models.weights_file import check_weights  # loads h5py
 
         check_weights(spec, weights)
+    return manifest
 
 
 def _check_recorded_data(run_dir: str) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
 from onnx import ModelProto
 
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.graph.publish import Graph, finish, write_graph
+from edgecnn_exporters.graph.suppression import append_suppression, in_graph
 from edgecnn_exporters.graph.writer import Converted
 from edgecnn_runtime.container import METADATA_SHA256_KEY, append_metadata, read_model_file
 from edgecnn_runtime.evidence import METADATA_KEY as EVIDENCE_KEY
@@ -67,6 +69,15 @@ class Candidate:
         """Returns the same graph with another manifest, in the file's place."""
         self._replace_metadata(trailer(manifest))
         return replace(self, manifest=manifest)
+
+    def suppressing(self, path: Path) -> "Candidate":
+        """Writes the same detector as a graph that decodes and suppresses by itself.
+
+        Raises:
+            ExportError: it is no detector with raw outputs.
+        """
+        model = append_suppression(onnx.load_from_string(self.payload()), self.manifest)
+        return self.write(model, path, in_graph(self.manifest), self.batch)
 
     def payload(self) -> bytes:
         """Returns the graph's bytes."""
@@ -166,4 +177,5 @@ def trailer(manifest: Manifest, evidence: Evidence | None = None) -> bytes:
 
 
 def _names(manifest: Manifest) -> tuple[list[str], list[str]]:
-    return [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]
+    inputs = [*(image.name for image in manifest.inputs), *manifest.decoder.settings()]
+    return inputs, [output.name for output in manifest.outputs]

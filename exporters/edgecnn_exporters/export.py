@@ -14,6 +14,7 @@ from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
 from edgecnn_exporters.graph.publish import OPSETS
+from edgecnn_exporters.graph.suppression import NmsPlace, in_graph
 from edgecnn_exporters.proof.gates import Gates, float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
 from edgecnn_exporters.proof.metric import Metric
@@ -59,15 +60,17 @@ def export(
     data_fingerprint: str | None = None,
     quantization: QuantizationConfig | None = None,
     calibration: CalibrationImages | None = None,
+    nms: NmsPlace = "runtime",
     on_stage: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
 
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
     runtime's own reader and Session), "parity", those of the quantization, "settle" (where `settle` changes the
-    manifest: the file is compared once more), "golden" (samples, answered by the file itself; left out where there are
-    to be none), "stamp" and "verify" (the samples once more, through the finished file). All is made in a temporary
-    folder beside `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which
+    manifest: the file is compared once more), "nms" (where the graph is to suppress: it is appended to what was proven,
+    and proven again), "golden" (samples, answered by the file itself; left out where there are to be none), "stamp" and
+    "verify" (the samples once more, through the finished file). All is made in a temporary folder beside `path`; the
+    file takes its name last. FILE.report.json beside it tells what was compared, on which
     machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed comparison too.
 
     Args:
@@ -94,6 +97,7 @@ def export(
         data_fingerprint: of the training data; None for a model that never saw any.
         quantization: for a file of fewer bits; None for one of float32.
         calibration: the images that int8 takes its ranges from; None for any other precision.
+        nms: where a detector's boxes are decoded and drop each other: on the device by the runtime, or in the graph.
         on_stage: is told each stage's name when it begins.
 
     Raises:
@@ -112,6 +116,8 @@ def export(
             judge it on or without images to calibrate on.
     """
     _check_arguments(batch, opset, golden_samples)
+    if nms == "graph":
+        in_graph(manifest)
     _check_evaluation(quantization, evaluation, metric)
     _check_calibration(quantization, calibration)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
@@ -140,25 +146,30 @@ def export(
                 with writing(target):
                     candidate = candidate.restamped(settled)
                 parity = proof.compare(candidate.load(), _gates(quantization))
+        file, raw = candidate, None
+        if nms == "graph" and parity.passed:
+            with stages("nms"), writing(target):
+                file, raw = candidate.suppressing(folder / "suppressing.onnx"), candidate.predictor(threads=1)
+                parity = proof.compare(candidate.load(), _gates(quantization), decoding=file.load())
         tries = () if quantized is None else quantized.tries
         samples: tuple[GoldenSample, ...] = ()
         if golden_samples:
             with stages("golden"):
                 precision = "float32" if quantization is None else quantization.precision
-                single = candidate.predictor(threads=1)  # a few graphs answer otherwise in the last bits with more
-                made = make_golden(single, reference, golden, precision=precision, count=golden_samples)
+                single = file.predictor(threads=1)  # a few graphs answer otherwise in the last bits with more
+                made = make_golden(single, reference, golden, precision=precision, count=golden_samples, raw=raw)
                 samples, parity = made.samples, replace(parity, gates=(*parity.gates, made.gate))
         outcome = Outcome(target, folder, stages.seconds, parity, tries)
         if not parity.passed:
             raise outcome.parity_error()
         provenance = Provenance(weights_sha256, seed, data_fingerprint, versions())
-        evidence = _evidence(candidate, parity, provenance, samples, quantization, quantized)
+        evidence = _evidence(file, parity, provenance, samples, quantization, quantized)
         with stages("stamp"), writing(target):
-            size_bytes = candidate.stamp(evidence)
+            size_bytes = file.stamp(evidence)
         with stages("verify"):
-            _verify(candidate.path)
+            _verify(file.path)
         with writing(target):
-            sha256 = outcome.publish(evidence, candidate.path)
+            sha256 = outcome.publish(evidence, file.path)
     return ExportReport(target, size_bytes, sha256, evidence, parity, stages.seconds, tries)
 
 

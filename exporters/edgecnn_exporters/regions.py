@@ -1,9 +1,15 @@
 """Which parts of a graph are computed with integers, and which belong together when one goes back to float32."""
 
-from onnx import GraphProto
+import math
+
+from onnx import GraphProto, ModelProto, NodeProto
+
+from edgecnn_exporters.rewrites.wiring import Wiring, read_wiring
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _RELAYS = frozenset({"Relu", "Clip", "MaxPool", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_CHEAP = 0.03  # of all products: what the last layers may have to stay in float32
 _FUSED = frozenset({"Relu", "Clip"})  # the quantizer lets the ends of the range before them do their work
 
 
@@ -31,6 +37,39 @@ def outside(graph: GraphProto) -> tuple[str, ...]:
         if node.op_type not in COMPUTE
         and (not computed.intersection(node.output) or not (node.op_type in _FUSED or used.intersection(node.output)))
     )
+
+
+def cheap_last_convolutions(model: ModelProto) -> tuple[str, ...]:
+    """Returns the names of the convolutions whose numbers are outputs, where nearly all products are elsewhere.
+
+    A detector's raw numbers span tens of units, of which int8 makes 256 steps; its boxes are exponentials of them. The
+    answer is empty where sizes are free. Matrix products need no float32 to give float32.
+
+    Args:
+        model: of float32.
+    """
+    wiring = read_wiring(model)
+    last = set[str]()
+    for output in model.graph.output:
+        node = wiring.producers.get(output.name)
+        while node is not None and node.op_type in _MOVES:
+            node = wiring.producers.get(node.input[0])
+        if node is not None and node.op_type == "Conv":
+            last.add(node.name)
+    products = {node.name: _products(node, wiring) for node in model.graph.node if node.op_type in COMPUTE}
+    everything = math.fsum(products.values())
+    names = tuple(node.name for node in model.graph.node if node.name in last)
+    return names if math.fsum(products[name] for name in names) <= _CHEAP * everything else ()
+
+
+def _products(node: NodeProto, wiring: Wiring) -> float:
+    """Returns how many products a layer takes for an image; NaN where that is not known."""
+    weights = wiring.weights.get(node.input[1])
+    shape = wiring.shapes.get(node.output[0], ())
+    if weights is None or None in shape[1:]:
+        return math.nan
+    places = math.prod(size or 1 for size in shape[2:]) if node.op_type in ("Conv", "ConvTranspose") else 1
+    return float(math.prod(weights.dims) * places)
 
 
 def with_producer(graph: GraphProto, layer: str) -> tuple[str, ...]:

@@ -21,6 +21,11 @@ def check_agreement(manifest: Manifest, session: Session) -> None:
     _check("output names", [spec.name for spec in manifest.outputs], [info.name for info in session.outputs])
     for spec, info in zip(manifest.inputs, session.inputs, strict=True):
         _check_tensor(f"input {spec.name!r}", "uint8", (spec.height, spec.width, spec.channels), info)
+    settings = {name: len(values) for name, values in manifest.decoder.settings().items()}
+    _check("names of inputs with a default", sorted(settings), sorted(info.name for info in session.settings))
+    for info in session.settings:
+        _check(f"input {info.name!r} dtype", "float32", str(info.dtype))
+        _check(f"input {info.name!r} shape", (settings[info.name],), info.shape)
     for output, info in zip(manifest.outputs, session.outputs, strict=True):
         _check_tensor(f"output {output.name!r}", "float32", output.shape, info)
         _check(f"output {output.name!r} batch", _batch(session.inputs[0]), _batch(info))

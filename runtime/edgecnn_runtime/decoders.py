@@ -11,10 +11,12 @@ Shape = tuple[int | None, ...]
 TaskName = Literal["classification", "localization", "detection"]
 Reads = Literal["logits", "distances", "scores", "numbers"]  # numbers are no class scores, whatever they are
 Takes = Literal["softmax", "sigmoid", "nothing"]  # of one unit, a softmax scores one class; the others tell two apart
+Suppresses = Literal["nowhere", "runtime", "graph"]  # of boxes that overlap a better one: where they are dropped
 MOST_BOXES = 100_000  # that a decoder may let through
 _BOX_UNITS = 5  # tx, ty, tw, th and the logit that there is an object
 _LARGEST_ANCHOR = 65535.0  # pixels, as of an input
 _NEVER = 2.0  # no score is that high
+_MOST_SCORED = 1 << 20  # classes; a list of thresholds is made of the number
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class _Kind:
         takes: what is taken of it.
         least_units: how many it must have.
         too_few: what fewer would mean, and what to write then; follows the number in a message.
+        suppresses: where boxes drop each other. In the graph a little rounding makes and unmakes whole rows.
     """
 
     task: ClassVar[TaskName]
@@ -47,6 +50,7 @@ class _Kind:
     takes: ClassVar[Takes]
     least_units: ClassVar[int]
     too_few: ClassVar[str] = "."
+    suppresses: ClassVar[Suppresses] = "nowhere"
 
     def num_classes(self, units: int) -> int:
         """Returns how many classes an output of so many units scores: one a unit, two where one tells two apart."""
@@ -62,6 +66,10 @@ class _Kind:
         """
         del outputs, image_size
         return None
+
+    def settings(self) -> Mapping[str, tuple[float, ...]]:
+        """Returns what a graph takes of this decoder besides the image: vectors of float32 by the input's name."""
+        return {}
 
 
 _ONE_SOFTMAX = (
@@ -213,48 +221,18 @@ class OperatingPoint:
     recall: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class YoloDecoder(_Kind):
-    """Many boxes with a class each: those of high score, and of boxes that overlap each other the best.
-
-    Of a cell (column, row) with s the sigmoid: centre x is (column + s(tx)) stride and the width that of the anchor
-    times exp(tw), y and the height likewise; the score of a class is s(object's logit) s(class's logit). Reference:
-    Redmon and Farhadi 2018, YOLOv3: An Incremental Improvement, section 2.1.
-
-    Attributes:
-        scales: the grids, the finest (of the smallest stride) first.
-        score_threshold: the least score that is answered, 0 to below 1, of a class without an operating point.
-        iou_threshold: of boxes that overlap by this intersection over union or more, the one of the lower score is
-            dropped; above 0, at most 1.
-        agnostic: whether boxes of different classes drop each other too.
-        most: boxes an image, the best.
-        classes: the ids of those that are answered, before any box drops another; null for all.
-        operating_points: at most one a class, as `edgecnn export --data` finds them; null for none.
-        kind: always "yolo".
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BoxesKind(_Kind):
+    """What the kinds share that answer with any number of boxes; each says it in its own words too."""
 
     task: ClassVar[TaskName] = "detection"
     reads: ClassVar[Reads] = "numbers"
     takes: ClassVar[Takes] = "nothing"
-    least_units: ClassVar[int] = 6
-    too_few: ClassVar[str] = ": four of a box, one of the object, and one a class."
-    scales: tuple[YoloScale, ...]
     score_threshold: float = 0.25
     iou_threshold: float = 0.6
-    agnostic: bool = False
     most: int = 300
     classes: tuple[int, ...] | None = None
     operating_points: tuple[OperatingPoint, ...] | None = None
-    kind: Literal["yolo"] = "yolo"
-
-    @property
-    def output(self) -> str:
-        """The first scale's output; the others score as many classes."""
-        return self.scales[0].output if self.scales else ""
-
-    def num_classes(self, units: int) -> int:
-        """Returns how many classes an output of so many units scores: all but a box's four and the object's one."""
-        return units - _BOX_UNITS
 
     def thresholds(self, num_classes: int) -> list[float]:
         """Returns the least score that is answered of each class: above 1 where the class is not answered at all."""
@@ -264,19 +242,6 @@ class YoloDecoder(_Kind):
         if self.classes is None:
             return scores
         return [score if class_id in self.classes else _NEVER for class_id, score in enumerate(scores)]
-
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
-        """Returns what is wrong with the scales, the thresholds or the classes; as for every kind."""
-        if not self.scales:
-            return f"expected one scale or more for decoder {self.kind!r}, received none"
-        strides = [scale.stride for scale in self.scales]
-        if min(strides) < 1 or sorted(set(strides)) != strides:
-            return f"expected strides of 1 or more, the smallest first, received {strides}"
-        units = (outputs.get(self.output) or (None,))[-1]
-        for scale in self.scales:
-            if (misfit := _scale_misfit(scale, outputs, image_size, units)) is not None:
-                return misfit
-        return self._range_misfit() or self._class_misfit(self.num_classes(units or 0))
 
     def _range_misfit(self) -> str | None:
         if not 0 <= self.score_threshold < 1:
@@ -301,6 +266,119 @@ class YoloDecoder(_Kind):
         if self.classes is not None and not self.classes:
             return "classes: expected one or more that are answered, received none"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class YoloDecoder(_BoxesKind):
+    """Many boxes with a class each: those of high score, and of boxes that overlap each other the best.
+
+    Of a cell (column, row) with s the sigmoid: centre x is (column + s(tx)) stride and the width that of the anchor
+    times exp(tw), y and the height likewise; the score of a class is s(object's logit) s(class's logit). Reference:
+    Redmon and Farhadi 2018, YOLOv3: An Incremental Improvement, section 2.1.
+
+    Attributes:
+        scales: the grids, the finest (of the smallest stride) first.
+        score_threshold: the least score that is answered, 0 to below 1, of a class without an operating point.
+        iou_threshold: of boxes that overlap by this intersection over union or more, the one of the lower score is
+            dropped; above 0, at most 1.
+        agnostic: whether boxes of different classes drop each other too.
+        most: boxes an image, the best.
+        classes: the ids of those that are answered, before any box drops another; null for all.
+        operating_points: at most one a class, as `edgecnn export --data` finds them; null for none.
+        kind: always "yolo".
+    """
+
+    least_units: ClassVar[int] = 6
+    too_few: ClassVar[str] = ": four of a box, one of the object, and one a class."
+    suppresses: ClassVar[Suppresses] = "runtime"
+    scales: tuple[YoloScale, ...]
+    agnostic: bool = False
+    kind: Literal["yolo"] = "yolo"
+
+    @property
+    def output(self) -> str:
+        """The first scale's output; the others score as many classes."""
+        return self.scales[0].output if self.scales else ""
+
+    def num_classes(self, units: int) -> int:
+        """Returns how many classes an output of so many units scores: all but a box's four and the object's one."""
+        return units - _BOX_UNITS
+
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+        """Returns what is wrong with the scales, the thresholds or the classes; as for every kind."""
+        if not self.scales:
+            return f"expected one scale or more for decoder {self.kind!r}, received none"
+        strides = [scale.stride for scale in self.scales]
+        if min(strides) < 1 or sorted(set(strides)) != strides:
+            return f"expected strides of 1 or more, the smallest first, received {strides}"
+        units = (outputs.get(self.output) or (None,))[-1]
+        for scale in self.scales:
+            if (misfit := _scale_misfit(scale, outputs, image_size, units)) is not None:
+                return misfit
+        return self._range_misfit() or self._class_misfit(self.num_classes(units or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionsDecoder(_BoxesKind):
+    """Many boxes with a class each, which the graph itself decodes and suppresses: `edgecnn export --nms graph`.
+
+    A row is x1, y1, x2, y2 in pixels of the network's input, the score, the class id; the best comes first. The graph
+    takes its thresholds as two more inputs, which need not be given: "score_thresholds", one a class, and
+    "iou_threshold". Their defaults are what this says.
+
+    Attributes:
+        scored: how many classes the graph scores.
+        suppression: whether boxes of a class drop each other, or those of all classes; it cannot be changed.
+        output: the name of the graph output that holds the rows, shape (N, rows, 6), zeros beyond `valid`.
+        valid: the name of the graph output that says how many rows there are, shape (N,); NaN where the network
+            answered with NaN or infinity.
+        score_threshold: the least score that is answered, 0 to below 1, of a class without an operating point.
+        iou_threshold: of boxes that overlap by this intersection over union or more, the one of the lower score is
+            dropped; above 0, at most 1.
+        most: boxes an image, the best; not more than the output has rows.
+        classes: the ids of those that are answered, before any box drops another; null for all.
+        operating_points: at most one a class, as `edgecnn export --data` finds them; null for none.
+        kind: always "detections".
+    """
+
+    least_units: ClassVar[int] = 6
+    too_few: ClassVar[str] = ": four of a box, its score, its class."
+    suppresses: ClassVar[Suppresses] = "graph"
+    scored: int
+    suppression: Literal["by class", "together"] = "by class"
+    output: str = "detections"
+    valid: str = "valid"
+    kind: Literal["detections"] = "detections"
+
+    def num_classes(self, units: int) -> int:
+        """Returns how many classes the graph scores, whatever the units of its output."""
+        del units
+        return self.scored
+
+    def settings(self) -> Mapping[str, tuple[float, ...]]:
+        """Returns the thresholds by the names of the graph's inputs; as for every kind."""
+        return {"score_thresholds": tuple(self.thresholds(self.scored)), "iou_threshold": (self.iou_threshold,)}
+
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+        """Returns what is wrong with the outputs, the thresholds or the classes; as for every kind."""
+        if None in image_size:
+            return (
+                f"expected a fixed height and width, whose grids the graph of decoder {self.kind!r} holds, received "
+                f"{image_size[0]} x {image_size[1]}"
+            )
+        if not 1 <= self.scored <= _MOST_SCORED:
+            return f"expected scored, the number of classes, from 1 to {_MOST_SCORED}, received {self.scored}"
+        for name, meaning in ((self.output, "(rows, 6)"), (self.valid, "()")):
+            if name not in outputs:
+                return f"the decoder reads output {name!r}, of shape {meaning}, but the outputs are {list(outputs)}"
+        shape, rows = outputs[self.output], (outputs[self.output] or (None,))[0]
+        if len(shape) != 2 or shape[1] != self.least_units or rows is None:
+            return f"output {self.output!r}: expected shape (rows, 6), received {shape}"
+        if outputs[self.valid] != ():
+            return f"output {self.valid!r}: expected shape (), one number an image, received {outputs[self.valid]}"
+        if self.most > rows:
+            return f"expected most, the number of boxes an image, up to {rows}, the graph's rows, received {self.most}"
+        return self._range_misfit() or self._class_misfit(self.scored)
 
 
 def _scale_misfit(scale: YoloScale, outputs: Mapping[str, Shape], image_size: Shape, units: int | None) -> str | None:
@@ -328,7 +406,15 @@ def _scale_misfit(scale: YoloScale, outputs: Mapping[str, Shape], image_size: Sh
     return None
 
 
-Decoder = SoftmaxDecoder | DistanceDecoder | SigmoidDecoder | ProbabilitiesDecoder | LocationDecoder | YoloDecoder
+Decoder = (
+    SoftmaxDecoder
+    | DistanceDecoder
+    | SigmoidDecoder
+    | ProbabilitiesDecoder
+    | LocationDecoder
+    | YoloDecoder
+    | DetectionsDecoder
+)
 
 
 def kinds_beside(decoder: Decoder) -> frozenset[str]:

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.decoders import Decoder
+
 Feeds = Mapping[str, npt.NDArray[Any]]
 
 
@@ -15,6 +17,27 @@ class Model(Protocol):
     def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
         """Returns the raw outputs by name for the inputs by name."""
         ...
+
+
+def read_by(model: Model, decoder: Decoder) -> Model:
+    """Returns a model as it answers by a decoder: where its graph itself decodes, the thresholds are inputs of it.
+
+    Args:
+        model: whose raw outputs the decoder reads.
+        decoder: of the manifest, or another of its kind with other thresholds.
+    """
+    settings = {name: np.array(values, np.float32) for name, values in decoder.settings().items()}
+    return _Set(model, settings) if settings else model
+
+
+class _Set:
+    """A model some inputs of which are always the same."""
+
+    def __init__(self, model: Model, settings: Feeds) -> None:
+        self._model, self._settings = model, settings
+
+    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+        return self._model.run({**feeds, **self._settings})
 
 
 def run_all(model: Model, feeds: Feeds, batch: int | None) -> dict[str, npt.NDArray[Any]]:

@@ -33,7 +33,7 @@ from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.inputs import Inputs, Prepared, join
 from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.model import Feeds, run_all
+from edgecnn_runtime.model import Feeds, read_by, run_all
 from edgecnn_runtime.other_processor import warn_of_other_processor
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.providers import CPU, Device
@@ -79,6 +79,7 @@ class Predictor:
         self.claims = evidence
         self.verification: Verification | None = None
         self.session = session
+        self._model = read_by(session, manifest.decoder)
         self.inputs = Inputs(manifest)
         self._task = get_task(manifest.task)
         self._origin: _Origin | None = None
@@ -185,7 +186,7 @@ class Predictor:
         """
         if self.session.lost:
             self._load_again()
-        return run_all(self.session, feeds, self.batch)
+        return run_all(self._model, feeds, self.batch)
 
     def predict(self, image: ImageSource) -> Result:
         """Returns the result of one image.
@@ -271,7 +272,8 @@ class Predictor:
         with loading_again():
             if self.session.lost and self._origin is not None and self._origin.path is not None:
                 with contextlib.closing((file := self._origin.read()).payload):
-                    self.session = self._origin.options.session(file, self.evidence)
+                    session = self._origin.options.session(file, self.evidence)
+                self._model, self.session = read_by(session, self.manifest.decoder), session
                 release_free_memory()
                 _LOGGER.info("%s: loaded again in the forked process %d", file.name, os.getpid())
 

@@ -71,6 +71,7 @@ class Session:
         lost: whether this process is a child that was forked after the graph was loaded, and cannot run it.
         provider: the execution provider that runs it: "CPUExecutionProvider" or "CUDAExecutionProvider".
         inputs: of the graph, in its order.
+        settings: the inputs that have a default and need not be given, in the graph's order.
         outputs: of the graph, in its order.
         threads: how many threads one operator may use on the CPU.
         batch: the fixed batch size, or None where it is free.
@@ -116,17 +117,20 @@ class Session:
         if self.threads > 1 or self.provider != CPU:
             mark_lost_in_children(self)
         self.inputs = tuple(_tensor_info(node) for node in self._session.get_inputs())
+        self.settings = tuple(_tensor_info(node) for node in self._session.get_overridable_initializers())
         self.outputs = tuple(_tensor_info(node) for node in self._session.get_outputs())
         first = self.inputs[0].shape[:1] if self.inputs else ()
         self.batch = first[0] if first and isinstance(first[0], int) else None
-        self._inputs_by_name = {info.name: info for info in self.inputs}
+        self._needed = {info.name for info in self.inputs}
+        self._inputs_by_name = {info.name: info for info in (*self.inputs, *self.settings)}
         self._output_names = [info.name for info in self.outputs]
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Returns the raw outputs by name.
 
         Args:
-            feeds: one array an input, of its dtype and shape; arrays of another byte order are converted.
+            feeds: one array an input, of its dtype and shape; arrays of another byte order are converted. `settings`
+                may be left out.
 
         Raises:
             SessionError: a name, dtype or shape is not what the graph takes, or the run fails, or the process was
@@ -138,7 +142,7 @@ class Session:
                 f"the graph was loaded by the parent of this process, and the {self.threads} threads of ONNX Runtime "
                 "do not come along when a process forks. Load it in each child, after the fork, or with threads=1."
             )
-        if feeds.keys() != self._inputs_by_name.keys():
+        if feeds.keys() != self._needed and not self._needed <= feeds.keys() <= self._inputs_by_name.keys():
             raise SessionError(f"inputs: expected {sorted(self._inputs_by_name)}, received {sorted(feeds)}")
         checked = {name: _checked(array, self._inputs_by_name[name]) for name, array in feeds.items()}
         try:

@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from model_files import encode, make_constant_graph, make_golden, make_graph, photo, stamp
 from model_files import make_manifest as make_classifier
 from PIL import Image
 
 from edgecnn.cli import main
+from edgecnn_exporters.graph.suppression import append_suppression, in_graph
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.container import read_model_file
 from edgecnn_runtime.decoders import OperatingPoint, OutputSpec, YoloDecoder, YoloScale
@@ -48,13 +50,16 @@ def write_detector(tmp_path_factory):
     """Writes a detector, with changed fields of its decoder, and returns its path."""
     payload, folder = make_constant_graph(raw_outputs(), size=SIZE), tmp_path_factory.mktemp("detectors")
 
-    def write(labels=LABELS, **fields):
+    def write(labels=LABELS, *, nms="runtime", **fields):
         outputs = tuple(OutputSpec(name, values.shape) for name, values in raw_outputs().items())
         image = ImageInput("image", *SIZE, "rgb", "letterbox", pad_value=114)
         decoder = YoloDecoder(SCALES, **fields)
         manifest = Manifest("detection", ModelInfo("tiny", 1.0), (image,), labels, decoder, outputs)
-        path = folder / f"{len(list(folder.iterdir()))}.onnx"
-        path.write_bytes(stamp(payload, manifest))
+        path, graph = folder / f"{len(list(folder.iterdir()))}.onnx", payload
+        if nms == "graph":
+            graph = append_suppression(onnx.load_from_string(payload), manifest).SerializeToString()
+            manifest = in_graph(manifest)
+        path.write_bytes(stamp(graph, manifest))
         return str(path)
 
     return write
@@ -104,6 +109,70 @@ def test_run_answers_boxes_in_json_and_csv(detector, pictures, capfd):
     ]
     assert main(["run", detector, str(pictures / "7.png")]) == 0
     assert "cat 0.9000 at (0.0, 0.0, 36.0, 36.0), dog 0.5000 at" in capfd.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def suppressing(write_detector):
+    """The same detector, whose graph decodes and suppresses by itself."""
+    return write_detector(nms="graph")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--score-threshold", "0.45"],
+        ["--score-threshold", "dog=0.6,2=.7"],
+        ["--iou-threshold", "1"],
+        ["--classes", "cow,1"],
+        ["--max-detections", "1"],
+        ["--batch", "2"],
+    ],
+    ids=" ".join,
+)
+def test_run_answers_alike_where_the_graph_suppresses(detector, suppressing, pictures, options, capfd):
+    told = []
+    for path in (detector, suppressing):
+        assert main(["run", path, str(pictures), "--format", "json", *options]) == 0
+        told.append([one["predictions"] for one in json.loads(capfd.readouterr().out)])
+    for one, other in zip(*told, strict=True):
+        for mine, its in zip(one, other, strict=True):
+            assert mine.keys() == its.keys()
+            assert (mine["name"], mine["class"]) == (its["name"], its["class"])
+            assert its["confidence"] == pytest.approx(mine["confidence"], rel=1e-6)
+            assert its["box"] == pytest.approx(mine["box"], abs=1e-4)
+    assert told[0][0]
+
+
+@pytest.mark.parametrize("options", [["--agnostic"], ["--no-agnostic"], ["--max-detections", "301"]], ids=" ".join)
+def test_run_refuses_in_one_line_what_is_fixed_in_a_graph(suppressing, pictures, options, capfd):
+    assert main(["run", suppressing, str(pictures), *options]) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    fixed = "up to 300, the graph's rows, received 301" if "301" in options else "the file's own graph drops boxes"
+    assert fixed in " ".join(shown.err.split())
+
+
+def test_inspect_shows_the_inputs_that_have_a_default(suppressing, capfd):
+    assert main(["inspect", suppressing]) == 0
+    shown = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert "score_thresholds, float32 (3), has a default" in shown
+    assert "iou_threshold, float32 (1), has a default" in shown
+    assert next(line for line in shown if line.startswith("output")).endswith(", 300, 6)")
+    assert "decoder detections, iou_threshold 0.6, most 300, score_threshold 0.25, scored 3" in " ".join(shown)
+
+
+def test_verify_compares_what_a_graph_that_suppresses_answers(write_detector, capfd):
+    path = write_detector(nms="graph")
+    file = read_model_file(path)
+    manifest, payload = read_manifest(file), file.payload.read()
+    golden = make_golden(payload, manifest, {"a.png": encode(photo())})
+    written = Path(path).with_suffix(".golden.onnx")
+    for least, code in ((0.25, 0), (0.45, 4)):
+        other = replace(manifest, decoder=replace(manifest.decoder, score_threshold=least))
+        written.write_bytes(stamp(payload, other, golden=golden))
+        assert main(["verify", str(written)]) == code
+    assert "golden sample 'a.png'" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -278,8 +347,9 @@ def test_verify_passes_golden_samples_of_a_detector_and_finds_another_answer(wri
     assert "golden sample 'a.png'" in capfd.readouterr().err
 
 
-def test_a_predictor_with_another_decoder_shares_its_graph_and_pickles(detector, pictures):
-    predictor = Predictor.load(detector, device="cpu", threads=1)
+@pytest.mark.parametrize("nms", ["runtime", "graph"])
+def test_a_predictor_with_another_decoder_shares_its_graph_and_pickles(write_detector, pictures, nms):
+    predictor = Predictor.load(write_detector(nms=nms), device="cpu", threads=1)
     strict = predictor.with_decoder(replace(predictor.manifest.decoder, score_threshold=0.85))
     assert strict.session is predictor.session
     for one, count in ((predictor, 3), (strict, 1), (pickle.loads(pickle.dumps(strict)), 1)):

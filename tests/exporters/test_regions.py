@@ -1,7 +1,9 @@
+import math
+
 import pytest
 from onnx import helper
 
-from edgecnn_exporters.regions import compute_layers, outside, with_producer
+from edgecnn_exporters.regions import cheap_last_convolutions, compute_layers, outside, with_producer
 
 
 def graph(*nodes, weights=("w",)):
@@ -49,3 +51,35 @@ def test_with_producer_stops_at_a_sum():
         ("a", "Conv", ["x", "w"]), ("sum", "Add", ["a", "x"]), ("relu", "Relu", ["sum"]), ("b", "Conv", ["relu", "w"])
     )
     assert with_producer(residual, "b") == ("sum", "relu", "b")
+
+
+def convolutions(*, filters=8, side=16, last="Transpose", height=16):
+    """Two convolutions of 64 x 64 x 9 products a place, and one of 64 x `filters` whose numbers are the output."""
+    sizes = {"first": (64, 64, 3, 3), "second": (64, 64, 3, 3), "third": (filters, 64, 1, 1)}
+    weights = [helper.make_tensor(f"{name} w", 1, dims, [0.0] * math.prod(dims)) for name, dims in sizes.items()]
+    same = {"pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Conv", ["x", "first w"], ["a"], "first", **same),
+        helper.make_node("Conv", ["a", "second w"], ["b"], "second", **same),
+        helper.make_node("Conv", ["b", "third w"], ["c"], "third"),
+        helper.make_node(last, ["c"], ["y"], "last", **({"perm": [0, 2, 3, 1]} if last == "Transpose" else {})),
+    ]
+    tensors = [
+        helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", [1, 64, height, side]), ("y", None))
+    ]
+    made = helper.make_graph(nodes, "g", tensors[:1], tensors[1:], weights)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_cheap_last_convolutions_are_those_whose_numbers_are_outputs():
+    assert cheap_last_convolutions(convolutions()) == ("third",)
+    assert cheap_last_convolutions(convolutions(last="Sigmoid")) == ()  # its numbers are no output
+
+
+def test_cheap_last_convolutions_are_none_where_they_cost_something():
+    assert cheap_last_convolutions(convolutions(filters=34)) == ("third",)  # 2.9 % of all products
+    assert cheap_last_convolutions(convolutions(filters=37)) == ()  # 3.1 %
+
+
+def test_cheap_last_convolutions_are_none_where_sizes_are_free():
+    assert cheap_last_convolutions(convolutions(height="height")) == ()

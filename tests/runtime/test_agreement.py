@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import onnx
 import pytest
 from onnx import TensorProto
 
@@ -73,6 +74,17 @@ def test_load_refuses_a_manifest_without_a_key(tmp_path, make_manifest, write_mo
     del tree["labels"]
     with pytest.raises(ManifestError, match=r"missing \['labels'\]"):
         Predictor.load(write_model(tmp_path / "model.onnx", manifest=json.dumps(tree)), device="cpu")
+
+
+def test_a_graph_with_inputs_that_the_manifest_does_not_know_is_refused(make_graph, make_manifest):
+    """A default that nobody named would be an answer that nobody chose."""
+    model = onnx.load_from_string(make_graph())
+    bias = next(weight for weight in model.graph.initializer if weight.name == "biases")
+    model.graph.input.append(onnx.helper.make_tensor_value_info("biases", bias.data_type, list(bias.dims)))
+    with pytest.raises(
+        ManifestError, match=r"inputs with a default: expected \[\] \(manifest\), received \['biases'\]"
+    ):
+        Predictor(Session(model.SerializeToString(), device="cpu"), make_manifest())
 
 
 def test_manifest_fields_are_those_that_are_checked():

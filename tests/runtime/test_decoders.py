@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from edgecnn_runtime.decoders import MOST_BOXES, OperatingPoint, OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.decoders import MOST_BOXES, DetectionsDecoder, OperatingPoint, OutputSpec, YoloDecoder, YoloScale
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
@@ -90,3 +90,44 @@ def test_thresholds_are_those_of_the_points_where_there_are_some():
 def test_a_decoder_that_contradicts_itself_or_its_outputs_is_refused(fields, message):
     with pytest.raises(ManifestError, match=message):
         manifest(**fields)
+
+
+ROWS, VALID = OutputSpec("detections", (20, 6)), OutputSpec("valid", ())
+
+
+def decoded_in_graph(*, labels=("a", "b", "c"), outputs=(ROWS, VALID), size=(64, 96), **fields):
+    image = ImageInput("image", *size, "rgb", "letterbox", pad_value=114, multiple_of=None if size[0] else 32)
+    decoder = DetectionsDecoder(**{"scored": 3, "most": 20, **fields})
+    return Manifest("detection", ModelInfo("m", 1.0), (image,), labels, decoder, outputs)
+
+
+def test_a_graph_that_decodes_says_how_many_classes_it_scores_and_what_it_takes():
+    written = decoded_in_graph(score_threshold=0.5, operating_points=(OperatingPoint(1, 0.125, 0.5, 1.0),))
+    assert written.num_classes == 3
+    assert written.decoder.settings() == {"score_thresholds": (0.5, 0.125, 0.5), "iou_threshold": (0.6,)}
+    assert Manifest.from_json(written.to_json()) == written
+    assert manifest().decoder.settings() == {}
+    with pytest.raises(ManifestError, match="expected 3 labels for output 'detections', received 6"):
+        decoded_in_graph(labels=tuple("abcdef"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"outputs": (ROWS,)}, r"reads output 'valid', of shape \(\), but the outputs are \['detections'\]"),
+        ({"outputs": (OutputSpec("other", (20, 6)), VALID)}, r"reads output 'detections', of shape \(rows, 6\)"),
+        ({"outputs": (OutputSpec("detections", (20, 7)), VALID)}, r"expected shape \(rows, 6\), received \(20, 7\)"),
+        ({"outputs": (OutputSpec("detections", (None, 6)), VALID)}, r"expected shape \(rows, 6\)"),
+        ({"outputs": (OutputSpec("detections", ()), VALID)}, r"expected shape \(rows, 6\), received \(\)"),
+        ({"outputs": (ROWS, OutputSpec("valid", (1,)))}, r"expected shape \(\), one number an image, received \(1,\)"),
+        ({"most": 21}, "up to 20, the graph's rows, received 21"),
+        ({"scored": 0, "labels": None}, "expected scored, the number of classes, from 1 to"),
+        ({"scored": 2**31, "labels": None}, "expected scored, the number of classes"),
+        ({"size": (None, None)}, "expected a fixed height and width"),
+        ({"iou_threshold": 0.0}, "expected an iou_threshold above 0"),
+        ({"classes": (3,)}, r"classes: expected different class ids from 0 to 2, received \[3\]"),
+    ],
+)
+def test_a_graph_that_decodes_is_refused_where_its_manifest_contradicts_itself(fields, message):
+    with pytest.raises(ManifestError, match=message):
+        decoded_in_graph(**fields)

@@ -135,7 +135,7 @@ def test_unknown_keys_are_refused_everywhere(make_manifest, where):
         (["labels"], ["a", "b", "a"], r"expected unique labels, received \['a'\] more than once"),
         (["labels", 0], 7, "expected a text, received '7'"),
         (["decoder", "output"], "boxes", r"the decoder reads output 'boxes', but the outputs are \['logits'\]"),
-        (["decoder", "kind"], "softmin", r"one of \['distance', .*, 'softmax', 'yolo'\]"),
+        (["decoder", "kind"], "softmin", r"one of \['detections', 'distance', .*, 'softmax', 'yolo'\]"),
         (["outputs", 0, "shape"], [1], "expected 2 units or more for decoder 'softmax', received 1.*\"sigmoid\""),
         (["outputs", 0, "shape"], [0], "expected sizes from 1 to 16777216, received"),
         (["outputs", 0, "shape"], [], r"to fix the number of its classes, received \(\)"),

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from edgecnn_runtime.errors import ModelFileError, ResourceError, SessionError
 from edgecnn_runtime.session import Session
@@ -288,3 +288,49 @@ def test_a_limit_on_threads_or_memory_is_said_in_one_line(model_path, run_python
     """
     done = run_python(code, str(model_path), limit)
     assert (done.returncode, done.stdout.split()) == (0, ["1", "True", "loaded"]), done.stderr
+
+
+@pytest.fixture(scope="module")
+def with_default():
+    """y = the image's mean times an input that is 2 unless it is given."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "factor"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [
+            helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 2, 2, 1]),
+            helper.make_tensor_value_info("factor", TensorProto.FLOAT, [1]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch"])],
+        [helper.make_tensor("factor", TensorProto.FLOAT, [1], [2.0])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return Session(model.SerializeToString(), device="cpu", threads=1)
+
+
+def test_an_input_with_a_default_need_not_be_given(with_default):
+    assert [info.name for info in with_default.inputs] == ["image"]
+    assert [(info.name, info.shape, str(info.dtype)) for info in with_default.settings] == [("factor", (1,), "float32")]
+    pixels = np.full((3, 2, 2, 1), 5, np.uint8)
+    assert with_default.run({"image": pixels})["y"].tolist() == [10.0] * 3
+    factor = np.array([0.5], np.float32)
+    assert with_default.run({"image": pixels, "factor": factor})["y"].tolist() == [2.5] * 3
+    assert with_default.run({"image": pixels})["y"].tolist() == [10.0] * 3  # nothing stays
+
+
+@pytest.mark.parametrize(
+    ("feeds", "message"),
+    [
+        ({"factor": np.ones(1, np.float32)}, "inputs: expected"),
+        ({"image": np.zeros((1, 2, 2, 1), np.uint8), "other": np.ones(1, np.float32)}, "inputs: expected"),
+        ({"image": np.zeros((1, 2, 2, 1), np.uint8), "factor": np.ones(2, np.float32)}, r"'factor': expected shape"),
+        ({"image": np.zeros((1, 2, 2, 1), np.uint8), "factor": np.ones(1)}, "'factor': expected dtype float32"),
+    ],
+)
+def test_inputs_with_a_default_are_checked_where_they_are_given(with_default, feeds, message):
+    with pytest.raises(SessionError, match=message):
+        with_default.run(feeds)

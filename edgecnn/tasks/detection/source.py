@@ -10,6 +10,7 @@ import tensorflow as tf
 from edgecnn.models.head import Head
 from edgecnn.tasks.displayed import displayed_box
 from edgecnn_runtime.decoders import YoloDecoder
+from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.tasks.detection import Detections
@@ -27,8 +28,16 @@ def own_results(
         head: what the outputs come from; they are raw numbers, whatever it is.
         outputs: raw outputs by name, N rows.
         placements: one an image, N of them.
+
+    Raises:
+        ManifestError: the manifest is that of a graph which suppresses by itself, as no Keras model does.
     """
     del head
+    if manifest.decoder.suppresses == "graph":
+        raise ManifestError(
+            "the Keras model does not fit its manifest: expected decoder 'yolo' of raw outputs, received "
+            f"{manifest.decoder.kind!r}, which edgecnn export --nms graph alone writes."
+        )
     decoder = cast(YoloDecoder, manifest.decoder)
     decoded = [_decoded(outputs[scale.output], scale.stride, scale.anchors) for scale in decoder.scales]
     boxes = np.concatenate([boxes for boxes, _ in decoded], axis=1)  # (N, M, 4)

@@ -41,8 +41,10 @@ def canonicalise(
     _strip(model)
     graph.input.sort(key=lambda tensor: input_names.index(tensor.name))
     graph.output.sort(key=lambda tensor: output_names.index(tensor.name))
+    with_default = {weight.name for weight in graph.initializer}
     for tensor in graph.input:
-        _name_dimensions(tensor, batch, _FREE_AXES)
+        if tensor.name not in with_default:  # what has one is no row of a batch
+            _name_dimensions(tensor, batch, _FREE_AXES)
     for tensor in graph.output:
         _name_dimensions(tensor, batch, {})
 

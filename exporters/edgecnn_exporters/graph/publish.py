@@ -121,7 +121,7 @@ def _check(model: onnx.ModelProto) -> None:
     """Runs onnx's checker over all but the values of the weights, which it would copy."""
     graph = model.graph
     weights = [onnx.helper.make_tensor_value_info(w.name, w.data_type, w.dims) for w in graph.initializer]
-    inputs = [*graph.input, *weights]
+    inputs = {tensor.name: tensor for tensor in (*weights, *graph.input)}.values()  # some have a default
     skeleton = onnx.GraphProto(name=graph.name, node=graph.node, input=inputs, output=graph.output)
     onnx.checker.check_model(
         onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, graph=skeleton)

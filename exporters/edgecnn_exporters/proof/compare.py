@@ -5,12 +5,13 @@ Both models answer the same images, batch by batch; nothing accumulates but a fe
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecnn_exporters.errors import ExportError
+from edgecnn_exporters.graph.suppression import in_graph
 from edgecnn_exporters.proof.differences import DecodedDifference, OutputDifference
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET, Compared, Gates, float32_gates
 from edgecnn_exporters.proof.metric import Metric
@@ -19,7 +20,8 @@ from edgecnn_exporters.proof.source import Reading, Source
 from edgecnn_runtime.evidence import MetricParity, Parity
 from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.model import Model, run_all
+from edgecnn_runtime.model import Feeds, Model, read_by, run_all
+from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.table import get_task
 
 _LISTED = 10  # image numbers in a report
@@ -37,6 +39,7 @@ def compare(
     candidate_batch: int | None = None,
     metric: Callable[[], Metric] | None = None,
     gates: Gates = float32_gates,
+    decoding: Model | None = None,
 ) -> ParityReport:
     """Returns how far the candidate's answers are from the reference's.
 
@@ -58,12 +61,15 @@ def compare(
         candidate_batch: how many images the candidate takes at a time; None for any number.
         metric: makes a metric; called once for either model, the reference first. None for no metric.
         gates: makes verdicts of the numbers.
+        decoding: the candidate as a graph that decodes and suppresses by itself, where that is the file: levels 2 and 3
+            are of its answers, by the manifest that `graph.suppression.in_graph` makes, and level 1 of the candidate's.
 
     Raises:
         ExportError: there are no images, or the two models' outputs differ in shape.
         ManifestError: the reference's numbers are not what the decoder reads.
     """
     comparison = _Comparison(reference, manifest, metric, gates)
+    comparison.decoding = None if decoding is None else _Decoding(decoding, candidate_batch)
     for batch in batches:
         if len(batch):
             comparison.update(batch, reference.run(batch.feeds), run_all(candidate, batch.feeds, candidate_batch))
@@ -72,8 +78,21 @@ def compare(
     return comparison.report(images_from)
 
 
+class _Decoding(NamedTuple):
+    """A graph that decodes by itself, and how many images it takes at a time."""
+
+    model: Model
+    batch: int | None
+
+    def run(self, feeds: Feeds, manifest: Manifest) -> _Outputs:
+        """Returns what it answers by the thresholds of a manifest."""
+        return run_all(read_by(self.model, manifest.decoder), feeds, self.batch)
+
+
 class _Comparison:
     """Adds up the three levels."""
+
+    decoding: _Decoding | None = None
 
     def __init__(self, source: Source, manifest: Manifest, metric: Callable[[], Metric] | None, gates: Gates) -> None:
         self._source, self._manifest, self._judge = source, manifest, gates
@@ -94,21 +113,39 @@ class _Comparison:
         received = {name: values[finite] for name, values in received.items()}
         for output in self._outputs:
             output.update(expected[output.output], received[output.output], numbers[finite])
-        placements = [placement for placement, kept in zip(batch.placements, finite, strict=True) if kept]
+        placements = _kept(batch.placements, finite)
         self._reading.update(expected[self._manifest.decoder.output])
         own = self._source.results(expected, placements, self._manifest)
-        decoded = self._task.decode(self._manifest, received, placements)
+        decoded = self._decoded(self._manifest, batch, received, finite)
         for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
             self.decoded.update(self._task.agreement(reference, candidate), number)
         if batch.truths is None or self._metrics is None:
             self._metrics = None
             return
-        read_by = self._metrics[0].manifest
-        if read_by != self._manifest:
-            own = self._source.results(expected, placements, read_by)
-            decoded = self._task.decode(read_by, received, placements)
+        judged_by = self._metrics[0].manifest
+        if judged_by != self._manifest:
+            own = self._source.results(expected, placements, judged_by)
+            decoded = self._decoded(judged_by, batch, received, finite)
         for metric, answers in zip(self._metrics, (own, decoded), strict=True):
             metric.update(answers, _kept(batch.truths, finite))
+
+    def _decoded(
+        self, manifest: Manifest, batch: Batch, received: _Outputs, finite: npt.NDArray[np.bool_]
+    ) -> list[Result]:
+        """Returns the file's results of the images that were finite.
+
+        Args:
+            manifest: by whose thresholds.
+            batch: all images.
+            received: raw outputs of those that were finite.
+            finite: (N,) which these are.
+        """
+        placements = _kept(batch.placements, finite)
+        if self.decoding is None:
+            return self._task.decode(manifest, received, placements)
+        inside = in_graph(manifest)
+        answers = self.decoding.run(batch.feeds, inside)
+        return self._task.decode(inside, {name: values[finite] for name, values in answers.items()}, placements)
 
     def report(self, images_from: str) -> ParityReport:
         """Returns what the batches came to, and the verdicts."""
@@ -159,9 +196,9 @@ class _Comparison:
             )
 
 
-def _kept(truths: Any, finite: npt.NDArray[np.bool_]) -> Any:
-    """Returns those of the images that were compared; truths are an array, or a sequence of what each image has."""
-    return truths[finite] if isinstance(truths, np.ndarray) else list(itertools.compress(truths, finite))
+def _kept(every: Any, finite: npt.NDArray[np.bool_]) -> Any:
+    """Returns what there is of the images that were compared; of all there is an array, or a sequence."""
+    return every[finite] if isinstance(every, np.ndarray) else list(itertools.compress(every, finite))
 
 
 def _finite(outputs: _Outputs, images: int) -> npt.NDArray[np.bool_]:

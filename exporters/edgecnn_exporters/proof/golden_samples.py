@@ -82,6 +82,7 @@ def make_golden(
     *,
     precision: str,
     count: int = MAX_SAMPLES,
+    raw: Predictor | None = None,
 ) -> Golden:
     """Returns the golden samples of a file, as it answers them itself, compared with its source.
 
@@ -91,6 +92,8 @@ def make_golden(
         pictures: the first `count` are taken; None or none takes seeded synthetic ones.
         precision: of the file, a key of `LIMITS`.
         count: of the samples, 1 to 4.
+        raw: gives the raw outputs that the source gives, where the file's graph decodes them by itself; None for a file
+            that gives them.
 
     Raises:
         ExportError: the samples are larger than a file may hold.
@@ -101,7 +104,7 @@ def make_golden(
     encodings = _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color)
     for name, encoded in itertools.islice(encodings, count):
         try:
-            trace, difference = _trace(predictor, reference, encoded)
+            trace, difference = _trace(predictor, raw or predictor, reference, encoded)
         except OutputError:  # NaN or infinity, which JSON does not hold
             return Golden((), Gate("golden.outputs", limits.source, sys.float_info.max, passed=False))
         apart.append(difference)
@@ -111,14 +114,17 @@ def make_golden(
     return Golden(tuple(samples), Gate("golden.outputs", limits.source, difference, difference <= limits.source))
 
 
-def _trace(predictor: Predictor, reference: Model, encoded: bytes) -> tuple[Trace, float]:
-    """Returns the trace of the file's answer with the best ones only, and its largest difference from the source."""
-    manifest = predictor.manifest
+def _trace(predictor: Predictor, raw: Predictor, reference: Model, encoded: bytes) -> tuple[Trace, float]:
+    """Returns the trace of the file's answer with the best ones only, and how far the raw outputs are from the source.
+
+    That is the largest difference.
+    """
     prepared = predictor.inputs(encoded)
-    received, expected = predictor.run(prepared.feeds), reference.run(prepared.feeds)
-    decode(manifest, expected, [prepared.placement])  # refuses what is not finite
-    trace = describe(manifest, prepared, received, limit=_HELD)
-    differences = [OutputDifference(output.name) for output in manifest.outputs]
+    answered, expected = predictor.run(prepared.feeds), reference.run(prepared.feeds)
+    received = answered if raw is predictor else raw.run(prepared.feeds)
+    decode(raw.manifest, expected, [prepared.placement])  # refuses what is not finite
+    trace = describe(predictor.manifest, prepared, answered, limit=_HELD)
+    differences = [OutputDifference(output.name) for output in raw.manifest.outputs]
     for output in differences:
         output.update(expected[output.output], received[output.output], np.zeros(1, np.intp))
     return trace, max(output.max_relative for output in differences)

@@ -20,7 +20,7 @@ from edgecnn_exporters.files import writing
 from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_exporters.quantization.calibration import Method, empty_tensors, ort_method
 from edgecnn_exporters.quantization.scales import mend_scales
-from edgecnn_exporters.regions import COMPUTE, outside
+from edgecnn_exporters.regions import COMPUTE, cheap_last_convolutions, outside
 from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, skip_pixel_quantization
 
 # No Transpose, Reshape or Squeeze: ONNX Runtime moves the quantization past them by itself.
@@ -70,7 +70,8 @@ def quantize_int8(
         source: a float32 graph that `write_source` wrote; others appear beside it.
         ranges: of the activations, that `Calibrator.ranges` wrote.
         method: that found them.
-        float_nodes: names of nodes to keep in float32, besides those before the first layer and after the last.
+        float_nodes: names of nodes to keep in float32, besides those before the first layer and after the last, and the
+            last convolutions where they are cheap.
         reduce_range: whether weights take 7 bits.
 
     Raises:
@@ -78,7 +79,12 @@ def quantize_int8(
         ExportError: a temporary file cannot be written.
     """
     float32, target = onnx.load(source), source.with_name("quantized.onnx")
-    kept = {*outside(float32.graph), *response_normalization_nodes(float32), *float_nodes}
+    kept = {
+        *outside(float32.graph),
+        *cheap_last_convolutions(float32),
+        *response_normalization_nodes(float32),
+        *float_nodes,
+    }
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             quantize_static(

@@ -12,6 +12,7 @@ from typing import Literal
 from onnx import ModelProto
 
 from edgecnn_exporters.rewrites.amx_weights import tune_for_amx
+from edgecnn_exporters.rewrites.known_shapes import write_known_shapes
 from edgecnn_exporters.rewrites.pixel_shuffle import shuffle_transposed_convolutions
 from edgecnn_exporters.rewrites.pixels import pixel_tensors, pixels_into_convolution, skip_pixel_quantization
 from edgecnn_exporters.rewrites.plain_gemm import plain_gemm
@@ -55,9 +56,10 @@ class _Rewrite:
 _ALWAYS: frozenset[Precision] = frozenset({"float32", "int8"})
 _INT8: frozenset[Precision] = frozenset({"int8"})
 
-# In this order: plain products take factors too, and a pool those that no layer can; the first convolution is folded
-# once the pixels reach it, and behind a pool there is no activation.
+# In this order: what repeats rows is found by its shapes; plain products take factors too, and a pool those that no
+# layer can; the first convolution is folded once the pixels reach it, and behind a pool there is no activation.
 _REWRITES = (
+    _Rewrite("known_shapes", write_known_shapes, _ALWAYS),
     _Rewrite("plain_gemm", plain_gemm, _INT8),
     _Rewrite("response_normalization", pool_response_normalization, _ALWAYS),
     _Rewrite("upsampling", resize_instead_of_tile, _ALWAYS),

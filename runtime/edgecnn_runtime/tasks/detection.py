@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgecnn_runtime.decoders import MOST_BOXES, TaskName, YoloDecoder
+from edgecnn_runtime.decoders import MOST_BOXES, DetectionsDecoder, TaskName, YoloDecoder
+from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import DetectionParity
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
@@ -146,6 +147,8 @@ class _Detection:
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:
         """Returns one result an image; its cost follows what is found, and not the number of cells."""
+        if manifest.decoder.suppresses == "graph":
+            return _read_rows(manifest, outputs, placements)
         decoder = cast(YoloDecoder, manifest.decoder)
         grids = [read_output(manifest.output(scale.output), outputs, len(placements)) for scale in decoder.scales]
         thresholds = _thresholds(decoder, manifest.num_classes)
@@ -234,8 +237,44 @@ DETECTION: Task[Detections] = _Detection()
 
 
 @functools.lru_cache(maxsize=16)  # models, or ways to read one, that take turns
-def _thresholds(decoder: YoloDecoder, num_classes: int) -> _Thresholds:
+def _thresholds(decoder: YoloDecoder | DetectionsDecoder, num_classes: int) -> _Thresholds:
     return _Thresholds(decoder.thresholds(num_classes))
+
+
+def _read_rows(manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:
+    """Returns what a graph found that decodes and suppresses by itself, one result an image.
+
+    Raises:
+        OutputError: there are more rows than the output holds, or one is of a class that there is not.
+    """
+    decoder = cast(DetectionsDecoder, manifest.decoder)
+    valid = read_output(manifest.output(decoder.valid), outputs, len(placements))
+    rows = read_output(manifest.output(decoder.output), outputs, len(placements))
+    if not _are_whole(valid, rows.shape[1]):
+        raise OutputError(
+            f"output {decoder.valid!r}: expected whole numbers from 0 to {rows.shape[1]}, received {valid.tolist()}. "
+            "The file is damaged."
+        )
+    needed, results = _thresholds(decoder, decoder.scored).scores, []
+    for found, count, placement in zip(rows, valid.astype(np.int64), placements, strict=True):
+        best = found[: min(count, decoder.most)]
+        if not _are_whole(best[:, 5], decoder.scored - 1):
+            raise OutputError(
+                f"output {decoder.output!r}: expected class ids from 0 to {decoder.scored - 1}, received "
+                f"{best[:, 5].tolist()}. The file is damaged."
+            )
+        scores, class_ids = best[:, 4].copy(), best[:, 5].astype(np.int64)
+        least = np.maximum(needed, scores[-1]) if len(best) == decoder.most else needed
+        boxes = in_image(best[:, :4], placement) if len(best) else np.empty((0, 4), np.float32)
+        results.append(
+            Detections(boxes, scores, class_ids, needed=least, labels=manifest.labels, shape=placement.image_size)
+        )
+    return results
+
+
+def _are_whole(numbers: npt.NDArray[Any], most: int) -> bool:
+    """Whether all are whole numbers from 0 to `most`."""
+    return bool(((numbers >= 0) & (numbers <= most) & (numbers % 1 == 0)).all())
 
 
 def _positive(limit: int) -> int:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgecnn_runtime.decoders import OperatingPoint, OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.decoders import DetectionsDecoder, OperatingPoint, OutputSpec, YoloDecoder, YoloScale
 from edgecnn_runtime.errors import OutputError, SessionError
 from edgecnn_runtime.evidence import DetectionParity
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
@@ -341,3 +341,51 @@ def test_detection_is_imported_only_for_a_detector(run_python):
     assert run_python(code).stdout.strip() == "detection"
     assert get_task("detection") is DETECTION
     assert "edgecnn_runtime.tasks.detection" in sys.modules
+
+
+def rows_manifest(rows=4, **fields):
+    image = ImageInput("image", *SIZE, "rgb", "letterbox", pad_value=114)
+    outputs = (OutputSpec("detections", (rows, 6)), OutputSpec("valid", ()))
+    decoder = DetectionsDecoder(**{"scored": CLASSES, "most": rows, **fields})
+    return Manifest("detection", ModelInfo("m", 1.0), (image,), ("cat", "dog", "cow"), decoder, outputs)
+
+
+def rows_of(*images, rows=4):
+    """Outputs of a graph that suppresses; the rows of each image, and how many there are."""
+    found = np.zeros((len(images), rows, 6), np.float32)
+    for index, image in enumerate(images):
+        found[index, : len(image)] = np.array(image, np.float32).reshape(-1, 6)
+    return {"detections": found, "valid": np.array([len(image) for image in images], np.float32)}
+
+
+def test_rows_of_a_graph_are_put_into_the_displayed_image():
+    dog, cow = [10, 20, 30, 40, 0.75, 1], [-50, 20, 30, 400, 0.5, 2]
+    placement = Placement((100, 200), (0.5, 0.5), (7.0, 0.0))
+    nothing_found, found = decode(rows_manifest(score_threshold=0.5), rows_of([], [dog, cow]), [WHOLE, placement])
+    assert (len(nothing_found), nothing_found.boxes.shape, nothing_found.shape) == (0, (0, 4), SIZE)
+    assert found.boxes.tolist() == [[20, 26, 60, 66], [0, 26, 60, 100]]
+    assert (found.scores.tolist(), found.class_ids.tolist()) == ([0.75, 0.5], [1, 2])
+    assert (found.boxes.dtype, found.scores.dtype, found.class_ids.dtype) == (np.float32, np.float32, np.int64)
+    assert found.needed.tolist() == [0.5] * 3
+    assert found.name_of(1) == "dog"
+
+
+def test_rows_of_a_graph_are_the_best_where_fewer_are_asked_for():
+    outputs = rows_of([[0, 0, 9, 9, score, 0] for score in (0.875, 0.75, 0.625)])
+    found = decode(rows_manifest(most=2), outputs, [WHOLE])[0]
+    assert found.scores.tolist() == [0.875, 0.75]
+    assert found.needed.tolist() == [0.75] * 3  # that much was needed to be among the two
+    assert decode(rows_manifest(), outputs, [WHOLE])[0].needed.tolist() == [0.25] * 3
+
+
+@pytest.mark.parametrize("valid", [-1.0, 5.0, 0.5, np.nan])
+def test_rows_of_a_graph_are_refused_where_their_number_means_nothing(valid):
+    outputs = rows_of([[0, 0, 9, 9, 0.5, 0]]) | {"valid": np.array([valid], np.float32)}
+    with pytest.raises(OutputError, match="output 'valid': expected"):
+        decode(rows_manifest(), outputs, [WHOLE])
+
+
+@pytest.mark.parametrize("class_id", [-1.0, 3.0, 0.5, 1e30])
+def test_rows_of_a_graph_are_refused_where_there_is_no_such_class(class_id):
+    with pytest.raises(OutputError, match="output 'detections': expected class ids from 0 to 2"):
+        decode(rows_manifest(), rows_of([[0, 0, 9, 9, 0.5, class_id]]), [WHOLE])
