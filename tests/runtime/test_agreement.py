@@ -58,7 +58,8 @@ def test_load_names_the_file_whose_parts_disagree(tmp_path, make_graph, make_man
     [
         ({"schema_version": 2}, "expected schema_version 1, received 2"),
         ({"surprise": 1}, r"unknown \['surprise'\]"),
-        ({"task": "detection"}, "received 'detection'"),
+        ({"task": "weather"}, "received 'weather'"),
+        ({"task": "detection"}, "expected a decoder for detection, received 'softmax', one for classification"),
         ({"labels": ["zero", "one"]}, "expected 3 labels for output 'logits', received 2"),
     ],
 )

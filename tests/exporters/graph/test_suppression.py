@@ -151,9 +151,9 @@ def assert_rows(manifest, raw, answered):
 @pytest.mark.parametrize("batch", [None, 1, 2, 5])
 def test_append_suppression_gives_the_rows_of_brute_force_and_of_the_runtime(batch, agnostic):
     manifest = make_manifest(agnostic=agnostic, most=12)  # of up to 90 that pass
-    run, random, found = open_graph(manifest, batch=batch), np.random.default_rng(batch), []
-    for number in range(9):
-        raw = draw_raw(manifest, random, batch or 1 + number % 5, bias=random.uniform(-9, 3))
+    run, random, found = open_graph(manifest, batch=batch), np.random.default_rng(batch or 0), []
+    for number, bias in enumerate(np.linspace(-9, 3, 9)):
+        raw = draw_raw(manifest, random, batch or 1 + number % 5, bias=bias)
         answered = run(raw)
         assert answered["detections"].shape == (len(answered["valid"]), 12, 6)
         assert {values.dtype for values in answered.values()} == {np.dtype(np.float32)}
