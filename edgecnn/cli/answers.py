@@ -154,6 +154,21 @@ class CocoWriter(JsonWriter):
             self._item(to_json(item))
 
 
+def yolo_lines(answer: Result, limit: int) -> list[str]:
+    """Returns a line a box, as YOLO writes labels: class, centre x and y, width, height in parts of the image; score.
+
+    Args:
+        answer: with boxes.
+        limit: how many at most, best first.
+    """
+    (height, width), lines = answer.shape, []
+    for found in answer.predictions(limit):
+        x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
+        numbers = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+        lines.append(" ".join([str(found["class"]), *(f"{part:.6f}" for part in (*numbers, found["confidence"]))]))
+    return lines
+
+
 class YoloWriter:
     """Of each image a comment with its name, and a line a box as YOLO writes labels, with the score at its end."""
 
@@ -165,14 +180,7 @@ class YoloWriter:
         if isinstance(answer, Failure):
             say(f"edgecnn: {answer.message}")
             return
-        height, width = answer.shape
-        lines = [f"# {answer.source}"]
-        for found in answer.predictions(self._limit):
-            x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
-            numbers = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-            parts = (*numbers, found["confidence"])
-            lines.append(" ".join([str(found["class"]), *(f"{part:.6f}" for part in parts)]))
-        self._results.report(lines)
+        self._results.report([f"# {answer.source}", *yolo_lines(answer, self._limit)])
 
     def close(self) -> None:
         """Has nothing to end."""

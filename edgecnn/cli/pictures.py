@@ -1,4 +1,4 @@
-"""`--save DIR` and `--crop DIR`: pictures beside the answers, never on top of an input."""
+"""`--save DIR`, `--crop DIR`, `--txt DIR`: files beside the answers, never on top of an input."""
 
 import errno
 import math
@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from edgecnn.atomic import make_folder, replacing
+from edgecnn.atomic import make_folder, replacing, write_text
+from edgecnn.cli.answers import yolo_lines
 from edgecnn.errors import UsageError, WriteError
 from edgecnn.outputs import Input, Output, check_outputs
 from edgecnn_runtime import Result
@@ -33,7 +34,7 @@ class PictureFolder:
         WriteError: it cannot be made.
     """
 
-    option = "--save"
+    option, suffix = "--save", ".png"
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class PictureFolder:
         _check_apart(folder, images)
         read = {"FILE.onnx": model, "--font": self._typeface.path}
         named = [Input(option, Path(path)) for option, path in read.items() if path is not None]
-        _check_files(self.option, folder, [*_lists(sources), *(path for path, _ in images)], named)
+        _check_files(
+            Output(self.option, folder / f"*{self.suffix}"), [*_lists(sources), *(path for path, _ in images)], named
+        )
         make_folder(folder)
 
     @property
@@ -100,10 +103,10 @@ class PictureFolder:
 
     def _free_name(self, stem: str) -> str:
         """Returns a name that no other image of this run has: seven.png, seven-2.png, ..."""
-        name, count = f"{stem}.png", 1
+        name, count = f"{stem}{self.suffix}", 1
         while name in self._names:
             count += 1
-            name = f"{stem}-{count}.png"
+            name = f"{stem}-{count}{self.suffix}"
         self._names.add(name)
         return name
 
@@ -124,6 +127,20 @@ class CropFolder(PictureFolder):
             with replacing(path) as temporary:
                 cut = picture.crop((math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)))
                 cut.save(temporary, format="PNG")
+
+
+class LabelFolder(PictureFolder):
+    """A folder that gets one .txt an image, a line a box as YOLO's tools read labels, with the score at its end.
+
+    The arguments are those of `PictureFolder`. An image without a box has an empty file.
+    """
+
+    option, suffix = "--txt", ".txt"
+
+    def _write(self, result: Result, image: ImageSource) -> None:
+        del image
+        lines = yolo_lines(result, self._limit)
+        write_text(self._folder / self._free_name(_stem(result)), "".join(f"{line}\n" for line in lines))
 
 
 def open_typeface(font: Path | None) -> Typeface:
@@ -157,11 +174,11 @@ def _check_apart(folder: Path, inputs: Iterable[tuple[Path, bool]]) -> None:
             )
 
 
-def _check_files(option: str, folder: Path, paths: Iterable[Path], named: Sequence[Input]) -> None:
-    """Keeps the folder out of run folders, and free of pictures that are an input under another name."""
-    inputs = [*(Input("SOURCE", path) for path in paths), *named]
+def _check_files(made: Output, paths: Iterable[Path], named: Sequence[Input]) -> None:
+    """Keeps the folder out of run folders, and free of files that are an input under another name."""
+    inputs, folder = [*(Input("SOURCE", path) for path in paths), *named], made.path.parent
     present = folder.iterdir() if folder.is_dir() else ()
-    check_outputs([Output(option, path) for path in (folder / "*.png", *present)], inputs)
+    check_outputs([made, *(Output(made.option, path) for path in present)], inputs)
 
 
 def _lists(sources: Iterable[str]) -> list[Path]:

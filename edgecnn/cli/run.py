@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -79,6 +80,9 @@ def run(
     crop: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save each box as a picture here; it must hold no input.")
     ] = None,
+    txt: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Save a YOLO .txt an image here; it must hold no input.")
+    ] = None,
     allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.
@@ -94,15 +98,14 @@ def run(
     class from 0, centre x, centre y, width and height as parts of the image, score.
     """
     check_font(font, save)
-    if save is not None and crop is not None and save.resolve() == crop.resolve():
-        raise typer.BadParameter(f"it is that of --save, {save}. Name another folder.", param_hint="--crop")
+    _check_own_folders({"--save": save, "--crop": crop, "--txt": txt})
     if sources.count("@-") + ("-" in sources) > 1:
         raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
         from edgecnn.cli.answers import BOX_FORMATS, answer_writer, check_boxes  # these load ONNX Runtime
         from edgecnn.cli.decoder_options import DecoderOptions, changed_decoder
-        from edgecnn.cli.pictures import CropFolder, PictureFolder, open_typeface
+        from edgecnn.cli.pictures import CropFolder, LabelFolder, PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
         from edgecnn_runtime.sources import describe, iter_sources, read_stdin
         from edgecnn_runtime.tasks.table import get_task
@@ -117,9 +120,9 @@ def run(
         asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
         predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
         task = get_task(predictor.manifest.task)
-        check_boxes(task.columns, {"--format": format if format in BOX_FORMATS else None, "--crop": crop})
+        check_boxes(task.columns, {"--format": format if format in BOX_FORMATS else None, "--crop": crop, "--txt": txt})
         limit = task.shown if top_k is None else top_k
-        is_saved = save is not None or crop is not None
+        is_saved = any(folder is not None for folder in (save, crop, txt))
         held = "-" if "-" in sources else "@-" if is_saved and "@-" in sources else None  # else as it comes
         stdin = None if held is None else read_stdin(held)
         folders: list[PictureFolder] = []
@@ -127,6 +130,8 @@ def run(
             folders.append(PictureFolder(save, sources, limit, model=model, typeface=typeface, stdin=stdin))
         if crop is not None:
             folders.append(CropFolder(crop, sources, limit, model=model, stdin=stdin))
+        if txt is not None:
+            folders.append(LabelFolder(txt, sources, limit, model=model, stdin=stdin))
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
@@ -146,6 +151,21 @@ def run(
     if failed:
         say(f"edgecnn: {failed} of {total} images failed")
         raise typer.Exit(1)
+
+
+def _check_own_folders(folders: Mapping[str, Path | None]) -> None:
+    """Refuses a folder that two options name.
+
+    Args:
+        folders: by option; None where it was not given.
+
+    Raises:
+        typer.BadParameter: names both.
+    """
+    taken: dict[Path, str] = {}
+    for option, folder in folders.items():
+        if folder is not None and (other := taken.setdefault(folder.resolve(), option)) != option:
+            raise typer.BadParameter(f"it is that of {other}, {folder}. Name another folder.", param_hint=option)
 
 
 def _image(answer: Result | Failure, stdin: bytes | Failure | None) -> str | bytes:

@@ -242,6 +242,7 @@ def test_run_refuses_what_the_decoder_does_not_take(detector, pictures, options,
         ["--format", "coco"],
         ["--format", "yolo"],
         ["--crop", "crops"],
+        ["--txt", "crops"],
     ],
     ids=" ".join,
 )
@@ -317,6 +318,23 @@ def test_yolo_lines_are_parts_of_the_image(detector, pictures, capfd):
     assert lines[3] == "2 0.750000 0.625000 0.166667 0.375000 0.400000"
     class_id, *parts = lines[1].split()
     assert (class_id, [float(part) for part in parts]) == ("0", [0.1875, 0.28125, 0.375, 0.5625, 0.9])
+
+
+def test_txt_files_are_read_as_labels_by_another_library(detector, write_detector, pictures, tmp_path):
+    supervision = pytest.importorskip("supervision")
+    labels, sheet = tmp_path / "labels", tmp_path / "data.yaml"
+    assert main(["run", detector, str(pictures), "--txt", str(labels)]) == 0
+    assert sorted(path.name for path in labels.iterdir()) == ["000000000012.txt", "7.txt"]
+    sheet.write_text("names: [cat, dog, cow]\n")
+    read = supervision.DetectionDataset.from_yolo(str(pictures), str(labels), str(sheet))
+    for path, _, found in read:
+        answer = Predictor.load(detector, device="cpu").predict(path)
+        assert found.class_id.tolist() == answer.class_ids.tolist()
+        np.testing.assert_allclose(found.xyxy, answer.boxes, atol=1)  # it rounds to pixels
+    assert main(["run", write_detector(score_threshold=0.99), str(pictures / "7.png"), "--txt", str(labels)]) == 0
+    assert (labels / "7.txt").read_text() == ""
+    assert main(["run", detector, str(pictures), "--txt", str(labels), "--crop", str(labels)]) == 2
+    assert main(["run", detector, str(pictures), "--txt", str(pictures)]) == 2
 
 
 def test_inspect_shows_thresholds_and_operating_points(write_detector, capfd):
