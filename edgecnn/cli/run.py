@@ -14,7 +14,7 @@ from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Thre
 from edgecnn.cli.streams import say, stdout_for_results
 
 if TYPE_CHECKING:
-    from edgecnn_runtime import Failure, Result
+    from edgecnn_runtime import Failure, Predictor, Result
 
 ScoreThreshold = Annotated[
     str | None,
@@ -112,11 +112,7 @@ def run(
 
         typeface = None if save is None else open_typeface(font)
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
-        if batch is not None and predictor.batch is not None and batch > predictor.batch:
-            raise typer.BadParameter(
-                f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
-                param_hint="--batch",
-            )
+        _check_batch(predictor, batch, model)
         asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
         predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
         task = get_task(predictor.manifest.task)
@@ -125,13 +121,12 @@ def run(
         is_saved = any(folder is not None for folder in (save, crop, txt))
         held = "-" if "-" in sources else "@-" if is_saved and "@-" in sources else None  # else as it comes
         stdin = None if held is None else read_stdin(held)
-        folders: list[PictureFolder] = []
-        if save is not None:
-            folders.append(PictureFolder(save, sources, limit, model=model, typeface=typeface, stdin=stdin))
-        if crop is not None:
-            folders.append(CropFolder(crop, sources, limit, model=model, stdin=stdin))
-        if txt is not None:
-            folders.append(LabelFolder(txt, sources, limit, model=model, stdin=stdin))
+        kinds = ((PictureFolder, save), (CropFolder, crop), (LabelFolder, txt))
+        folders = [
+            kind(folder, sources, limit, model=model, typeface=typeface if folder is save else None, stdin=stdin)
+            for kind, folder in kinds
+            if folder is not None
+        ]
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
@@ -151,6 +146,14 @@ def run(
     if failed:
         say(f"edgecnn: {failed} of {total} images failed")
         raise typer.Exit(1)
+
+
+def _check_batch(predictor: Predictor, batch: int | None, model: str) -> None:
+    if batch is not None and predictor.batch is not None and batch > predictor.batch:
+        raise typer.BadParameter(
+            f"{model} takes batches of {predictor.batch}, received {batch}. Export it with --batch dynamic.",
+            param_hint="--batch",
+        )
 
 
 def _check_own_folders(folders: Mapping[str, Path | None]) -> None:
