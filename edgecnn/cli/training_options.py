@@ -64,7 +64,7 @@ Balance = Annotated[
 Weights = Annotated[
     str, typer.Option(metavar="none|imagenet|FILE", help="To begin with. FILE: .weights.h5, .keras, or Darknet's.")
 ]
-Freeze = Annotated[Literal["backbone"] | None, typer.Option(help="Train a new head alone, on --weights.")]
+Freeze = Annotated[Literal["backbone"] | None, typer.Option(help="Train the head alone, on --weights.")]
 UnfreezeFrom = Annotated[
     int | None, typer.Option(metavar="N", help="Train from layer N of the backbone on, and the head, on --weights.")
 ]

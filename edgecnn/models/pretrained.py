@@ -8,6 +8,7 @@ import keras
 from edgecnn.errors import UsageError
 from edgecnn.models.build import build_manifest, build_model, get_spec
 from edgecnn.models.weights import load_weights
+from edgecnn.tasks.table import TASKS, load
 from edgecnn_runtime.manifest import Manifest
 
 RANDOM_SEED = 0  # of the weights that are not loaded
@@ -67,4 +68,7 @@ def pretrained_model(
         )
     if loaded.labels is not None:
         manifest = build_manifest(spec, loaded.labels, image_size=image_size, width=width)
+    of_head = TASKS[spec.task].of_head
+    if loaded.layers and of_head is not None:
+        manifest = load(of_head)(manifest, weights) or manifest
     return Pretrained(model, manifest, None if loaded.layers else RANDOM_SEED)

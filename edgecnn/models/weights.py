@@ -18,7 +18,7 @@ from edgecnn.models.backbone import backbone_layers
 from edgecnn.models.darknet_weights import DarknetWeights
 from edgecnn.models.keras_names import own_names
 from edgecnn.models.spec import ModelSpec
-from edgecnn.models.weights_file import check_weights, open_weights
+from edgecnn.models.weights_file import check_weights, is_darknet, open_weights
 
 _Result = TypeVar("_Result")
 _Shapes = tuple[tuple[int, ...], ...]
@@ -71,6 +71,22 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
     return LoadedWeights(str(source), len(taken), left_out, labels, head[-1][-1] if head[-1] else None)
 
 
+def takes_head(model: keras.Model, spec: ModelSpec, source: str | Path) -> bool:
+    """Says whether `load_weights` would give a model its head too, and not the backbone alone.
+
+    Args:
+        model: as for `load_weights`, like the others; nothing is loaded into it.
+        spec: likewise.
+        source: likewise, but not "none".
+
+    Raises:
+        PretrainedWeightsError: as for `load_weights`.
+        KerasFileError: likewise.
+    """
+    with _opened(model, spec, source) as (shapes, _):
+        return not _left_out(model, spec, received=shapes, source=source)
+
+
 def imagenet_labels() -> tuple[str, ...]:
     """Returns the names of ImageNet's 1000 classes as Keras' class index has them.
 
@@ -104,7 +120,7 @@ def _opened(
             lambda ours: layers[theirs[ours]].get_weights(),
         )
         return
-    if spec.darknet and Path(source).suffix == ".weights":
+    if spec.darknet and is_darknet(source):
         backbone = frozenset(layer.name for layer in backbone_layers(model, spec))
         darknet = DarknetWeights(Path(source), model, spec, backbone=backbone)
         yield darknet, darknet.read

@@ -44,7 +44,7 @@ def check_weights(spec: ModelSpec, source: str | Path) -> None:
             raise UsageError(f"{spec.name} has no ImageNet weights: expected one of {known}, or a weights file")
         return
     path = Path(source)
-    if spec.darknet and path.suffix == ".weights":
+    if spec.darknet and is_darknet(path):
         from edgecnn.models.darknet_weights import check_darknet_weights  # loads Keras
 
         check_darknet_weights(path)
@@ -54,6 +54,11 @@ def check_weights(spec: ModelSpec, source: str | Path) -> None:
         raise UsageError(f"{path}: expected weights from imagenet, none, or a {kinds} file")
     with open_weights(path):
         pass
+
+
+def is_darknet(source: str | Path) -> bool:
+    """Says whether a file has a name of Darknet's weights."""
+    return Path(source).suffix == ".weights"
 
 
 class StoredWeights(Mapping[str, tuple[tuple[int, ...], ...]]):

@@ -25,8 +25,10 @@ class TaskRow:
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
             pixels of the network's input.
-        fit: of a manifest and the samples to learn from, the manifest with what is fitted to them, before the first
-            weight exists; None for nothing.
+        fit: of a manifest, the samples to learn from and the options, the manifest with what is fitted to them, before
+            the first weight exists; None for nothing.
+        of_head: of a manifest and a weights file whose head is taken, the manifest with what that head was trained on,
+            or None where that is not known; None for tasks whose manifest holds no such thing.
         trainee: of a model, its row, its manifest and the options, the `Trainee`; a row may have its own.
         epoch_metric: of a manifest, makes the metric that the held-out part is watched by after each epoch, and that
             the best epoch is chosen by; None takes the metric that the trainee watches while it learns.
@@ -53,6 +55,7 @@ class TaskRow:
     epoch_metric: str | None = None
     better: "Better" = "higher"
     fit: str | None = None
+    of_head: str | None = None
     augmentations: str = "edgecnn.augmentations:AUGMENTATIONS"
     augment: str = "edgecnn.training.augmenting:images_alone"
     transfer: str | None = None
@@ -96,7 +99,8 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         metric="edgecnn.tasks.detection.metric:AveragePrecision",
         outputs="edgecnn.tasks.detection.outputs:yolo",
         arrays="edgecnn.tasks.detection.outputs:arrays",
-        fit="edgecnn.tasks.detection.anchors:fit",
+        fit="edgecnn.tasks.detection.first_anchors:fit",
+        of_head="edgecnn.tasks.detection.first_anchors:of_head",
         trainee="edgecnn.tasks.detection.trainee:trainee",
         epoch_metric="edgecnn.tasks.detection.metric:AveragePrecision",
         augmentations="edgecnn.augmentations:DETECTION_AUGMENTATIONS",

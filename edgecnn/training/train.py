@@ -243,7 +243,7 @@ def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     _hold_out(dataset.train, np.arange(len(dataset.train)), config)  # says now what would go wrong after the cache
     manifest = build_manifest(spec, dataset.labels, image_size=config.image_size, width=config.width)
     if row.fit is not None:
-        manifest = load(row.fit)(manifest, dataset.train)
+        manifest = load(row.fit)(manifest, dataset.train, config=config)
     return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), skip_bad)
 
 

@@ -16,8 +16,8 @@ from edgecnn.evaluation import evaluate
 from edgecnn.models import build_model
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.build import build_manifest, get_spec
-from edgecnn.tasks.detection.anchors import fit
-from edgecnn.training import RunFolder
+from edgecnn.tasks.detection.first_anchors import fit
+from edgecnn.training import RunFolder, TrainConfig
 from edgecnn.training.judging import EpochJudge
 
 SIZE = (32, 64)  # height, width of the network's input
@@ -48,7 +48,7 @@ def test_judge_says_what_evaluate_says_of_those_images_and_weights(tmp_path):
     sources, objects = draw(23, 1)
     samples = Samples(tuple(sources), Boxes(tuple(objects)), LABELS, "train")
     manifest = build_manifest(get_spec("yolov3_tiny"), LABELS, image_size=SIZE, width=0.05)
-    manifest = fit(manifest, samples)
+    manifest = fit(manifest, samples, config=TrainConfig("yolov3_tiny", "unused"))
     model = build_model("yolov3_tiny", image_size=SIZE, num_classes=2, width=0.05, seed=4)
     (part,) = cached_pixels([samples], manifest.image_input, tmp_path, fingerprint="f")
     chosen = np.random.default_rng(0).permutation(23)[:17]

@@ -204,8 +204,8 @@ def trainee_of_boxes(model, spec, manifest, config):
     )
 
 
-def shouted(manifest, train):
-    assert (train.part, len(train)) == ("train", 14)
+def shouted(manifest, train, *, config):
+    assert (train.part, len(train), config.batch_size) == ("train", 14, 5)
     return replace(manifest, labels=tuple(label.upper() for label in manifest.labels))
 
 

@@ -1,9 +1,8 @@
 """Anchors that fit the boxes of data: k-means over their sizes, with 1 - IoU as distance."""
 
 import functools
-import logging
-from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,9 @@ import numpy.typing as npt
 from edgecnn.data.samples import Samples, Source
 from edgecnn.data.targets import Boxes
 from edgecnn.errors import UsageError
-from edgecnn_runtime.decoders import YoloDecoder
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.images import open_image, read_shape
-from edgecnn_runtime.manifest import ImageInput, Manifest
+from edgecnn_runtime.manifest import ImageInput
 from edgecnn_runtime.preprocessing import Preprocessor
 from edgecnn_runtime.tasks.anchors import size_iou
 
@@ -23,8 +21,6 @@ _MOST_ROUNDS = 300
 _MOST_BOXES = 20_000  # that k-means works on
 _DECIMALS = 2  # of a pixel
 _EDGES = (0, 8, 16, 32, 64, 128, 256, 512)  # of the histogram, pixels
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,30 +144,6 @@ def fit_anchors(sizes: npt.NDArray[Any], count: int, *, seed: int = 0) -> Fitted
     return FittedAnchors(
         tuple((width, height) for width, height in anchors.tolist()), _fit(sizes, anchors), len(sizes), _counts(sizes)
     )
-
-
-def fit(manifest: Manifest, train: Samples) -> Manifest:
-    """Returns the manifest of a detector with anchors that fit its data, as many a scale as it had.
-
-    The smallest anchors belong to the finest grid. Images that are held out to validate count too: what is learned of
-    them is the sizes of boxes alone.
-
-    Args:
-        manifest: of the model.
-        train: what is learned from.
-
-    Raises:
-        UsageError: there are fewer different sizes than anchors.
-    """
-    decoder = cast(YoloDecoder, manifest.decoder)
-    fitted = fit_anchors(box_sizes(train, manifest.image_input), sum(len(scale.anchors) for scale in decoder.scales))
-    logger.info("anchors: fitted to %d boxes, mean best IoU %.4f", fitted.boxes, fitted.mean_best_iou)
-    scales, left = [], fitted.anchors
-    for scale in decoder.scales:
-        count = len(scale.anchors)
-        scales.append(replace(scale, anchors=left[:count]))
-        left = left[count:]
-    return replace(manifest, decoder=replace(decoder, scales=tuple(scales)))
 
 
 def _shape(source: Source) -> tuple[int, int]:

@@ -10,7 +10,9 @@ from edgecnn.data.samples import Samples
 from edgecnn.data.shapes import read_shapes
 from edgecnn.data.targets import Boxes, ClassIds, Objects
 from edgecnn.errors import UsageError
-from edgecnn.tasks.detection.anchors import box_sizes, fit, fit_anchors
+from edgecnn.tasks.detection.anchors import box_sizes, fit_anchors
+from edgecnn.tasks.detection.first_anchors import fit
+from edgecnn.training import TrainConfig
 from edgecnn_runtime.decoders import OutputSpec, YoloDecoder, YoloScale
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
@@ -90,7 +92,7 @@ def test_fit_gives_the_finest_grid_the_smallest_anchors():
         outputs=(OutputSpec("scale_16", (4, 4, 3, 8)), OutputSpec("scale_32", (2, 2, 3, 8))),
     )
     train = read_shapes().train[:100]
-    fitted = fit(manifest, train)
+    fitted = fit(manifest, train, config=TrainConfig("yolov3_tiny", "shapes"))
     found = fit_anchors(box_sizes(train, LETTERBOX), 6).anchors
     assert [scale.anchors for scale in fitted.decoder.scales] == [found[:3], found[3:]]
     assert replace(fitted, decoder=manifest.decoder) == manifest

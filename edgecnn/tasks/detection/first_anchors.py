@@ -1,0 +1,111 @@
+"""Which anchors a detector begins with: those that its head was trained on, else those that fit its data.
+
+The numbers that a head gives for width and height are logarithms by an anchor's, so a head means nothing without its
+own.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from edgecnn.data.samples import Samples
+from edgecnn.models.build import build_model, get_spec
+from edgecnn.models.weights_file import is_darknet
+from edgecnn.outputs import RUN_MANIFEST
+from edgecnn.tasks.detection.anchors import box_sizes, fit_anchors
+from edgecnn.training.config import TrainConfig
+from edgecnn_runtime.decoders import YoloDecoder
+from edgecnn_runtime.errors import ManifestError
+from edgecnn_runtime.manifest import Manifest
+
+logger = logging.getLogger(__name__)
+
+
+def fit(manifest: Manifest, train: Samples, *, config: TrainConfig) -> Manifest:
+    """Returns the manifest of a detector with anchors that fit its data, as many a scale as it had.
+
+    The smallest anchors belong to the finest grid. Images that are held out to validate count too: what is learned of
+    them is the sizes of boxes alone. Where the weights to begin with bring the head, its own anchors stay.
+
+    Args:
+        manifest: of the model.
+        train: what is learned from.
+        config: names the weights to begin with.
+
+    Raises:
+        UsageError: there are fewer different sizes than anchors.
+        PretrainedWeightsError: the weights are of another architecture.
+    """
+    if config.weights != "none" and _takes_head(manifest, config):
+        known = of_head(manifest, config.weights)
+        if known is not None:
+            return known
+        logger.warning("anchors: fitted to the data; the head has to learn what they are")
+    fitted = fit_anchors(box_sizes(train, manifest.image_input), len(_anchors(manifest)))
+    logger.info("anchors: fitted to %d boxes, mean best IoU %.4f", fitted.boxes, fitted.mean_best_iou)
+    return _with_anchors(manifest, fitted.anchors)
+
+
+def of_head(manifest: Manifest, weights: str) -> Manifest | None:
+    """Returns the manifest of a detector with the anchors that the head of its weights was trained on.
+
+    Of a .keras or .weights.h5 file they stand in the manifest beside it, as in a run folder; Darknet's are the
+    published ones. None where they are not known, which a warning says.
+
+    Args:
+        manifest: of the model, with the published anchors.
+        weights: the file, whose head fits the model's.
+    """
+    if is_darknet(weights):
+        logger.info("anchors: the published ones, which the head of %s is taken to be trained on", weights)
+        return manifest
+    path = Path(weights).with_name(RUN_MANIFEST)
+    try:
+        source = Manifest.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, ManifestError) as error:
+        logger.warning("anchors: those that the head of %s was trained on are not known: %s: %s", weights, path, error)
+        return None
+    if not _same_grids(source, manifest):
+        logger.warning(
+            "anchors: those that the head of %s was trained on are not known: %s is not of this %s",
+            weights, path, manifest.model.name,
+        )  # fmt: skip
+        return None
+    logger.info("anchors: those of %s, which the head of %s was trained on", path, weights)
+    return _with_anchors(manifest, _anchors(source))
+
+
+def _takes_head(manifest: Manifest, config: TrainConfig) -> bool:
+    from edgecnn.models.weights import takes_head  # brings TensorFlow, which training without weights need not wait for
+
+    model = build_model(
+        config.model, image_size=config.image_size, num_classes=manifest.num_classes, width=config.width
+    )
+    return takes_head(model, get_spec(config.model), config.weights)
+
+
+def _with_anchors(manifest: Manifest, anchors: Sequence[tuple[float, float]]) -> Manifest:
+    """Returns a manifest with other anchors, those of the finest scale first."""
+    decoder, scales, left = cast(YoloDecoder, manifest.decoder), [], tuple(anchors)
+    for scale in decoder.scales:
+        count = len(scale.anchors)
+        scales.append(replace(scale, anchors=left[:count]))
+        left = left[count:]
+    return replace(manifest, decoder=replace(decoder, scales=tuple(scales)))
+
+
+def _anchors(manifest: Manifest) -> list[tuple[float, float]]:
+    return [anchor for scale in cast(YoloDecoder, manifest.decoder).scales for anchor in scale.anchors]
+
+
+def _same_grids(source: Manifest, manifest: Manifest) -> bool:
+    """Says whether anchors of one manifest can be those of another."""
+    if source.model.name != manifest.model.name or not isinstance(source.decoder, YoloDecoder):
+        return False
+    counts = [
+        [(scale.stride, len(scale.anchors)) for scale in cast(YoloDecoder, one.decoder).scales]
+        for one in (source, manifest)
+    ]
+    return counts[0] == counts[1]

@@ -1,0 +1,141 @@
+"""Which anchors a training begins with: a head that is taken keeps its own, any other gets those of the data."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgecnn.data.samples import Samples
+from edgecnn.data.targets import Boxes, Objects
+from edgecnn.models import build_manifest, build_model, get_spec
+from edgecnn.models.adapter import KerasModel
+from edgecnn.models.pretrained import pretrained_model
+from edgecnn.tasks.detection.first_anchors import fit
+from edgecnn.training import RunFolder, TrainConfig, train
+from edgecnn.training.network import new_trainee
+from edgecnn_runtime.preprocessing import Preprocessor
+
+SIZE, LABELS = (96, 128), ("circle", "square")
+SPEC = get_spec("yolov3_tiny")
+
+
+def samples(scale, labels=LABELS):
+    """Twelve pictures of noise with a box each, larger by the scale, no two of a size."""
+    random = np.random.default_rng(0)
+    sources = tuple(random.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(12))
+    sizes = [(scale * (4 + number), scale * (16 - number)) for number in range(12)]
+    boxes = tuple(Objects.of([(2, 1, 2 + width, 1 + height)], [0]) for width, height in sizes)
+    return Samples(sources, Boxes(boxes), labels, "train")
+
+
+def fitted(scale, weights="none", labels=LABELS):
+    manifest = build_manifest(SPEC, labels, image_size=SIZE, width=0.05)
+    return fit(manifest, samples(scale, labels), config=options(weights))
+
+
+def options(weights="none"):
+    freeze = None if weights == "none" else "backbone"
+    return TrainConfig(
+        "yolov3_tiny", "unused", image_size=SIZE, width=0.05, weights=str(weights), freeze=freeze, seed=5
+    )
+
+
+def anchors(manifest):
+    return [anchor for scale in manifest.decoder.scales for anchor in scale.anchors]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A detector as a run leaves it, of small boxes, with a head that does not stand at its beginning."""
+    model = build_model("yolov3_tiny", image_size=SIZE, num_classes=2, width=0.05, seed=1)
+    random = np.random.default_rng(1)
+    model.set_weights([weight + random.normal(0, 0.05, weight.shape) for weight in model.get_weights()])
+    manifest = fitted(1)
+    model.save(tmp_path / "best.keras")
+    (tmp_path / "manifest.json").write_text(manifest.to_json())
+    return tmp_path / "best.keras", model, manifest
+
+
+def answers(model, manifest):
+    """The boxes that a model means, by its own manifest."""
+    manifest = replace(manifest, decoder=replace(manifest.decoder, score_threshold=0.003))
+    pixels, placement = Preprocessor(manifest.image_input)(samples(1).sources[0])
+    source = KerasModel(model, manifest)
+    (answer,) = source.results(source.run({"image": pixels}), [placement])
+    return answer
+
+
+def test_a_continued_detector_answers_before_its_first_step_what_its_source_does(source):
+    path, model, manifest = source
+    assert anchors(fitted(3)) != anchors(manifest)
+    continued = fitted(3, path)
+    trainee = new_trainee(options(path), continued)
+    given, expected = answers(trainee.model, continued), answers(model, manifest)
+    assert len(expected) > 3
+    np.testing.assert_allclose(given.boxes, expected.boxes, rtol=1e-5)
+    assert given.class_ids.tolist() == expected.class_ids.tolist()
+    np.testing.assert_allclose(given.scores, expected.scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("beside", ["nothing", "no manifest", "another model's"])
+def test_where_the_anchors_of_a_head_are_not_known_the_datas_are_taken_and_it_is_said(beside, source, caplog):
+    path, _, manifest = source
+    if beside == "nothing":
+        path.with_name("manifest.json").unlink()
+    elif beside == "no manifest":
+        path.with_name("manifest.json").write_text("{}")
+    else:
+        other = replace(manifest, model=replace(manifest.model, name="yolov3"))
+        path.with_name("manifest.json").write_text(other.to_json())
+    assert anchors(fitted(3, path)) == anchors(fitted(3))
+    assert f"anchors: those that the head of {path} was trained on are not known" in caplog.text
+
+
+def test_a_head_of_other_classes_is_a_new_one_and_gets_the_anchors_of_the_data(source):
+    path, _, manifest = source
+    three = ("a", "b", "c")
+    assert anchors(fitted(3, path, three)) == anchors(fitted(3)) != anchors(manifest)
+
+
+@pytest.mark.parametrize(("classes", "taken"), [(2, True), (3, False)])
+def test_darknets_head_keeps_the_published_anchors(classes, taken, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    model = build_model("yolov3_tiny", image_size=SIZE, num_classes=classes, width=0.05)
+    path = tmp_path / "w.weights"
+    count = sum(weight.size for weight in model.get_weights())
+    path.write_bytes(bytes([0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0] + [0] * 8) + np.zeros(count, "<f4").tobytes())
+    published = anchors(build_manifest(SPEC, LABELS))
+    assert anchors(fitted(3, path)) == (published if taken else anchors(fitted(3)))
+    assert ("anchors: the published ones" in caplog.text) == taken
+
+
+def test_a_model_with_a_runs_weights_has_the_runs_anchors(source):
+    path, _, manifest = source
+    named = pretrained_model("yolov3_tiny", str(path), labels=LABELS, image_size=SIZE, width=0.05)
+    assert named.manifest == manifest
+
+
+def write_pictures(folder, sizes):
+    """Twelve pictures with a box each, of those sizes in turn, as YOLO has them."""
+    for name in ("images/train", "labels/train"):
+        (folder / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for index in range(12):
+        width, height = sizes[index % len(sizes)]
+        pixels = random.integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / "train" / f"{index:02}.png")
+        row = (index % 2, 0.5, 0.5, width / SIZE[1], height / SIZE[0])
+        (folder / "labels" / "train" / f"{index:02}.txt").write_text(" ".join(map(str, row)) + "\n")
+    (folder / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [circle, square]\n")
+    return folder
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_from_another_ones_weights_keeps_its_anchors(source, tmp_path):
+    path, _, manifest = source
+    sizes = [(10 + 8 * number, 90 - 7 * number) for number in range(12)]
+    config = replace(options(path), data=str(write_pictures(tmp_path / "data", sizes)), epochs=1, batch_size=4)
+    train(config, tmp_path / "run")
+    assert anchors(RunFolder.open(tmp_path / "run").manifest) == anchors(manifest)
