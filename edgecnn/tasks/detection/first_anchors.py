@@ -10,7 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from edgecnn.data.samples import Samples
+from edgecnn.errors import UsageError
 from edgecnn.models.build import build_model, get_spec
 from edgecnn.models.weights_file import is_darknet
 from edgecnn.outputs import RUN_MANIFEST
@@ -27,7 +30,8 @@ def fit(manifest: Manifest, train: Samples, *, config: TrainConfig) -> Manifest:
     """Returns the manifest of a detector with anchors that fit its data, as many a scale as it had.
 
     The smallest anchors belong to the finest grid. Images that are held out to validate count too: what is learned of
-    them is the sizes of boxes alone. Where the weights to begin with bring the head, its own anchors stay.
+    them is the sizes of boxes alone. Where the weights to begin with bring the head, its own anchors stay. Where boxes
+    are of fewer sizes than there are anchors, the others are larger and smaller ones of the same shapes.
 
     Args:
         manifest: of the model.
@@ -35,7 +39,7 @@ def fit(manifest: Manifest, train: Samples, *, config: TrainConfig) -> Manifest:
         config: names the weights to begin with.
 
     Raises:
-        UsageError: there are fewer different sizes than anchors.
+        UsageError: there are no boxes to learn.
         PretrainedWeightsError: the weights are of another architecture.
     """
     if config.weights != "none" and _takes_head(manifest, config):
@@ -43,9 +47,21 @@ def fit(manifest: Manifest, train: Samples, *, config: TrainConfig) -> Manifest:
         if known is not None:
             return known
         logger.warning("anchors: fitted to the data; the head has to learn what they are")
-    fitted = fit_anchors(box_sizes(train, manifest.image_input), len(_anchors(manifest)))
+    sizes, count = box_sizes(train, manifest.image_input), len(_anchors(manifest))
+    distinct = len(np.unique(sizes, axis=0))
+    if not distinct:
+        raise UsageError(
+            "anchors: expected boxes in the train part to learn from, received none but groups and difficult objects. "
+            "Mark some objects"
+        )
+    fitted = fit_anchors(sizes, min(count, distinct))
     logger.info("anchors: fitted to %d boxes, mean best IoU %.4f", fitted.boxes, fitted.mean_best_iou)
-    return _with_anchors(manifest, fitted.anchors)
+    if len(fitted.anchors) < count:
+        logger.info(
+            "anchors: the boxes are of %d sizes alone; added %d larger and smaller ones",
+            len(fitted.anchors), count - len(fitted.anchors),
+        )  # fmt: skip
+    return _with_anchors(manifest, _completed(fitted.anchors, count))
 
 
 def of_head(manifest: Manifest, weights: str) -> Manifest | None:
@@ -84,6 +100,22 @@ def _takes_head(manifest: Manifest, config: TrainConfig) -> bool:
         config.model, image_size=config.image_size, num_classes=manifest.num_classes, width=config.width
     )
     return takes_head(model, get_spec(config.model), config.weights)
+
+
+def _completed(anchors: Sequence[tuple[float, float]], count: int) -> list[tuple[float, float]]:
+    """Returns so many anchors, the smallest area first: those given, and others of their shapes, twice the area apart.
+
+    >>> _completed([(10.0, 20.0)], 3)
+    [(7.07, 14.14), (10.0, 20.0), (14.14, 28.28)]
+    """
+    found = list(anchors)
+    for step in range(1, 2 * count):
+        factor = 2 ** ((step + 1) // 2 * (0.5 if step % 2 else -0.5))  # larger and smaller in turn
+        scaled = [
+            (max(round(width * factor, 2), 0.01), max(round(height * factor, 2), 0.01)) for width, height in anchors
+        ]
+        found += [anchor for anchor in dict.fromkeys(scaled) if anchor not in found]
+    return sorted(found[:count], key=lambda anchor: (anchor[0] * anchor[1], anchor[0]))
 
 
 def _with_anchors(manifest: Manifest, anchors: Sequence[tuple[float, float]]) -> Manifest:

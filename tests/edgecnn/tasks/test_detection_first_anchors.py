@@ -9,6 +9,7 @@ from PIL import Image
 
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Boxes, Objects
+from edgecnn.errors import UsageError
 from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.pretrained import pretrained_model
@@ -130,6 +131,46 @@ def write_pictures(folder, sizes):
         (folder / "labels" / "train" / f"{index:02}.txt").write_text(" ".join(map(str, row)) + "\n")
     (folder / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [circle, square]\n")
     return folder
+
+
+FEW = {1: [(20, 30)], 3: [(20, 30), (60, 40), (90, 80)], 5: [(8 * n, 90 - 10 * n) for n in range(1, 6)]}
+
+
+@pytest.mark.parametrize("count", FEW)
+def test_boxes_of_fewer_sizes_than_anchors_are_among_them_and_others_are_larger_and_smaller(count, caplog):
+    """Objects of one size are what a fixed camera and one kind of part give."""
+    caplog.set_level(logging.INFO)
+    images = tuple(Objects.of([(0, 0, *size)], [0]) for size in FEW[count]) * 3
+    given = Samples((np.zeros((*SIZE, 3), np.uint8),) * len(images), Boxes(images), LABELS, "train")
+    found = anchors(fit(build_manifest(SPEC, LABELS, image_size=SIZE), given, config=options()))
+    assert len(set(found)) == 6
+    assert set(FEW[count]) <= set(found)
+    areas = [width * height for width, height in found]
+    assert areas == sorted(areas)
+    shapes = [width / height for width, height in FEW[count]]
+    for width, height in found:
+        assert min(abs(width / height / shape - 1) for shape in shapes) < 0.01
+    if count == 1:
+        assert [area / 600 for area in areas] == pytest.approx([0.25, 0.5, 1, 2, 4, 8], rel=0.01)
+    assert f"the boxes are of {count} sizes alone; added {6 - count} larger and smaller ones" in caplog.text
+
+
+def test_data_without_a_box_to_learn_are_refused():
+    groups = tuple(Objects.of([(0, 0, 9, 9)], [0], crowd=[True]) for _ in range(3))
+    given = Samples((np.zeros((*SIZE, 3), np.uint8),) * 3, Boxes(groups), LABELS, "train")
+    with pytest.raises(UsageError, match="anchors: expected boxes in the train part to learn from, received none"):
+        fit(build_manifest(SPEC, LABELS, image_size=SIZE), given, config=options())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 3])
+def test_pictures_with_boxes_of_few_sizes_are_learned(count, tmp_path):
+    data = write_pictures(tmp_path / "data", FEW[count])
+    config = replace(options(), data=str(data), epochs=1, batch_size=4)
+    assert train(config, tmp_path / "run").epochs_trained == 1
+    found = set(anchors(RunFolder.open(tmp_path / "run").manifest))
+    assert len(found) == 6
+    assert set(FEW[count]) <= found
 
 
 @pytest.mark.slow
