@@ -69,8 +69,12 @@ def move_boxes(
     *,
     window: tuple[tf.Tensor, tf.Tensor] | None = None,
     least_visible: float = LEAST_VISIBLE,
+    learned: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Returns the moved boxes, cut to the image, or to a part of it; of those that lose too much, zeros.
+
+    Boxes that are not learned, round groups and difficult objects, say where nobody is blamed for an answer: whatever
+    is left of them stays.
 
     Args:
         boxes: (N, K, 4) float32, xyxy in pixels; zeros where an image has fewer than K.
@@ -78,6 +82,7 @@ def move_boxes(
         size: height and width of the images.
         window: of each image the first and the last corner of the part, (N, 2) x and y each; None for all of it.
         least_visible: the part of a moved box's area that must stay.
+        learned: (N, K) bool, which boxes are; None for all.
     """
     corners = tf.reshape(boxes, (tf.shape(boxes)[0], -1, 2, 2))  # (N, K, corner, axis)
     corners = (corners - move.offset[:, tf.newaxis, tf.newaxis]) / move.factor[:, tf.newaxis, tf.newaxis]
@@ -89,13 +94,16 @@ def move_boxes(
     whole = tf.reduce_prod(high - low, axis=-1)  # (N, K)
     is_kept = tf.reduce_prod(sides, axis=-1) >= least_visible * whole
     is_kept &= (whole > 0) & tf.reduce_all(sides >= _SHORTEST, axis=-1)
+    if learned is not None:
+        is_kept |= ~learned & tf.reduce_all(sides > 0, axis=-1)
     return tf.where(is_kept[..., tf.newaxis], tf.concat([cut_low, cut_high], axis=-1), 0.0)
 
 
 class BoxAugmentation:
     """Changes batches of uint8 images and their boxes at random.
 
-    What it does to a batch follows from the seed and the step alone. An image that would lose all its boxes stays.
+    What it does to a batch follows from the seed and the step alone. An image that would lose all its boxes, of those
+    that are learned, stays.
 
     Args:
         names: of `BOX_AUGMENTATIONS`, applied in this order, to each image on its own.
@@ -105,18 +113,18 @@ class BoxAugmentation:
     def __init__(self, names: Sequence[str], *, least_visible: float = LEAST_VISIBLE) -> None:
         self._names, self._least_visible = tuple(names), least_visible
 
-    def seeded(self, random: np.random.Generator) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], _Changed]:
+    def seeded(self, random: np.random.Generator) -> Callable[..., _Changed]:
         """Returns a function of images, their boxes and the batch's number in the epoch, for tf.data.
 
-        It takes (N, height, width, C) uint8, (N, K, 4) float32 as `move_boxes` does and a scalar int64, and returns
-        both in the form in which they came.
+        It takes (N, height, width, C) uint8, (N, K, 4) float32 as `move_boxes` does, a scalar int64 and perhaps which
+        boxes are learned, (N, K) bool, and returns the first two in the form in which they came.
 
         Args:
             random: seeds the changes, once.
         """
         seeds = [int(seed) for seed in random.integers(2**31, size=len(self._names))]
 
-        def augment(pixels: tf.Tensor, boxes: tf.Tensor, step: tf.Tensor) -> _Changed:
+        def augment(pixels: tf.Tensor, boxes: tf.Tensor, step: tf.Tensor, learned: tf.Tensor | None = None) -> _Changed:
             drawn = [
                 (name, tf.stack([tf.constant(seed, tf.int64), step]))
                 for name, seed in zip(self._names, seeds, strict=True)
@@ -124,7 +132,7 @@ class BoxAugmentation:
             x = tf.cast(pixels, tf.float32)
             moves = [_MOVES[name](seed, pixels) for name, seed in drawn if name in _MOVES]
             if moves:
-                x, boxes = self._moved(x, boxes, moves)
+                x, boxes = self._moved(x, boxes, moves, learned)
             for name, seed in drawn:
                 if name in _COLORS:
                     x = _COLORS[name](seed, x)
@@ -133,13 +141,16 @@ class BoxAugmentation:
 
         return augment
 
-    def _moved(self, pixels: tf.Tensor, boxes: tf.Tensor, moves: Sequence[Move]) -> _Changed:
+    def _moved(self, pixels: tf.Tensor, boxes: tf.Tensor, moves: Sequence[Move], learned: tf.Tensor | None) -> _Changed:
         move = moves[0]
         for following in moves[1:]:
             move = following.after(move)
         size = (pixels.shape[1], pixels.shape[2])
-        moved = move_boxes(boxes, move, size, least_visible=self._least_visible)
-        lost = tf.reduce_any(boxes != 0, axis=(1, 2)) & ~tf.reduce_any(moved != 0, axis=(1, 2))
+        moved = move_boxes(boxes, move, size, least_visible=self._least_visible, learned=learned)
+        there, left = (tf.reduce_any(some != 0, axis=-1) for some in (boxes, moved))  # (N, K)
+        if learned is not None:
+            there, left = there & learned, left & learned
+        lost = tf.reduce_any(there, axis=1) & ~tf.reduce_any(left, axis=1)
         moved = tf.where(lost[:, tf.newaxis, tf.newaxis], boxes, moved)
         return move_pixels(pixels, move.or_none(lost)), moved
 

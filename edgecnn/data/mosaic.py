@@ -17,12 +17,12 @@ def mosaic(pixels: tf.Tensor, arrays: _Arrays, seed: tf.Tensor) -> tuple[tf.Tens
     """Lets half of a batch's images keep a quarter of their place, and gives the others to images of the batch.
 
     Each of the four is scaled by .5 to 1.2, moved at random so that it fills its quarter, and cut. Of its boxes those
-    stay that keep .4 of their area there.
+    stay that keep .4 of their area there, and whatever is left of those that are not learned.
 
     Args:
         pixels: (N, height, width, C) uint8.
         arrays: "boxes", (N, K, 4) float32 xyxy in pixels, zeros where an image has fewer than K, and "class_ids",
-            (N, K).
+            (N, K), below 0 of boxes that are not learned.
         seed: (2,), of all that is random.
 
     Returns:
@@ -42,7 +42,8 @@ def mosaic(pixels: tf.Tensor, arrays: _Arrays, seed: tf.Tensor) -> tuple[tf.Tens
         drawn = tf.random.experimental.stateless_shuffle(tf.range(count), seed + 2 + quarter)
         shown = tf.range(count) if quarter == 0 else drawn
         move = _filling(window, sides, seed + 6 + quarter)
-        moved = move_boxes(tf.gather(arrays["boxes"], shown), move, size, window=window)
+        learned = tf.gather(arrays["class_ids"], shown) >= 0
+        moved = move_boxes(tf.gather(arrays["boxes"], shown), move, size, window=window, learned=learned)
         boxes.append(tf.where(mixed[:, tf.newaxis, tf.newaxis], moved, arrays["boxes"] if quarter == 0 else 0.0))
         class_ids.append(tf.gather(arrays["class_ids"], tf.where(mixed, shown, tf.range(count))))
         image = tf.where(_within(window, size), move_pixels(tf.gather(old, shown), move), image)

@@ -41,7 +41,8 @@ def images_alone(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seeded:
 def with_boxes(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seeded:
     """Returns changes that move the array "boxes", (N, 4) or (N, K, 4) xyxy in pixels of the input, with the pixels.
 
-    Of K boxes those that leave the image become zeros; one alone never does, see `BoxAugmentation`.
+    Of K boxes those that leave the image become zeros; one alone never does, see `BoxAugmentation`. Boxes whose array
+    "class_ids", (N) or (N, K), is below 0 are not learned, and stay as far as they are seen.
 
     Args:
         names: of `BOX_AUGMENTATIONS`.
@@ -54,9 +55,9 @@ def with_boxes(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seeded:
         change = augmentation.seeded(random)
 
         def changed(pixels: tf.Tensor, arrays: Arrays, step: tf.Tensor) -> tuple[tf.Tensor, Arrays]:
-            boxes = arrays["boxes"]
+            boxes, learned = arrays["boxes"], arrays["class_ids"] >= 0
             several = tf.reshape(boxes, (tf.shape(boxes)[0], -1, 4))
-            pixels, moved = change(pixels, several, step)
+            pixels, moved = change(pixels, several, step, tf.reshape(learned, tf.shape(several)[:2]))
             return pixels, {**arrays, "boxes": tf.ensure_shape(tf.reshape(moved, tf.shape(boxes)), boxes.shape)}
 
         return changed

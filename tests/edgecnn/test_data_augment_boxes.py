@@ -103,6 +103,27 @@ def test_boxes_that_are_lost_are_zeros_and_the_others_stay_in_their_places():
     assert kept[0, 0].tolist() == [0, 0, 2, 10]
 
 
+def test_of_boxes_that_are_not_learned_whatever_is_left_stays():
+    there = tf.constant([[(0, 0, 10, 10), (0, 20, 10, 30), (0, 0, 8, 30), (0, 0, 0, 0)]], tf.float32)
+    away = Move(tf.constant([[1.0, 1.0]]), tf.constant([[9.5, 0.0]]))  # to the left by 9.5
+    learned = tf.constant([[True, False, False, False]])
+    moved = move_boxes(there, away, (HEIGHT, WIDTH), learned=learned).numpy()
+    assert moved.tolist() == [[[0, 0, 0, 0], [0, 20, 0.5, 30], [0, 0, 0, 0], [0, 0, 0, 0]]]
+
+
+def test_an_image_whose_learned_boxes_would_be_lost_stays_though_a_region_would_be_left():
+    pixels, there = np.zeros((64, HEIGHT, WIDTH, 1), np.uint8), np.zeros((64, 2, 4), np.float32)
+    there[:] = [(0, 0, 3, 3), (0, 0, WIDTH, HEIGHT)]  # one in the corner, and a region all over
+    learned = tf.constant(np.tile([True, False], (64, 1)))
+    augment = BoxAugmentation(["crop"]).seeded(np.random.default_rng(0))
+    _, moved = (
+        one.numpy() for one in augment(tf.constant(pixels), tf.constant(there), tf.constant(0, tf.int64), learned)
+    )
+    assert moved[:, 0].any(axis=1).all()
+    _, alone = (one.numpy() for one in augment(tf.constant(pixels), tf.constant(there), tf.constant(0, tf.int64)))
+    assert not alone[:, 0].any(axis=1).all()
+
+
 def test_where_a_moved_image_ends_it_is_gray():
     away = Move(tf.constant([[1.0, 1.0]]), tf.constant([[8.0, 0.0]]))
     pixels = move_pixels(tf.zeros((1, HEIGHT, WIDTH, 3)), away).numpy()

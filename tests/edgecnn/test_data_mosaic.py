@@ -83,3 +83,30 @@ def test_with_many_boxes_is_another_mosaic_each_step_and_the_same_for_one_seed(s
     assert (shown(0, 1) == shown(0, 1)).all()
     assert (shown(0, 1) != shown(0, 2)).any()
     assert (shown(0, 1) != shown(1, 1)).any()
+
+
+@pytest.mark.parametrize("names", [("mosaic",), ("flip", "crop"), ("scale", "crop"), ("mosaic", "crop", "flip")])
+def test_what_is_seen_of_a_region_that_is_not_learned_stays_within_its_box(scene, names):
+    """However little is left of it: the network would be blamed there for what it is right to find."""
+    pixels, arrays = scene
+    regions = np.where(np.arange(COUNT) % 2, -1, np.arange(COUNT))
+    pixels = pixels.copy()
+    for index in range(1, COUNT, 2):  # beside the learned object a region in every second image, in its colour
+        x1, y1, x2, y2 = arrays["boxes"][index, 1].astype(int)
+        pixels[index, y1:y2, x1:x2] = 250
+    boxes = tf.constant(
+        np.concatenate([arrays["boxes"], np.tile(np.float32([[[45, 29, 51, 35]]]), (COUNT, 1, 1))], axis=1)
+    )
+    pixels[:, 29:35, 45:51] = 30  # an object in the middle, so that few images would lose all that is learned
+    class_ids = np.stack([np.zeros(COUNT), regions, np.zeros(COUNT)], axis=1).astype(np.int64)
+    given, cut = {"boxes": boxes, "class_ids": tf.constant(class_ids)}, 0
+    change = with_many_boxes(names, pixels)(np.random.default_rng(1))
+    for step in range(12):
+        new, moved = change(tf.constant(pixels), given, tf.constant(step, tf.int64))
+        for image, there, ids in zip(new.numpy(), moved["boxes"].numpy(), moved["class_ids"].numpy(), strict=True):
+            inside = np.zeros((HEIGHT, WIDTH), bool)
+            for x1, y1, x2, y2 in there[ids < 0]:
+                inside[max(int(y1) - 1, 0) : int(np.ceil(y2)) + 1, max(int(x1) - 1, 0) : int(np.ceil(x2)) + 1] = True
+                cut += 0 < (x2 - x1) * (y2 - y1) < 100  # of 256 or more
+            assert inside[(image > 240).all(axis=-1)].all()
+    assert cut

@@ -132,7 +132,8 @@ def test_training_batches_encode_what_the_augmentation_leaves(rare):
 def test_with_boxes_makes_zeros_of_those_that_leave_the_image():
     boxes = np.tile(np.array([[0, 0, 3, 10], [4, 4, 30, 30]], np.float32), (64, 1, 1))
     change = with_boxes(("shift",), np.zeros((0, 32, 32, 3), np.uint8))(np.random.default_rng(0))
-    _, arrays = change(tf.zeros((64, 32, 32, 3), tf.uint8), {"boxes": tf.constant(boxes), "others": 1}, np.int64(0))
+    given = {"boxes": tf.constant(boxes), "class_ids": tf.zeros((64, 2), tf.int64), "others": 1}
+    _, arrays = change(tf.zeros((64, 32, 32, 3), tf.uint8), given, np.int64(0))
     gone = (arrays["boxes"].numpy() == 0).all(axis=2)
     assert 0 < gone[:, 0].sum() < 64
     assert not gone[:, 1].any()
