@@ -114,42 +114,94 @@ def test_a_weights_file_is_read_layer_by_layer(name, header, tmp_path):
             assert np.array_equal(normalisation.moving_variance, variance)
 
 
-def darknet_convolution(x, kernel, *, stride):
-    """A convolution of padding 1 on (C, H, W), as Darknet has it: the padding stands on every side at every stride."""
-    filters, channels, _, _ = kernel.shape
-    padded = np.zeros((channels, x.shape[1] + 2, x.shape[2] + 2))
-    padded[:, 1:-1, 1:-1] = x
-    rows, columns = (x.shape[1] - 1) // stride + 1, (x.shape[2] - 1) // stride + 1
-    made = np.zeros((filters, rows, columns))
-    for row in range(rows):
-        for column in range(columns):
-            patch = padded[:, row * stride : row * stride + 3, column * stride : column * stride + 3]
-            made[:, row, column] = (kernel * patch).sum(axis=(1, 2, 3))
-    return made
+# The layers of the published cfg files: a convolution (filters, size, stride), its answer (a linear one), "pool" with
+# its stride, "add" with the layer whose values are added, "route" with the layers that are joined, "up".
+TINY = [
+    ("conv", 16, 3, 1), ("pool", 2), ("conv", 32, 3, 1), ("pool", 2), ("conv", 64, 3, 1), ("pool", 2),
+    ("conv", 128, 3, 1), ("pool", 2), ("conv", 256, 3, 1), ("pool", 2), ("conv", 512, 3, 1), ("pool", 1),
+    ("conv", 1024, 3, 1), ("conv", 256, 1, 1), ("conv", 512, 3, 1), ("answer", 32),
+    ("yolo",), ("route", -4), ("conv", 128, 1, 1), ("up",), ("route", -1, 8), ("conv", 256, 3, 1), ("answer", 16),
+]  # fmt: skip
 
 
-def darknet_layer(x, arrays, *, stride=1):
-    """Convolution, batch normalisation and leaky ReLU."""
-    beta, gamma, mean, variance = (vector[:, None, None].astype(np.float64) for vector in arrays[:4])
-    made = darknet_convolution(x, arrays[4].astype(np.float64), stride=stride)
-    made = gamma * (made - mean) / np.sqrt(variance + 1e-6) + beta
-    return np.where(made > 0, made, 0.1 * made)
+def full_layers():
+    """yolov3.cfg: 107 layers."""
+    layers = [("conv", 32, 3, 1)]
+    for filters, repeats in ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4)):
+        layers.append(("conv", filters, 3, 2))
+        layers += [("conv", filters // 2, 1, 1), ("conv", filters, 3, 1), ("add", -3)] * repeats
+    for filters, stride, route in ((512, 32, None), (256, 16, 61), (128, 8, 36)):
+        if route is not None:
+            layers += [("yolo",), ("route", -4), ("conv", filters, 1, 1), ("up",), ("route", -1, route)]
+        layers += [("conv", filters, 1, 1), ("conv", 2 * filters, 3, 1)] * 3 + [("answer", stride)]
+    return layers
+
+
+def darknet_convolution(x, kernel, stride):
+    """On (C, H, W), as Darknet has it: half of the kernel's size is padded on every side, at every stride."""
+    size = kernel.shape[-1]
+    x = np.pad(x, ((0, 0), (size // 2, size // 2), (size // 2, size // 2)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))[:, ::stride, ::stride]
+    return np.einsum("chwij,fcij->fhw", windows, kernel, optimize=True)
+
+
+def darknet_pool(x, stride):
+    """Of size 2: Darknet pads size - 1 on the right and at the bottom, which matters at stride 1."""
+    x = np.pad(x, ((0, 0), (0, 1), (0, 1)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(x, (2, 2), axis=(1, 2))[:, ::stride, ::stride]
+    height, width = ((side - 2 + 1) // stride + 1 for side in (x.shape[1], x.shape[2]))
+    return windows.max(axis=(3, 4))[:, :height, :width]
+
+
+def darknet_answers(layers, image, values):
+    """The raw numbers of each stride, (rows, columns, numbers), by the rules of the cfg alone."""
+    outputs, answers, arrays = [], {}, iter(array for _, array in values)
+    x = image.astype(np.float64).transpose(2, 0, 1) / 255
+    for kind, *of in layers:
+        if kind in ("conv", "answer"):
+            *vectors, kernel = (array.astype(np.float64) for array in next(arrays))
+            vectors = [vector[:, None, None] for vector in vectors]
+            x = darknet_convolution(x, kernel, of[-1] if kind == "conv" else 1)
+        if kind == "conv":
+            assert kernel.shape[2] == of[1]
+            beta, gamma, mean, variance = vectors
+            x = gamma * (x - mean) / np.sqrt(variance + 1e-6) + beta
+            x = np.where(x > 0, x, 0.1 * x)
+        elif kind == "answer":
+            x = x + vectors[0]
+            answers[of[0]] = x.transpose(1, 2, 0)
+        elif kind == "pool":
+            x = darknet_pool(x, of[0])
+        elif kind == "add":
+            x = outputs[-1] + outputs[of[0]]
+        elif kind == "route":
+            x = np.concatenate([outputs[number] for number in of])
+        elif kind == "up":
+            x = x.repeat(2, axis=1).repeat(2, axis=2)
+        outputs.append(x)
+    assert next(arrays, None) is None
+    return answers
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_first_layers_compute_what_darknet_does(name, tmp_path):
-    """Of tiny the first; of the full network two, the second of which has stride 2 and a small variance."""
-    model = narrow(name)
+def test_every_scale_computes_what_darknets_cfg_says(name, tmp_path):
+    model = narrow(name, size=(64, 96))
     values = layer_values(model)
     values[0][1][3][0] = values[1][1][3][0] = 1e-4  # Keras' own epsilon of 1e-3 would be seen
     load_weights(model, CATALOG[name], written(tmp_path / "w.weights", values))
     image = pixels(model)
-    expected = darknet_layer(image[0].transpose(2, 0, 1) / 255, values[0][1])
-    last = "conv0_leaky"
-    if name == "yolov3":
-        expected, last = darknet_layer(expected, values[1][1], stride=2), "conv1_leaky"
-    (received,) = np.asarray(keras.Model(model.input, model.get_layer(last).output)(image))
-    np.testing.assert_allclose(received.transpose(2, 0, 1), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    expected = darknet_answers(TINY if name == "yolov3_tiny" else full_layers(), image[0], values)
+    assert [f"scale_{stride}" for stride in sorted(expected)] == model.output_names
+    for stride, (received,) in zip(sorted(expected), answers_of(model, image), strict=True):
+        of_scale = expected[stride].reshape(received.shape)  # anchor by anchor, as its numbers follow each other
+        assert np.abs(of_scale).std() > 0.1
+        np.testing.assert_allclose(received, of_scale, rtol=0, atol=1e-4 * np.abs(of_scale).max())
+
+
+def test_the_full_cfg_has_darknets_layers():
+    layers = full_layers()
+    assert len(layers) + 1 == 107  # the last one is a yolo layer too
+    assert [number for number, layer in enumerate(layers) if layer[0] == "answer"] == [81, 93, 105]
 
 
 @pytest.mark.parametrize("name", NAMES)
