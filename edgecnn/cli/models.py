@@ -12,7 +12,7 @@ from edgecnn.cli.tensorflow import load_tensorflow
 from edgecnn.models import CATALOG, ModelSpec, build_manifest, get_spec
 from edgecnn.models.published import build_reckoning, published_reckoning
 
-_OWN_KEYS = ("builder", "outputs", "smallest_size")  # of a row: how we build it
+_OWN_KEYS = ("builder", "outputs", "smallest_size", "multiple_of")  # of a row: how we build it
 
 
 def models(

@@ -72,8 +72,8 @@ def build_model(
 
     Raises:
         UnknownModelError: no such row.
-        UsageError: a size below the model's least one, fewer classes than the task takes, a width that is not above 0,
-            or another width than 1 for a model that has one size.
+        UsageError: a size below the model's least one or between those that its grids divide, fewer classes than the
+            task takes, a width that is not above 0, or another width than 1 for a model that has one size.
     """
     import keras  # takes seconds: only when a model is really built
 
@@ -143,6 +143,11 @@ def _check_size(spec: ModelSpec, image_size: tuple[int, int], num_classes: int, 
         raise UsageError(
             f"{spec.name}: expected an image size of at least {spec.smallest_size},{spec.smallest_size}, received "
             f"{image_size[0]},{image_size[1]}: its convolutions and pools leave no whole cell of a smaller one."
+        )
+    if any(side % spec.multiple_of for side in image_size):
+        raise UsageError(
+            f"{spec.name}: expected an image size of multiples of {spec.multiple_of}, the pixels of its coarsest cell, "
+            f"received {image_size[0]},{image_size[1]}"
         )
     least = TASKS[spec.task].least_classes
     if num_classes < least:

@@ -244,6 +244,7 @@ _ROWS = (
         resize="letterbox",
         pad_value=127,  # darknet's .5
         backbone="residual23",
+        multiple_of=32,
         darknet=True,
     ),
     ModelSpec(
@@ -261,6 +262,7 @@ _ROWS = (
         resize="letterbox",
         pad_value=127,  # darknet's .5
         backbone="conv6_leaky",
+        multiple_of=32,
         darknet=True,
     ),
 )

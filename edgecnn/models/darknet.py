@@ -15,11 +15,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from edgecnn.errors import UsageError
 from edgecnn.models.layers import image_input, scaled_to_one, scaled_units
 
 ANCHORS = 3  # of each scale
-COARSEST = 32  # pixels of a cell
+_COARSEST = 32  # pixels of a cell
 _EPSILON = 1e-6
 _SLOPE = 0.1
 _OBJECT = 4  # of the numbers of a cell and anchor
@@ -45,13 +44,9 @@ def yolov3(*, image_size: tuple[int, int], channels: int, num_classes: int, widt
         A model from "image", uint8 (N, height, width, channels), to "scale_8", float32 (N, height / 8, width / 8, 3,
         5 + num_classes), "scale_16" and "scale_32" likewise, raw: tx, ty, tw, th, the object's logit, the classes'.
 
-    Raises:
-        UsageError: a height or width that is no multiple of 32.
-
     Reference:
         Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement", section 2.
     """
-    _check_multiple("yolov3", image_size)
     image, net = image_input(image_size, channels), _Network(width)
     x, units = net.convolved(scaled_to_one(image), 32, 3), count(1)
     maps = []
@@ -63,7 +58,7 @@ def yolov3(*, image_size: tuple[int, int], channels: int, num_classes: int, widt
         maps.append(x)  # (N, H / stride, W / stride, filters)
     answers: list[keras.KerasTensor] = []
     for filters, stride in ((512, 32), (256, 16), (128, 8)):
-        if stride < COARSEST:
+        if stride < _COARSEST:
             x = net.joined(net.upsampled(x, filters, stride), maps[-len(answers) - 1], stride)
         for _ in range(2):
             x = net.convolved(net.convolved(x, filters, 1), 2 * filters, 3)
@@ -88,13 +83,9 @@ def yolov3_tiny(*, image_size: tuple[int, int], channels: int, num_classes: int,
         A model from "image", uint8 (N, height, width, channels), to "scale_16", float32 (N, height / 16, width / 16, 3,
         5 + num_classes), and "scale_32" likewise, raw as of `yolov3`.
 
-    Raises:
-        UsageError: a height or width that is no multiple of 32.
-
     Reference:
         Redmon and Farhadi 2018, "YOLOv3: An Incremental Improvement"; yolov3-tiny.cfg.
     """
-    _check_multiple("yolov3_tiny", image_size)
     image, net = image_input(image_size, channels), _Network(width)
     x = fine = scaled_to_one(image)
     for stage, filters in enumerate((16, 32, 64, 128, 256, 512), 1):
@@ -161,11 +152,3 @@ class _Network:
         )(x)
         x = layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
         return layers.LeakyReLU(negative_slope=_SLOPE, name=f"{name}_leaky")(x)
-
-
-def _check_multiple(name: str, image_size: tuple[int, int]) -> None:
-    if any(side % COARSEST for side in image_size):
-        raise UsageError(
-            f"{name}: expected an image size of multiples of {COARSEST}, the pixels of its coarsest cell, received "
-            f"{image_size[0]},{image_size[1]}"
-        )

@@ -38,6 +38,8 @@ class TaskRow:
         transfer: builds a model to keep the backbone of, with a head to learn; None takes the model as it is.
         least_classes: how many there must be.
         options: of `TrainConfig`, those that mean something to this task and nothing to others.
+        check_options: of a manifest and a `TrainConfig`, refuses before the data are read what cannot go together; None
+            where anything can.
         explain: what must be known of a score, for people; None where there is nothing to look for.
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
         settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
@@ -61,6 +63,7 @@ class TaskRow:
     transfer: str | None = None
     least_classes: int = 1
     options: frozenset[str] = frozenset()
+    check_options: str | None = None
     explain: str | None = None
     pictures: str | None = None
     settle: str | None = None
@@ -106,6 +109,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         augmentations="edgecnn.augmentations:DETECTION_AUGMENTATIONS",
         augment="edgecnn.training.augmenting:with_many_boxes",
         options=frozenset({"multi_scale"}),
+        check_options="edgecnn.tasks.detection.outputs:check_options",
         pictures="edgecnn.tasks.detection.pictures:draw_pictures",
         settle="edgecnn.tasks.detection.operating_points:settled",
         demo="edgecnn.demo_plans:SHAPES",

@@ -163,7 +163,11 @@ def check_before_training(
         raise UsageError(f"{spec.name} has no backbone: expected one of {known}")
     row = TASKS[spec.task]
     config.check_task(load(row.augmentations), row.options, task=spec.task)
-    build_manifest(spec, None, image_size=config.image_size, num_classes=config.num_classes, width=config.width)
+    manifest = build_manifest(
+        spec, None, image_size=config.image_size, num_classes=config.num_classes, width=config.width
+    )
+    if row.check_options is not None:
+        load(row.check_options)(manifest, config)
     if config.unfreeze_from is not None:
         layers = published_reckoning(config.model)["layers"]  # of any size, for the layers are the same
         check_backbone_index(spec, config.unfreeze_from, sum(layer["backbone_index"] is not None for layer in layers))

@@ -120,9 +120,17 @@ def test_train_refuses_weights_that_are_not_there(npz, run_dir, tmp_path, capfd)
         ("xception", ["--width", "1", "--image-size", "32,32"], "at least 71,71, received 32,32"),
         ("lenet5", ["--image-size", "28,28", "--width", "0.5"], r"a width multiplier of 1\.0, received 0\.5"),
         ("lenet5", ["--unfreeze-from", "3", "--weights", "w.keras"], "lenet5 has no backbone: expected one of alexnet"),
+        ("yolov3_tiny", ["--image-size", "96,100"], "image size of multiples of 32, .* received 96,100"),
+        (
+            "yolov3_tiny",
+            ["--image-size", "96,128", "--multi-scale", "65,95"],
+            "a multiple of 32 between .* received 65,95",
+        ),
     ],
 )
-def test_train_refuses_what_the_model_cannot_be(npz, run_dir, capfd, model, options, message):
+def test_train_refuses_what_the_model_cannot_be(npz, run_dir, capfd, monkeypatch, model, options, message):
+    """Before the first picture is read."""
+    monkeypatch.setattr(sys.modules["edgecnn.training.train"], "load_dataset", None)
     assert train(npz, run_dir, *options, model=model) == 2
     assert_refused(capfd.readouterr(), message, run_dir)
 

@@ -1,15 +1,20 @@
 """What a detector gives, its grids and the anchors on them, and what it learns of an image: boxes and their classes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.targets import Boxes, Targets
+from edgecnn.errors import UsageError
 from edgecnn.models.spec import ModelSpec
 from edgecnn_runtime.decoders import OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
+
+if TYPE_CHECKING:
+    from edgecnn.training.config import TrainConfig
 
 NOT_LEARNED = -1  # the class of a box in which an answer is neither right nor wrong
 
@@ -45,6 +50,38 @@ def yolo(spec: ModelSpec, num_classes: int) -> tuple[YoloDecoder, tuple[OutputSp
         OutputSpec(scale.output, (height // scale.stride, width // scale.stride, len(scale.anchors), 5 + num_classes))
         for scale in scales
     )
+
+
+def check_options(manifest: Manifest, config: "TrainConfig") -> None:
+    """Refuses options of a training that cannot take effect on this detector.
+
+    Raises:
+        UsageError: no size lies between the sides of `multi_scale`.
+    """
+    if config.multi_scale is not None:
+        input_sizes(manifest, config.multi_scale)
+
+
+def input_sizes(manifest: Manifest, sides: tuple[int, int]) -> list[tuple[int, int]]:
+    """Returns the sizes that an input has in turn while it learns, (height, width), which all grids divide.
+
+    Args:
+        manifest: of the model, which says how height and width are to each other.
+        sides: the least and the largest of the longer one, in pixels.
+
+    Raises:
+        UsageError: the coarsest grid's cells divide no such side.
+    """
+    stride = cast(YoloDecoder, manifest.decoder).scales[-1].stride
+    height, width = int(manifest.image_input.height or 0), int(manifest.image_input.width or 0)
+    longer = [side for side in range(stride, sides[1] + 1, stride) if side >= sides[0]]
+    if not longer:
+        raise UsageError(
+            f"multi_scale: expected sides with a multiple of {stride} between them, the pixels of the coarsest cell, "
+            f"received {sides[0]},{sides[1]}"
+        )
+    factors = [side / max(height, width) / stride for side in longer]
+    return [(max(1, round(height * one)) * stride, max(1, round(width * one)) * stride) for one in factors]
 
 
 def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.NDArray[Any]]:

@@ -4,10 +4,10 @@ from typing import cast
 
 import keras
 
-from edgecnn.errors import UsageError
 from edgecnn.models.any_size import resized
 from edgecnn.models.spec import ModelSpec
 from edgecnn.tasks.detection.losses import PartOfLoss, SharedIoU, YoloLoss
+from edgecnn.tasks.detection.outputs import input_sizes
 from edgecnn.tasks.detection.targets import encoder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.trainee import Trainee
@@ -49,25 +49,3 @@ def trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: Tra
         sizes=sizes,
         summed=True,
     )
-
-
-def input_sizes(manifest: Manifest, sides: tuple[int, int]) -> list[tuple[int, int]]:
-    """Returns the sizes of an input, (height, width), that all grids divide.
-
-    Args:
-        manifest: of the model, which says how height and width are to each other.
-        sides: the least and the largest of the longer one, in pixels.
-
-    Raises:
-        UsageError: the coarsest grid's cells divide no such side.
-    """
-    stride = cast(YoloDecoder, manifest.decoder).scales[-1].stride
-    height, width = int(manifest.image_input.height or 0), int(manifest.image_input.width or 0)
-    longer = [side for side in range(stride, sides[1] + 1, stride) if side >= sides[0]]
-    if not longer:
-        raise UsageError(
-            f"multi_scale: expected sides with a multiple of {stride} between them, the pixels of the coarsest cell, "
-            f"received {sides[0]},{sides[1]}"
-        )
-    factors = [side / max(height, width) / stride for side in longer]
-    return [(max(1, round(height * one)) * stride, max(1, round(width * one)) * stride) for one in factors]

@@ -6,7 +6,8 @@ import pytest
 from edgecnn.errors import UsageError
 from edgecnn.models import build_manifest, get_spec
 from edgecnn.models.build import build_model
-from edgecnn.tasks.detection.trainee import input_sizes, trainee
+from edgecnn.tasks.detection.outputs import input_sizes
+from edgecnn.tasks.detection.trainee import trainee
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.network import inference_model
 
