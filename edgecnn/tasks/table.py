@@ -25,8 +25,8 @@ class TaskRow:
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
             pixels of the network's input.
-        fit: of a manifest, the samples to learn from and the options, the manifest with what is fitted to them, before
-            the first weight exists; None for nothing.
+        fit: of a manifest, the samples to learn from, the options and the manifest of the run that goes on or None, the
+            manifest with what is fitted to them, before the first weight exists; None for nothing.
         of_head: of a manifest and a weights file whose head is taken, the manifest with what that head was trained on,
             or None where that is not known; None for tasks whose manifest holds no such thing.
         trainee: of a model, its row, its manifest and the options, the `Trainee`; a row may have its own.

@@ -180,7 +180,7 @@ def check_before_training(
 
 def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, progress: Progress) -> TrainResult:
     progress.on_stage("data")
-    run = _plan(config, path, skip_bad)
+    run = _plan(config, path, skip_bad, earlier=_stored_manifest(path) if resume else None)
     before = _resume(run) if resume else ()
     if resume and _is_complete(before, config) and run_folder.read_record(run.path).finished:
         run_folder.remove_unfinished(run.path)
@@ -234,7 +234,14 @@ def _check_content(run_dir: Path, *, resume: bool, overwrite: bool) -> None:
         )
 
 
-def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
+def _stored_manifest(run_dir: Path) -> Manifest | None:
+    """Returns the manifest of a run that goes on; None where it was killed before it had one."""
+    if not run_folder.is_run_folder(run_dir) or not (run_dir / run_folder.MANIFEST).exists():
+        return None
+    return run_folder.read_manifest(run_dir)
+
+
+def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool, *, earlier: Manifest | None) -> _Run:
     spec = get_spec(config.model)
     row = TASKS[spec.task]
     dataset: Dataset = load(row.narrow)(load_dataset(config.data, skip_bad=skip_bad))
@@ -247,7 +254,7 @@ def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool) -> _Run:
     _hold_out(dataset.train, np.arange(len(dataset.train)), config)  # says now what would go wrong after the cache
     manifest = build_manifest(spec, dataset.labels, image_size=config.image_size, width=config.width)
     if row.fit is not None:
-        manifest = load(row.fit)(manifest, dataset.train, config=config)
+        manifest = load(row.fit)(manifest, dataset.train, config=config, earlier=earlier)
     return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), skip_bad)
 
 
@@ -276,11 +283,11 @@ def _resume(run: _Run) -> History:
         return ()
     stored = run_folder.read_record(run.path)
     check_same_run(stored, run.record, where=str(run.path))
-    manifest_path = run.path / run_folder.MANIFEST
-    if manifest_path.exists() and run_folder.read_manifest(run.path) != run.manifest:
+    earlier = _stored_manifest(run.path)
+    if earlier is not None and earlier != run.manifest:
         raise RunFolderError(
-            f"{manifest_path}: expected the manifest that this version of edgecnn gives {run.config.model}, received "
-            "another one. Train again with --overwrite"
+            f"{run.path / run_folder.MANIFEST}: expected the manifest that this version of edgecnn gives "
+            f"{run.config.model}, received another one. Train again with --overwrite"
         )
     if stored.finished:
         history = run_folder.RunFolder.open(run.path).history

@@ -204,8 +204,8 @@ def trainee_of_boxes(model, spec, manifest, config):
     )
 
 
-def shouted(manifest, train, *, config):
-    assert (train.part, len(train), config.batch_size) == ("train", 14, 5)
+def shouted(manifest, train, *, config, earlier):
+    assert (train.part, len(train), config.batch_size, earlier) == ("train", 14, 5, None)
     return replace(manifest, labels=tuple(label.upper() for label in manifest.labels))
 
 

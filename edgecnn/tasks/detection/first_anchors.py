@@ -26,7 +26,7 @@ from edgecnn_runtime.manifest import Manifest
 logger = logging.getLogger(__name__)
 
 
-def fit(manifest: Manifest, train: Samples, *, config: TrainConfig) -> Manifest:
+def fit(manifest: Manifest, train: Samples, *, config: TrainConfig, earlier: Manifest | None = None) -> Manifest:
     """Returns the manifest of a detector with anchors that fit its data, as many a scale as it had.
 
     The smallest anchors belong to the finest grid. Images that are held out to validate count too: what is learned of
@@ -37,11 +37,14 @@ def fit(manifest: Manifest, train: Samples, *, config: TrainConfig) -> Manifest:
         manifest: of the model.
         train: what is learned from.
         config: names the weights to begin with.
+        earlier: of the run that goes on, whose anchors stay; None where one begins.
 
     Raises:
         UsageError: there are no boxes to learn.
         PretrainedWeightsError: the weights are of another architecture.
     """
+    if earlier is not None and _same_grids(earlier, manifest):
+        return _with_anchors(manifest, _anchors(earlier))
     if config.weights != "none" and _takes_head(manifest, config):
         known = of_head(manifest, config.weights)
         if known is not None:

@@ -1,5 +1,6 @@
 """Which anchors a training begins with: a head that is taken keeps its own, any other gets those of the data."""
 
+import json
 import logging
 from dataclasses import replace
 
@@ -160,6 +161,27 @@ def test_data_without_a_box_to_learn_are_refused():
     given = Samples((np.zeros((*SIZE, 3), np.uint8),) * 3, Boxes(groups), LABELS, "train")
     with pytest.raises(UsageError, match="anchors: expected boxes in the train part to learn from, received none"):
         fit(build_manifest(SPEC, LABELS, image_size=SIZE), given, config=options())
+
+
+def test_a_run_that_goes_on_keeps_its_anchors_whatever_would_be_fitted_now():
+    earlier, manifest = fitted(3), build_manifest(SPEC, LABELS, image_size=SIZE, width=0.05)
+    assert fit(manifest, samples(1), config=options(), earlier=earlier) == earlier
+    other = replace(earlier, model=replace(earlier.model, name="yolov3"))
+    assert fit(manifest, samples(1), config=options(), earlier=other) == fitted(1)
+
+
+@pytest.mark.slow
+def test_resume_goes_on_with_the_anchors_of_the_manifest(tmp_path):
+    """Another version of numpy, or of ours, may fit others, and the checkpoint's losses hold these."""
+    data = write_pictures(tmp_path / "data", FEW[5])
+    config = replace(options(), data=str(data), epochs=1, batch_size=4)
+    train(config, tmp_path / "run")
+    path = tmp_path / "run" / "manifest.json"
+    tree = json.loads(path.read_text())
+    tree["decoder"]["scales"][0]["anchors"][0] = [9.25, 9.5]
+    path.write_text(json.dumps(tree))
+    train(replace(config, epochs=2), tmp_path / "run", resume=True)
+    assert anchors(RunFolder.open(tmp_path / "run").manifest)[0] == (9.25, 9.5)
 
 
 @pytest.mark.slow
