@@ -14,8 +14,8 @@ from edgecnn.extras import require
 
 if TYPE_CHECKING:
     from edgecnn.benchmarking import Latency
-    from edgecnn.demo_plans import DemoPlan
-    from edgecnn.demonstration import Demo
+    from edgecnn.demonstration.plans import DemoPlan
+    from edgecnn.demonstration.way import Demo
 
 DemoTask = Literal["classification", "detection"]  # those whose rows have one
 
@@ -31,7 +31,7 @@ def demo(
 ) -> None:
     """Train on embedded data, export in float32 and int8, evaluate, run and measure: a table and a picture."""
     with stdout_for_results() as results:
-        from edgecnn.demo_plans import DemoFolder  # loads ONNX Runtime
+        from edgecnn.demonstration.plans import DemoFolder  # loads ONNX Runtime
         from edgecnn.tasks.table import TASKS, load
 
         plan: DemoPlan = load(TASKS[task].demo or "")
@@ -39,7 +39,7 @@ def demo(
         require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.cli.training_progress import training_progress  # these load everything
-        from edgecnn.demonstration import run_demo
+        from edgecnn.demonstration.way import run_demo
 
         with training_progress() as progress:
             demo = run_demo(plan, output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))

@@ -83,7 +83,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         least_classes=2,
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
         pictures="edgecnn.tasks.classification.pictures:draw_pictures",
-        demo="edgecnn.demo_plans:DIGITS",
+        demo="edgecnn.demonstration.plans:DIGITS",
     ),
     "localization": TaskRow(
         own_results="edgecnn.tasks.localization.source:own_results",
@@ -112,7 +112,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         check_options="edgecnn.tasks.detection.outputs:check_options",
         pictures="edgecnn.tasks.detection.pictures:draw_pictures",
         settle="edgecnn.tasks.detection.operating_points:settled",
-        demo="edgecnn.demo_plans:SHAPES",
+        demo="edgecnn.demonstration.plans:SHAPES",
         worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
     ),
 }

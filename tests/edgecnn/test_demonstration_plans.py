@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from edgecnn.cli.demo import DemoTask
-from edgecnn.demo_plans import DemoFolder
+from edgecnn.demonstration.plans import DemoFolder
 from edgecnn.models import get_spec
 from edgecnn.tasks.table import TASKS, load
 

@@ -8,7 +8,7 @@ from time import perf_counter
 from edgecnn.atomic import make_folder
 from edgecnn.benchmarking import BenchConfig, FileBench, bench
 from edgecnn.data import load_dataset
-from edgecnn.demo_plans import DemoFolder, DemoPlan
+from edgecnn.demonstration.plans import DemoFolder, DemoPlan
 from edgecnn.evaluation import Evaluation, evaluate
 from edgecnn.evaluation.scoring import narrow
 from edgecnn.exporting.config import ExportConfig
