@@ -21,9 +21,16 @@ DemoTask = Literal["classification", "detection"]  # those whose rows have one
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for what it makes.")] = Path(
-        "demo"
-    ),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for what it makes. [default: demo; of detection demo-detection]",
+            show_default=False,
+        ),
+    ] = None,
     task: Annotated[
         DemoTask,
         typer.Option(help="classification of scikit-learn's digits in seconds; detection of drawn shapes in minutes."),
@@ -35,18 +42,19 @@ def demo(
         from edgecnn.tasks.table import TASKS, load
 
         plan: DemoPlan = load(TASKS[task].demo or "")
-        DemoFolder(output, plan).check()
+        folder = output or Path(plan.folder)
+        DemoFolder(folder, plan).check()
         require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.cli.training_progress import training_progress  # these load everything
         from edgecnn.demonstration.way import run_demo
 
         with training_progress() as progress:
-            demo = run_demo(plan, output, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))
-        results.report(_format_demo(demo, plan, output))
+            demo = run_demo(plan, folder, progress=progress, on_stage=lambda stage: say(f"edgecnn: {stage}"))
+        results.report(_format_demo(demo, plan, folder))
 
 
-def _format_demo(demo: Demo, plan: DemoPlan, output: Path) -> list[str | Table]:
+def _format_demo(demo: Demo, plan: DemoPlan, folder: Path) -> list[str | Table]:
     files = (demo.float32, demo.int8)
     scores = [f"{one.to_dict()[plan.metric]:.4f}" for one in (demo.keras, *(file.evaluation for file in files))]
     rows = [
@@ -64,9 +72,9 @@ def _format_demo(demo: Demo, plan: DemoPlan, output: Path) -> list[str | Table]:
         Table(["", "float32", "int8"], rows),
         "",
         f"{demo.picture}: {demo.shown}",
-        f"Made in {demo.seconds:.0f} s, in {output}: run, {', '.join(file.export.path.name for file in files)}, "
+        f"Made in {demo.seconds:.0f} s, in {folder}: run, {', '.join(file.export.path.name for file in files)}, "
         f"{demo.picture.name}",
-        f"Next: edgecnn inspect {output / demo.int8.export.path.name}",
+        f"Next: edgecnn inspect {folder / demo.int8.export.path.name}",
     ]
 
 

@@ -18,6 +18,7 @@ class DemoPlan:
 
     Attributes:
         name: of its files.
+        folder: that they are put into by default.
         images: what its data are, in a word or two.
         training: what is trained, on embedded data.
         metric: the key of what an evaluation shows of it.
@@ -28,6 +29,7 @@ class DemoPlan:
     """
 
     name: str
+    folder: str
     images: str
     training: TrainConfig
     metric: str
@@ -38,6 +40,7 @@ class DemoPlan:
 
 DIGITS = DemoPlan(
     "digits",
+    "demo",
     "scikit-learn's digits",
     TrainConfig(model="mnist_convnet", data="digits", epochs=20, batch_size=64, learning_rate=0.002, seed=1),
     metric="accuracy",
@@ -47,6 +50,7 @@ DIGITS = DemoPlan(
 )
 SHAPES = DemoPlan(
     "shapes",
+    "demo-detection",
     "drawn shapes",
     TrainConfig(
         model="yolov3_tiny",
@@ -104,13 +108,17 @@ class DemoFolder:
         files = [*models, *map(report_path, models), *tries_paths(models[1]), self.picture]
         check_outputs([Output("-o", path) for path in files], [])
         try:
-            is_ours = read_record(self.run_dir).config == self.plan.training
+            trained = read_record(self.run_dir).config
+            is_ours = trained == self.plan.training
         except RunFolderError:
+            trained = None
             names = {entry.name for entry in self.run_dir.iterdir()} if self.run_dir.is_dir() else set()
             begun = self.run_dir.is_dir() and names <= {UNFINISHED, LOCK_NAME}
             is_ours = (begun or not self.run_dir.exists()) and not any(path.exists() for path in files)
         if not is_ours:
+            other = next((plan for plan in (DIGITS, SHAPES) if plan.training == trained), None)
+            received = "one whose contents the demo did not make" if other is None else f"the demo of {other.images}"
             raise UsageError(
-                f"{self.path}: expected an empty folder or that of an earlier demo, received one whose contents the "
-                "demo did not make. Name another folder with -o."
+                f"{self.path}: expected an empty folder or that of an earlier demo of {self.plan.images}, received "
+                f"{received}. Name another folder with -o."
             )
