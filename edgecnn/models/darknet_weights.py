@@ -3,7 +3,9 @@
 A header of three little-endian int32 (major, minor, revision) and the number of images seen (uint64 where major * 10 +
 minor >= 2, else int32), then float32, a convolution after the other in the order of the configuration file: beta,
 gamma, mean and variance of its batch normalisation, or its biases, then its weights as (out, in, rows, columns). There
-are no names and no sizes, so a file is taken only where it ends exactly with the last convolution.
+are no names and no sizes, so a file is taken only where it ends exactly with the last convolution, or with that of a
+part that is published: the backbone, and the first layers in a file NAME.conv.N. Of the latter darknet53.conv.74 ends
+with Darknet-53's 52 convolutions, and yolov3-tiny.conv.15 with the nine before tiny's first answer.
 
 Reference:
     Darknet's parser.c: `load_weights_upto`, `load_convolutional_weights`.
@@ -13,6 +15,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,7 @@ class DarknetWeights(Mapping[str, tuple[_Shape, ...]]):
     """The shapes of a file's weights by our layer names, as Keras has them; `read` fetches the values of one layer.
 
     A file of the same network for another number of classes is known by its length, and so is one of the backbone
-    alone; any other length is refused.
+    alone, or of the layers before the first answer; any other length is refused.
 
     Args:
         path: a .weights file.
@@ -139,11 +142,12 @@ def _convolutions(model: keras.Model) -> dict[str, tuple[_Shape, ...]]:
 def _fitting(
     whole: dict[str, tuple[_Shape, ...]], count: int, *, backbone: frozenset[str]
 ) -> dict[str, tuple[_Shape, ...]]:
-    """Returns the shapes that come to so many numbers: the network's, its backbone's or those of other classes."""
-    for shapes in (whole, {name: shapes for name, shapes in whole.items() if name in backbone}):
+    """Returns the shapes that come to so many numbers: the network's, its first layers' or those of other classes."""
+    answers = {name: shapes for name, shapes in whole.items() if len(shapes) == 2}  # the convolutions with biases
+    before_answer = dict(takewhile(lambda item: item[0] not in answers, whole.items()))
+    for shapes in (whole, {name: shapes for name, shapes in whole.items() if name in backbone}, before_answer):
         if sum(map(_size, shapes.values())) == count:
             return shapes
-    answers = {name: shapes for name, shapes in whole.items() if len(shapes) == 2}  # the convolutions with biases
     per_unit = sum(_size(shapes) // shapes[0][-1] for shapes in answers.values())  # one unit more of each
     units, rest = divmod(count - sum(_size(shapes) for name, shapes in whole.items() if name not in answers), per_unit)
     if rest or units % ANCHORS or units // ANCHORS <= _BOX_UNITS:

@@ -50,7 +50,7 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
         model: from `build_model` or `build_transfer_model`.
         spec: its catalogue row.
         source: "none", "imagenet" (Keras' own download, hash-checked and cached), or a .weights.h5 or .keras file of
-            the same layers, or Darknet's .weights. A source with another head gives all but the head.
+            the same layers, or Darknet's .weights or .conv.N. A source with another head gives all but the head.
 
     Raises:
         UsageError: a row without ImageNet weights, or a file of another kind.
@@ -163,11 +163,13 @@ def _by_own_name(spec: ModelSpec, names: Mapping[str, Any]) -> dict[str, str]:
 def _left_out(
     model: keras.Model, spec: ModelSpec, *, received: Mapping[str, _Shapes], source: str | Path
 ) -> tuple[str, ...]:
-    """Returns the head's layers if only the head differs, else raises for the first layer that does."""
+    """Returns the layers that a source of another head, or of the first layers alone, leaves; else raises."""
     expected = {layer.name: _shapes(layer) for layer in model.layers if layer.weights}
     different = [name for name in {**expected, **received} if expected.get(name) != received.get(name)]
     if not different:
         return ()
+    if isinstance(received, DarknetWeights) and not set(different) & set(received):
+        return tuple(different)  # a network's first layers, perhaps of its head too
     backbone = set() if spec.backbone is None else {layer.name for layer in backbone_layers(model, spec)}
     # A further convolution in the source makes it another architecture, as VGG-19's are to VGG-16.
     further = any(len(shape) > 2 for name in received.keys() - expected.keys() for shape in received[name])

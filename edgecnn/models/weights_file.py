@@ -6,6 +6,7 @@ weight, "0", "1", and so on. HDF5 can point to other files; every such link is r
 
 import contextlib
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ def check_weights(spec: ModelSpec, source: str | Path) -> None:
 
     Args:
         spec: the model's catalogue row.
-        source: "none", "imagenet", or a .weights.h5 or .keras file; for a network of Darknet's a .weights file too.
+        source: "none", "imagenet", or a .weights.h5 or .keras file; for a network of Darknet's a file of its own too.
 
     Raises:
         UsageError: a row without ImageNet weights, or a file of another kind.
@@ -50,15 +51,16 @@ def check_weights(spec: ModelSpec, source: str | Path) -> None:
         check_darknet_weights(path)
         return
     if not path.name.endswith((".weights.h5", ".keras")):
-        kinds = ".weights.h5, .keras or Darknet .weights" if spec.darknet else ".weights.h5 or .keras"
+        kinds = ".weights.h5, .keras or Darknet .weights or .conv.N" if spec.darknet else ".weights.h5 or .keras"
         raise UsageError(f"{path}: expected weights from imagenet, none, or a {kinds} file")
     with open_weights(path):
         pass
 
 
 def is_darknet(source: str | Path) -> bool:
-    """Says whether a file has a name of Darknet's weights."""
-    return Path(source).suffix == ".weights"
+    """Says whether a file is called as Darknet's are: NAME.weights, or NAME.conv.N of a network's first N layers."""
+    path = Path(source)
+    return path.suffix == ".weights" or re.search(r"\.conv\.\d+$", path.name) is not None
 
 
 class StoredWeights(Mapping[str, tuple[tuple[int, ...], ...]]):

@@ -38,8 +38,8 @@ class TrainConfig:
             each once.
         balance: show rare classes as often as the largest, by repeating their images. `augment` changes all images;
             where it names nothing the repeats are shifted, and changed in contrast and brightness.
-        weights: "none" for seeded ones, "imagenet", or a .weights.h5, .keras or Darknet .weights file; a head of other
-            classes is left.
+        weights: "none" for seeded ones, "imagenet", or a .weights.h5, .keras, or Darknet's .weights or .conv.N file; a
+            head of other classes is left.
         freeze: "backbone" keeps all layers before the head from training; needs `weights`. Or None.
         unfreeze_from: the first layer that trains, counted in the backbone; needs `weights`. None trains all.
         strategy: "mirrored" trains on every GPU, or on the CPU where there is none.

@@ -10,6 +10,7 @@ import pytest
 from edgecnn.errors import PretrainedWeightsError, UsageError
 from edgecnn.models import CATALOG, build_manifest, build_model
 from edgecnn.models.backbone import backbone_layers, freeze_backbone
+from edgecnn.models.darknet_weights import DarknetWeights
 from edgecnn.models.weights import load_weights
 from edgecnn.models.weights_file import check_weights
 from edgecnn_exporters.graph.convert import convert
@@ -255,6 +256,38 @@ def test_a_file_of_the_backbone_alone_is_taken(tmp_path):
     loaded = load_weights(model, spec, written(tmp_path / "w.weights", values[:7]))
     assert "conv7" in loaded.left_out
     assert np.array_equal(model.get_layer("conv6").kernel, values[6][1][-1].transpose(2, 3, 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "count"), [("yolov3", "darknet53.conv.74", 52), ("yolov3_tiny", "yolov3-tiny.conv.15", 9)]
+)
+def test_the_published_files_of_the_first_layers_are_taken_whole(name, file, count, tmp_path):
+    """Their numbers count the layers of the cfg, of which pools and sums are some."""
+    layers = TINY if name == "yolov3_tiny" else full_layers()
+    assert sum(layer[0] == "conv" for layer in layers[: int(file.rpartition(".")[2])]) == count
+    model, values = narrow(name), layer_values(narrow(name))
+    path = written(tmp_path / file, values[:count])
+    check_weights(CATALOG[name], path)
+    loaded = load_weights(model, CATALOG[name], path)
+    for layer, arrays in values[:count]:
+        assert np.array_equal(model.get_layer(layer).kernel, arrays[-1].transpose(2, 3, 1, 0))
+    left = {layer.name for layer in model.layers if layer.weights} - {
+        f"conv{number}{part}" for number in range(count) for part in ("", "_bn")
+    }
+    assert set(loaded.left_out) == left
+    with pytest.raises(PretrainedWeightsError, match="expected exactly"):
+        load_weights(model, CATALOG[name], written(path, values[: count - 1]))
+
+
+@pytest.mark.slow
+def test_the_backbone_is_as_large_as_the_published_file(tmp_path):
+    model = build_model("yolov3")
+    backbone = frozenset(layer.name for layer in backbone_layers(model, CATALOG["yolov3"]))
+    with (tmp_path / "darknet53.conv.74").open("wb") as file:
+        file.write(NEW)
+        file.truncate(162_482_580)
+    taken = DarknetWeights(tmp_path / "darknet53.conv.74", model, CATALOG["yolov3"], backbone=backbone)
+    assert {name for name in taken if not name.endswith("_bn")} == {f"conv{number}" for number in range(52)}
 
 
 def test_a_frozen_backbone_leaves_the_head_to_learn():
