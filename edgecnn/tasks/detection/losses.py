@@ -17,6 +17,7 @@ from edgecnn_runtime.decoders import YoloScale
 from edgecnn_runtime.tasks.anchors import LARGEST_LOG_SIZE
 
 IGNORED = 0.7  # from this IoU with a box on, a prediction that nobody asked for is not blamed; yolov3.cfg
+_MOST_AT_ONCE = 32  # boxes an image that all predictions are compared with
 Part = Literal["box", "objectness", "class"]
 _RAW_BOX, _OBJECT, _CLASSES = slice(0, 4), 4, slice(5, None)  # of the numbers of a cell and anchor
 
@@ -192,16 +193,30 @@ def _found(y_true: tf.Tensor, y_pred: tf.Tensor, scale: YoloScale) -> _Found:
 
 
 def _near(y_true: tf.Tensor, y_pred: tf.Tensor, scale: YoloScale) -> tf.Tensor:
-    """Says of each cell and anchor whether its box is near one, 0 or 1, (N, rows, columns, anchors); no gradient."""
+    """Says of each cell and anchor whether its box is near one, 0 or 1, (N, rows, columns, anchors); no gradient.
+
+    An image of hundreds of boxes would take gigabytes at once, so they are gone through some at a time.
+    """
     raw = tf.stop_gradient(y_pred[..., _RAW_BOX])
     rows, columns = tf.range(tf.shape(raw)[1]), tf.range(tf.shape(raw)[2])
     cells = tf.cast(tf.stack(tf.meshgrid(columns, rows), axis=-1), tf.float32)[:, :, tf.newaxis]
     boxes = _decoded(raw, cells, tf.constant(scale.anchors, tf.float32), scale.stride)[..., tf.newaxis, :]
-    truths = y_true[:, tf.newaxis, tf.newaxis, tf.newaxis, :, CORNERS]
-    learned = y_true[:, tf.newaxis, tf.newaxis, tf.newaxis, :, CLASS] >= 0
-    shared, own = _shared(boxes, truths), _area(boxes)  # (N, rows, columns, anchors, K)
-    of = tf.where(learned, own + _area(truths) - shared, own)
-    return tf.cast(tf.reduce_any(shared > IGNORED * of, axis=-1), tf.float32)
+    own, places = _area(boxes), tf.shape(y_true)[1]
+    parts = tf.maximum(1, -(-places // _MOST_AT_ONCE))
+    of_part = -(-places // parts)
+    filled = tf.pad(y_true, [[0, 0], [0, parts * of_part - places], [0, 0]])  # a box of zeros is near none
+    filled = tf.reshape(filled, (-1, 1, 1, 1, parts, of_part, filled.shape[-1]))
+
+    def gather(part: tf.Tensor, near: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        some = tf.gather(filled, part, axis=4)  # (N, 1, 1, 1, boxes, 8)
+        truths = some[..., CORNERS]
+        shared = _shared(boxes, truths)  # (N, rows, columns, anchors, boxes)
+        of = tf.where(some[..., CLASS] >= 0, own + _area(truths) - shared, own)
+        return part + 1, near | tf.reduce_any(shared > IGNORED * of, axis=-1)
+
+    near = tf.zeros(tf.shape(raw)[:4], tf.bool)
+    _, near = tf.while_loop(lambda part, _: part < parts, gather, (0, near), parallel_iterations=1)
+    return tf.cast(near, tf.float32)
 
 
 def _decoded(raw: tf.Tensor, cells: tf.Tensor, anchors: tf.Tensor, stride: int) -> tf.Tensor:
@@ -212,8 +227,13 @@ def _decoded(raw: tf.Tensor, cells: tf.Tensor, anchors: tf.Tensor, stride: int) 
 
 
 def _shared(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    sides = tf.minimum(boxes[..., 2:], others[..., 2:]) - tf.maximum(boxes[..., :2], others[..., :2])
-    return tf.reduce_prod(tf.maximum(sides, 0.0), axis=-1)
+    return _side(boxes, others, 0) * _side(boxes, others, 1)
+
+
+def _side(boxes: tf.Tensor, others: tf.Tensor, axis: int) -> tf.Tensor:
+    """Returns how far two boxes are in one another along x or y."""
+    last = tf.minimum(boxes[..., 2 + axis], others[..., 2 + axis])
+    return tf.maximum(last - tf.maximum(boxes[..., axis], others[..., axis]), 0.0)
 
 
 def _area(boxes: tf.Tensor) -> tf.Tensor:
