@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -41,7 +40,7 @@ learned = ("--epochs", "80", "--batch-size", "4", "--learning-rate", "0.004", "-
 command("train", "train", "yolov3_tiny", "--data", data, "--width", "0.25", *size, *learned, "-o", run)
 command("evaluate", "evaluate", run, "--data", data, "--format", "json", "--save", folder / "drawn")
 command("float32", "export", run, "-o", folder / "float32.onnx", "--data", data)
-bits = ("--quantize", "int8", "--max-drop", "0.5", "--min-speedup", "0")
+bits = ("--quantize", "int8", "--min-speedup", "0")
 command("int8", "export", run, "-o", folder / "int8.onnx", "--data", data, *bits)
 data.rename(folder / "moved")
 command("without", "export", run, "-o", folder / "without.onnx")
@@ -136,10 +135,10 @@ def test_every_step_ends_well(said, gone):
     failed = {name: one["stderr"] for name, one in said.items() if one["code"] != 0}
     assert failed == {}
     assert json.loads(said["data"]["stdout"])["targets"] == "boxes"
-    assert json.loads(said["evaluate"]["stdout"])["ap50"] > 0.5
+    assert json.loads(said["evaluate"]["stdout"])["ap50"] > 0.95
     drawn = {path.name for path in (gone / "drawn").iterdir()}
     assert drawn == {"precision_recall.png", "ap.png", "f1.png", "worst.png"}
-    assert "ap50" in said["int8"]["stdout"]
+    assert "ap50 drop 0.0" in said["int8"]["stdout"]  # within the default budget
 
 
 def test_training_stands_on_the_anchors_that_the_command_finds(said, gone):
@@ -147,7 +146,7 @@ def test_training_stands_on_the_anchors_that_the_command_finds(said, gone):
     scales = json.loads((gone / "run" / "manifest.json").read_text())["decoder"]["scales"]
     held = [anchor for scale in scales for anchor in scale["anchors"]]
     assert len(held) == 6
-    np.testing.assert_allclose(sorted(held), sorted(shown), rtol=0.1)
+    assert held == shown
 
 
 @pytest.mark.parametrize("name", ["float32", "int8"])
