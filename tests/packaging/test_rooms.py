@@ -12,9 +12,16 @@ ALLOWED = {
 
 
 def rooms() -> dict[str, list[Path]]:
-    """Each task's files, by its name."""
-    runtime = {path.stem: [path] for path in (ROOT / PACKAGES[0] / "tasks").glob("*.py") if path.stem not in SHARED}
-    return {name: [*files, *(ROOT / "edgecnn" / "tasks" / name).glob("*.py")] for name, files in runtime.items()}
+    """Each task's files, by its name: NAME.py and NAME_*.py in the runtime, and all of its room in the toolchain."""
+    runtime = ROOT / PACKAGES[0] / "tasks"
+    names = {path.stem.partition("_")[0] for path in runtime.glob("*.py") if path.stem not in SHARED}
+    return {
+        name: [
+            *(path for path in runtime.glob(f"{name}*.py") if path.stem.partition("_")[0] == name),
+            *(ROOT / "edgecnn" / "tasks" / name).glob("*.py"),
+        ]
+        for name in names
+    }
 
 
 def classes(files: list[Path]) -> set[str]:
