@@ -151,6 +151,13 @@ def export(
             with stages("nms"), writing(target):
                 file, raw = candidate.suppressing(folder / "suppressing.onnx"), candidate.predictor(threads=1)
                 parity = proof.compare(candidate.load(), _gates(quantization), decoding=file.load())
+        if not parity.compared:
+            _LOGGER.warning(
+                "%s: no answer could be compared with the model's on %d images: there are none, or more of one score "
+                "than an image may have. So how answers are decoded is not proven. Give other images (--data).",
+                target,
+                parity.parity.decoded.images,
+            )
         tries = () if quantized is None else quantized.tries
         samples: tuple[GoldenSample, ...] = ()
         if golden_samples:

@@ -98,6 +98,8 @@ class DetectionParity:
         max_score_difference: the largest difference between the scores of two partners.
         least_iou: the least intersection over union of two partners, as the image is displayed, 0 to 1.
         unmatched: the most clear boxes of an image that have no partner.
+        compared: how many boxes were judged over all images, two partners as one; where it is 0, nothing is proven of
+            how boxes are decoded.
         kind: always "detection".
     """
 
@@ -106,13 +108,16 @@ class DetectionParity:
     max_score_difference: float
     least_iou: float
     unmatched: int
+    compared: int
     kind: Literal["detection"] = "detection"
 
     def summary(self) -> str:
         """Returns the agreement in a few words."""
+        if not self.compared:
+            return f"no box to compare on {self.images} images: how boxes are decoded is not proven"
         return (
-            f"the same boxes on {self.agreement:.4f} of {self.images} images, least IoU {self.least_iou:.4f}, at most "
-            f"{self.unmatched} of an image on one side alone"
+            f"the same boxes on {self.agreement:.4f} of {self.images} images, {self.compared} compared, least IoU "
+            f"{self.least_iou:.4f}, at most {self.unmatched} of an image on one side alone"
         )
 
 

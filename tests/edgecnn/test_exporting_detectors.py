@@ -8,11 +8,16 @@ import onnx
 import pytest
 
 from edgecnn.cli import main
-from edgecnn.data.targets import Objects
+from edgecnn.data.scenes import KINDS, boxes_of, render
+from edgecnn.data.shapes import scene_of
+from edgecnn.data.targets import Boxes, Objects
 from edgecnn.models import build_model, get_spec
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.build import build_manifest
+from edgecnn.tasks.detection.losses import YoloLoss
 from edgecnn.tasks.detection.metric import AveragePrecision
+from edgecnn.tasks.detection.outputs import arrays
+from edgecnn.tasks.detection.targets import encoder
 from edgecnn_exporters import CalibrationImages, ParityError, QuantizationConfig, export
 from edgecnn_exporters.graph import suppression
 from edgecnn_exporters.graph.convert import convert
@@ -23,20 +28,38 @@ from edgecnn_runtime.decoders import OperatingPoint
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.tasks import detection
 
 SIZE, LABELS = (96, 128), ["cat", "dog", "owl"]
 LAST = {"yolov3_tiny": ("conv9", "conv12"), "yolov3": ("conv58", "conv66", "conv74")}
 
 
-def make_detector(name):
+def make_fresh(name):
     keras.utils.set_random_seed(3)
     model = build_model(name, image_size=SIZE, width=0.125, num_classes=len(LABELS))
+    return model, build_manifest(get_spec(name), LABELS, image_size=SIZE, width=0.125)
+
+
+def make_detector(name):
+    model, manifest = make_fresh(name)
     for layer in (model.get_layer(layer) for layer in LAST[name]):
         layer.kernel.assign(layer.kernel.numpy() * 4)
         biases = layer.bias.numpy().reshape(3, -1)
         biases[:, 4] = 0.0  # where nothing is, a score of a quarter
         layer.bias.assign(biases.reshape(-1))
-    return model, build_manifest(get_spec(name), LABELS, image_size=SIZE, width=0.125)
+    return model, manifest
+
+
+def make_learned(name):
+    """A detector that saw four pictures a few times: it finds hardly anything."""
+    model, manifest = make_fresh(name)
+    scenes, scales = [scene_of("train", index, 6) for index in range(4)], manifest.decoder.scales
+    truths = [Objects.of(boxes_of(one).tolist(), [KINDS.index(s.kind) % 3 for s in one.shapes]) for one in scenes]
+    taught = encoder(scales)(arrays(Boxes(tuple(truths)), [Placement(SIZE, (1.0, 1.0), (0.0, 0.0))] * 4), SIZE)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss=[YoloLoss(scale) for scale in scales])
+    pixels = np.stack([render(scene) for scene in scenes])
+    model.fit(pixels, [np.asarray(taught[scale.output]) for scale in scales], epochs=8, verbose=0)
+    return model, manifest
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +137,89 @@ def test_a_graph_that_decodes_otherwise_is_refused(tiny, tmp_path, monkeypatch):
     with pytest.raises(ParityError, match=r"parity\."):
         write(tiny, tmp_path / "m.onnx", nms="graph")
     assert not (tmp_path / "m.onnx").exists()
+
+
+def exchanged_in_the_runtime(monkeypatch):
+    right = detection.boxes_of
+    monkeypatch.setattr(detection, "boxes_of", lambda raw, cells: right(raw, cells)[:, [1, 0, 3, 2]])
+
+
+def unsuppressed_in_the_runtime(monkeypatch):
+    def every(_boxes, scores, _groups, **options):
+        return np.argsort(-scores, kind="stable")[: options["most"]]
+
+    monkeypatch.setattr(detection, "non_max_suppression", every)
+
+
+def exchanged_in_the_graph(monkeypatch):
+    right = suppression._decoded
+
+    def decoded(steps, *given):
+        boxes, scores = right(steps, *given)
+        return steps.add("Gather", boxes, steps.integers(1, 0, 3, 2), axis=2), scores
+
+    monkeypatch.setattr(suppression, "_decoded", decoded)
+
+
+def unsuppressed_in_the_graph(monkeypatch):
+    right = suppression._suppressed
+
+    def every(steps, boxes, scores, *given):
+        kept = right(steps, boxes, scores, *given)
+        return steps.add("Max", steps.add("Reshape", scores, steps.add("Shape", kept)), kept)
+
+    monkeypatch.setattr(suppression, "_suppressed", every)
+
+
+@pytest.fixture(scope="module", params=["fresh", pytest.param("learned", marks=pytest.mark.slow)])
+def finding_little(request):
+    model, manifest = {"fresh": make_fresh, "learned": make_learned}[request.param]("yolov3_tiny")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, *SIZE, 3), dtype=np.uint8)
+    source = KerasModel(model, manifest)
+    found = source.results(source.run({"image": pixels}), [Placement(SIZE, (1.0, 1.0), (0.0, 0.0))] * 4)
+    assert sum(map(len, found)) < 20
+    return model, manifest
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nms"),
+    [
+        (exchanged_in_the_runtime, "runtime"),
+        (unsuppressed_in_the_runtime, "runtime"),
+        (exchanged_in_the_graph, "graph"),
+        (unsuppressed_in_the_graph, "graph"),
+    ],
+)
+def test_a_detector_that_finds_hardly_anything_is_refused_where_it_is_decoded_wrongly(
+    finding_little, tmp_path, monkeypatch, wrong, nms
+):
+    wrong(monkeypatch)
+    with pytest.raises(ParityError, match=r"parity\.decided_disagreements"):
+        write(finding_little, tmp_path / "m.onnx", nms=nms)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize("nms", ["runtime", "graph"])
+def test_a_detector_that_finds_hardly_anything_is_proven_by_what_it_thinks_likeliest(finding_little, tmp_path, nms):
+    report = write(finding_little, tmp_path / "m.onnx", nms=nms)
+    decoded = report.evidence.parity.decoded
+    assert (decoded.agreement, decoded.unmatched) == (1.0, 0)
+    assert decoded.compared == report.parity.compared > 500
+    assert f"{decoded.compared} compared" in decoded.summary()
+    kept = Predictor.load(tmp_path / "m.onnx", device="cpu").manifest.decoder
+    assert (kept.score_threshold, kept.iou_threshold) == (0.25, 0.6)
+
+
+def test_an_export_says_that_nothing_was_compared(tmp_path, caplog):
+    model, manifest = make_fresh("yolov3_tiny")
+    for layer in LAST["yolov3_tiny"]:
+        model.get_layer(layer).bias.assign(np.full(model.get_layer(layer).bias.shape, -60.0))
+    report = write((model, manifest), tmp_path / "m.onnx")
+    assert report.parity.compared == 0
+    assert report.evidence.parity.decoded.summary() == (
+        "no box to compare on 32 images: how boxes are decoded is not proven"
+    )
+    assert "no answer could be compared with the model's on 32 images: there are none" in caplog.text
 
 
 @pytest.mark.parametrize(("most", "iou"), [(300, 0.45), (4, 0.6)])

@@ -46,7 +46,9 @@ def compare(
     - Level 1: the largest difference on each output, relative to that output's own maximum.
     - Level 2: the results that the runtime decodes from the candidate's outputs, against those that the reference gives
       by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and the
-      best answer the same wherever the reference's margin between its first and second one exceeds that.
+      best answer the same wherever the reference's margin between its first and second one exceeds that. Both are read
+      by what the task says of the reference's first batch (`Task.compared_by`): where nothing is found, nothing can be
+      compared.
     - Level 3: the metric, where every batch has labels, of results that are decoded by the metric's own manifest.
     - An output that is NaN or infinite, of either model, fails.
 
@@ -100,6 +102,7 @@ class _Comparison:
         self._metrics: tuple[Metric, Metric] | None = None if metric is None else (metric(), metric())
         self._outputs = [OutputDifference(output.name) for output in manifest.outputs]
         self.decoded = DecodedDifference()
+        self._read_by: Manifest | None = None  # level 2
         self._non_finite: list[int] = []
 
     def update(self, batch: Batch, expected: _Outputs, received: _Outputs) -> None:
@@ -115,15 +118,18 @@ class _Comparison:
             output.update(expected[output.output], received[output.output], numbers[finite])
         placements = _kept(batch.placements, finite)
         self._reading.update(expected[self._manifest.decoder.output])
-        own = self._source.results(expected, placements, self._manifest)
-        decoded = self._decoded(self._manifest, batch, received, finite)
+        if self._read_by is None and finite.any():
+            self._read_by = self._task.compared_by(self._manifest, expected)
+        read_by = self._read_by or self._manifest
+        own = self._source.results(expected, placements, read_by)
+        decoded = self._decoded(read_by, batch, received, finite)
         for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
             self.decoded.update(self._task.agreement(reference, candidate), number)
         if batch.truths is None or self._metrics is None:
             self._metrics = None
             return
         judged_by = self._metrics[0].manifest
-        if judged_by != self._manifest:
+        if judged_by != read_by:
             own = self._source.results(expected, placements, judged_by)
             decoded = self._decoded(judged_by, batch, received, finite)
         for metric, answers in zip(self._metrics, (own, decoded), strict=True):
@@ -154,7 +160,8 @@ class _Comparison:
         beyond = self.decoded.beyond(TENSOR_BUDGET * self.decoded.largest_log)
         metric = self._metric()
         tensors = tuple(output.parity() for output in self._outputs)
-        decoded = self._task.parity(self.decoded.images, self.decoded.agreeing, self.decoded.differences)
+        found = self.decoded
+        decoded = self._task.parity(found.images, found.agreeing, found.differences, found.compared)
         return ParityReport(
             parity=Parity(images_from, tensors, decoded, metric),
             gates=self._judge(
@@ -171,6 +178,7 @@ class _Comparison:
                     drops=self._drops(),
                 )
             ),
+            compared=self.decoded.compared,
             worst_tensor=worst.output,
             worst_image=worst.worst_image,
             non_finite=tuple(self._non_finite[:_LISTED]),

@@ -101,6 +101,7 @@ class DecodedDifference:
         relative: likewise, as gates judge it.
         largest_log: the largest |logarithm of a score| of the reference.
         decided: on how many the reference's best score is at least twice its second.
+        compared: how many answers were.
         disagreements: (image number, margin) of each image on which the best answers differ.
     """
 
@@ -110,6 +111,7 @@ class DecodedDifference:
     relative: dict[str, float] = field(default_factory=dict)
     largest_log: float = 0.0
     decided: int = 0
+    compared: int = 0
     disagreements: list[tuple[int, float]] = field(default_factory=list)
 
     def update(self, found: Agreement, number: int) -> None:
@@ -120,6 +122,7 @@ class DecodedDifference:
         self.largest_log = max(self.largest_log, found.largest_log)
         self.decided += found.margin >= _DECIDED
         self.agreeing += found.same
+        self.compared += found.compared
         if not found.same:
             self.disagreements.append((number, found.margin))
 

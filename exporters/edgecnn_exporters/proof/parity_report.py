@@ -13,6 +13,7 @@ class ParityReport:
     Attributes:
         parity: the numbers, as measured.
         gates: every check and its verdict.
+        compared: how many answers were compared, over all images.
         worst_tensor: the output with the largest relative difference.
         worst_image: the number of the image it was found on, from 0.
         non_finite: numbers of the first images on which an output was NaN or infinite.
@@ -21,6 +22,7 @@ class ParityReport:
 
     parity: Parity
     gates: tuple[Gate, ...]
+    compared: int
     worst_tensor: str
     worst_image: int
     non_finite: tuple[int, ...]

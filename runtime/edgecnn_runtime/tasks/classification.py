@@ -68,12 +68,18 @@ class _Classification:
             for row, placement in zip(scores, placements, strict=True)
         ]
 
+    def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:
+        """Returns the manifest itself: every image has an answer."""
+        del outputs
+        return manifest
+
     def agreement(self, reference: Classification, candidate: Classification) -> Agreement:
         """Compares all scores: absolute, and as a part of the reference's best one."""
         return compare_scores(reference.scores, candidate.scores)
 
-    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> ScoresParity:
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> ScoresParity:
         """Returns the record for the evidence."""
+        del compared
         return ScoresParity(images, agreeing / max(images, 1), differences.get("scores", 0.0))
 
     def hold(self, result: Classification, limit: int | None = None) -> Held:

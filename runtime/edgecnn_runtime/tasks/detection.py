@@ -22,7 +22,7 @@ from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.anchors import Cells, boxes_of, cells_at
 from edgecnn_runtime.tasks.boxes import EDGES, in_image, non_max_suppression, to_xyxy, told_box
-from edgecnn_runtime.tasks.detection_comparison import compare_boxes, hold_boxes
+from edgecnn_runtime.tasks.detection_comparison import compare_boxes, compared_by, hold_boxes
 from edgecnn_runtime.tasks.scores import sigmoid
 from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
 
@@ -154,11 +154,15 @@ class _Detection:
             for index, placement in enumerate(placements)
         ]
 
+    def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:
+        """Returns a manifest by which boxes are found, where the file's own thresholds let none through."""
+        return compared_by(manifest, outputs)
+
     def agreement(self, reference: Detections, candidate: Detections) -> Agreement:
         """Compares the two sets of boxes, partner by partner: see `compare_boxes`."""
         return compare_boxes(reference, candidate)
 
-    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> DetectionParity:
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> DetectionParity:
         """Returns the record for the evidence."""
         return DetectionParity(
             images,
@@ -166,6 +170,7 @@ class _Detection:
             differences.get("scores", 0.0),
             1 - differences.get("boxes", 0.0),
             int(differences.get("unmatched", 0.0)),
+            compared,
         )
 
     def hold(self, result: Detections, limit: int | None = None) -> Held:

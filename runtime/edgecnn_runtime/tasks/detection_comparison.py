@@ -1,23 +1,64 @@
 """How far two sets of boxes of one image are apart, and what a golden sample holds of one."""
 
 import math
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.decoders import YoloDecoder
 from edgecnn_runtime.golden import Held
+from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.tasks.boxes import iou, to_cxcywh
-from edgecnn_runtime.tasks.task import Agreement
+from edgecnn_runtime.tasks.scores import sigmoid
+from edgecnn_runtime.tasks.task import Agreement, Outputs
 
 if TYPE_CHECKING:
     from edgecnn_runtime.tasks.detection import Detections
 
-_CLEAR = 0.01  # of a score above what it needed
+_CLEAR = 1.01  # times what it needed is a score that rounding does not move below
 _PARTNERS = 0.5  # the IoU of two boxes that may be one
 _SETTLED_OTHERWISE = 0.1  # the part of an image's boxes that a tie in the suppression may turn
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a score of 0 has a logarithm all the same
+_LOOKED_AT = 8  # images
+_ENOUGH = 10  # scores an image that pass their thresholds, in the mean
+_WANTED = 50  # scores an image where those are fewer, in the median
+_MOST_WANTED = 1000  # of any one image
+_OVERLAP = 0.3  # the IoU from which a box goes then, so that some do
+_LEAST_SCORE = 1e-9  # of a network that says "nothing" this clearly no box is asked for
+
+
+def compared_by(manifest: Manifest, outputs: Outputs) -> Manifest:
+    """Returns the manifest by which the boxes of a detector and of its source are compared.
+
+    Where a network finds nothing, as one with random weights does, any decoding answers right. So where fewer than 10
+    scores an image pass, boxes are compared from the score on that 50 of them do, and each drops what overlaps it by an
+    IoU of .3: small anchors seldom overlap by more. Operating points do not count then.
+
+    Args:
+        manifest: of the detector, with raw outputs.
+        outputs: the source's raw outputs of a few images, finite.
+    """
+    decoder = cast(YoloDecoder, manifest.decoder)
+    needed = np.array(decoder.thresholds(manifest.num_classes), np.float32)
+    passing, ranked = [], []
+    for scores in _scores(decoder, outputs):  # (M, classes)
+        passing.append(np.count_nonzero(scores >= needed * _CLEAR))
+        best = np.sort(scores[:, needed <= 1], axis=None)[::-1]
+        ranked.append([best[min(rank, len(best)) - 1] for rank in (_WANTED, _MOST_WANTED)])
+    if np.mean(passing) >= _ENOUGH:
+        return manifest
+    wanted, most = np.array(ranked, np.float64).T
+    least = max(float(np.median(wanted)), float(most.max()), _LEAST_SCORE) / _CLEAR**2  # those are clear themselves
+    lower = replace(
+        decoder,
+        score_threshold=min(least, decoder.score_threshold),
+        iou_threshold=min(_OVERLAP, decoder.iou_threshold),
+        operating_points=None,
+    )
+    return replace(manifest, decoder=lower)
 
 
 def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement:
@@ -25,7 +66,7 @@ def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement
 
     Partners are of one class and overlap by an IoU of .5 or more; those that overlap most find each other first.
 
-    Only *clear* boxes are judged: those whose score is .01 above what was needed on the other side, which is the
+    Only *clear* boxes are judged: those whose score is 1 % above what was needed on the other side, which is the
     threshold, or the last score there where more were found than an image may have. At that edge rounding alone
     decides on which sides a box appears, and nothing can be learned from one that is missing. Likewise rounding
     decides, of two boxes with almost one score, which drops the other. So in an image with ten clear boxes or more,
@@ -50,6 +91,7 @@ def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement
         same=same,
         margin=max(_margins(reference, candidate, clear[0], ()), default=math.inf) if same else max(alone),
         largest_log=float(np.abs(logs).max(initial=0.0)),
+        compared=len(mine) + len(alone),
         differences={
             "scores": difference,
             "boxes": float(apart.max(initial=0.0)),
@@ -87,6 +129,13 @@ def hold_boxes(result: "Detections", limit: int | None = None) -> Held:
     return Held(words, numbers, ", ".join(result.lines()))
 
 
+def _scores(decoder: YoloDecoder, outputs: Outputs) -> Iterator[npt.NDArray[np.float32]]:
+    """Yields the scores of the first images, (M, classes) of all cells and anchors."""
+    for grids in zip(*(outputs[scale.output][:_LOOKED_AT] for scale in decoder.scales), strict=True):
+        rows: npt.NDArray[Any] = np.concatenate([grid.reshape(-1, grid.shape[-1]) for grid in grids])
+        yield sigmoid(rows[:, 4:5]) * sigmoid(rows[:, 5:])
+
+
 def _partners(reference: "Detections", candidate: "Detections") -> list[tuple[int, int]]:
     """Returns the places of boxes of one class that belong together, those that overlap most first."""
     overlaps = iou(reference.boxes[:, np.newaxis], candidate.boxes[np.newaxis])
@@ -109,7 +158,7 @@ def _needed(side: "Detections", other: "Detections") -> npt.NDArray[np.float64]:
 
 
 def _clear(side: "Detections", other: "Detections") -> npt.NDArray[np.bool_]:
-    return side.scores >= _needed(side, other) + _CLEAR
+    return side.scores >= np.maximum(_needed(side, other), _SMALLEST) * _CLEAR
 
 
 def _margins(

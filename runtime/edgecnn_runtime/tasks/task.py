@@ -32,6 +32,7 @@ class Agreement:
         largest_log: the largest |logarithm of a score| of the reference, which what is lost by rounding is a part of.
         differences: of each kind of number, the largest difference: absolute, for people.
         relative: likewise, as the gate of that name judges it.
+        compared: how many answers were: one, where a result is one answer; 0 where neither side has any to judge.
     """
 
     same: bool
@@ -39,6 +40,7 @@ class Agreement:
     largest_log: float
     differences: Mapping[str, float]
     relative: Mapping[str, float]
+    compared: int = 1
 
 
 class Task(Protocol[R]):
@@ -70,17 +72,27 @@ class Task(Protocol[R]):
         """
         ...
 
+    def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:
+        """Returns the manifest by which a file and its source are compared: one by which there are answers.
+
+        Args:
+            manifest: of both; what is returned may differ from it in what is kept of the answers alone.
+            outputs: the source's raw outputs of the first images, one or more, finite.
+        """
+        ...
+
     def agreement(self, reference: R, candidate: R) -> Agreement:
         """Returns how far the candidate's result is from the reference's, of one image."""
         ...
 
-    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> DecodedParity:
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> DecodedParity:
         """Returns the record for the evidence.
 
         Args:
             images: how many were compared.
             agreeing: on how many the first answers are the same.
             differences: the largest ones, by the names that `agreement` gives.
+            compared: how many answers, over all images.
         """
         ...
 

@@ -47,13 +47,18 @@ class _Reading:
             for value, place in zip(values[:, 0], placements, strict=True)
         ]
 
+    def compared_by(self, manifest, outputs):
+        del outputs
+        return manifest
+
     def agreement(self, reference: Reading, candidate: Reading) -> Agreement:
         apart = abs(reference.value - candidate.value)
         return Agreement(
             apart < 0.01, margin=0.0, largest_log=0.0, differences={"readings": apart}, relative={"readings": apart}
         )
 
-    def parity(self, images: int, agreeing: int, differences: Mapping[str, float]) -> ReadingParity:
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> ReadingParity:
+        del compared
         return ReadingParity(images, agreeing / max(images, 1), differences.get("readings", 0.0))
 
     def hold(self, result: Reading, limit: int | None = None) -> Held:

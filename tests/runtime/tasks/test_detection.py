@@ -173,6 +173,40 @@ def test_an_output_that_is_missing_or_of_another_shape_is_refused():
         decode(make_manifest(), {**nothing(), "scale_32": np.zeros((1, 2, 3, 2, 9), np.float32)}, [WHOLE])
 
 
+def test_boxes_are_compared_by_the_files_own_thresholds_where_enough_pass():
+    manifest = make_manifest(operating_points=(OperatingPoint(1, 0.3, None, None),))
+    assert len(decode(manifest, noise(0), [WHOLE])[0]) > 3
+    assert DETECTION.compared_by(manifest, noise(0, images=4)) is manifest
+
+
+def test_boxes_are_compared_by_lower_thresholds_where_few_pass():
+    outputs = noise(0, images=4)
+    for grid in outputs.values():
+        grid[..., 4] -= 8
+    point = OperatingPoint(2, 0.9, None, None)
+    manifest = make_manifest(operating_points=(point,), classes=(0, 2), most=9)
+    assert not any(map(len, decode(manifest, outputs, [WHOLE] * 4)))
+    lower = DETECTION.compared_by(manifest, outputs)
+    assert lower == dataclasses.replace(
+        manifest,
+        decoder=dataclasses.replace(
+            manifest.decoder,
+            score_threshold=lower.decoder.score_threshold,
+            iou_threshold=0.3,
+            operating_points=None,
+        ),
+    )
+    every = dataclasses.replace(lower, decoder=dataclasses.replace(lower.decoder, iou_threshold=1.0, most=1000))
+    counts = [len(result) for result in decode(every, outputs, [WHOLE] * 4)]
+    assert sorted(counts)[1] <= 51 <= sorted(counts)[-1] + 1
+    assert {class_id for one in decode(every, outputs, [WHOLE] * 4) for class_id in one.class_ids} == {0, 2}
+
+
+def test_no_box_is_asked_of_a_network_that_says_nothing_clearly():
+    outputs = {name: np.full_like(grid, -40) for name, grid in nothing(2).items()}
+    assert not any(map(len, decode(DETECTION.compared_by(make_manifest(), outputs), outputs, [WHOLE] * 2)))
+
+
 def found(*rows, needed=(0.25, 0.25, 0.25), shape=(100, 200)):
     """Detections of (class id, score, box)."""
     return Detections(
@@ -226,7 +260,9 @@ def test_a_box_at_the_threshold_may_be_on_one_side_alone():
     for pair in ((one, found((0, 0.9, LEFT))), (found((0, 0.9, LEFT)), one)):
         assert DETECTION.agreement(*pair).same
         assert DETECTION.agreement(*pair).differences["unmatched"] == 0
-    assert not DETECTION.agreement(found((0, 0.9, LEFT), (1, 0.27, RIGHT)), found((0, 0.9, LEFT))).same
+    assert not DETECTION.agreement(found((0, 0.9, LEFT), (1, 0.253, RIGHT)), found((0, 0.9, LEFT))).same
+    low = found((0, 0.01, LEFT), needed=(0.007,) * 3)
+    assert not DETECTION.agreement(low, found(needed=(0.007,) * 3)).same
     # where more is found than an image may have, the last score is what a box needs
     full = found((0, 0.9, LEFT), needed=(0.895,) * 3)
     assert DETECTION.agreement(found((0, 0.9, LEFT), (1, 0.9, RIGHT), needed=None), full).same
@@ -251,10 +287,12 @@ def test_a_missing_suppression_is_no_agreement():
 
 
 def test_parity_is_the_record_of_the_evidence():
-    record = DETECTION.parity(4, 3, {"scores": 0.1, "boxes": 0.2, "unmatched": 2.0})
-    assert record == DetectionParity(4, 0.75, 0.1, 0.8, 2)
-    assert "same boxes on 0.7500 of 4 images, least IoU 0.8000" in record.summary()
-    assert DETECTION.parity(0, 0, {}) == DetectionParity(0, 0.0, 0.0, 1.0, 0)
+    record = DETECTION.parity(4, 3, {"scores": 0.1, "boxes": 0.2, "unmatched": 2.0}, 9)
+    assert record == DetectionParity(4, 0.75, 0.1, 0.8, 2, 9)
+    assert "same boxes on 0.7500 of 4 images, 9 compared, least IoU 0.8000" in record.summary()
+    nothing_found = DETECTION.parity(4, 4, {}, 0)
+    assert nothing_found == DetectionParity(4, 1.0, 0.0, 1.0, 0, 0)
+    assert nothing_found.summary().startswith("no box to compare on 4 images")
 
 
 def held(result, other):

@@ -136,7 +136,7 @@ def test_agreement_is_what_the_iou_lacks_of_one():
 
 
 def test_parity_holds_the_least_iou():
-    parity = LOCALIZATION.parity(4, 3, {"scores": 0.125, "boxes": 0.25})
+    parity = LOCALIZATION.parity(4, 3, {"scores": 0.125, "boxes": 0.25}, 4)
     assert parity == LocationParity(4, 0.75, 0.125, 0.75)
     assert parity.agreement == 0.75
     assert parity.summary() == "top-1 agreement 0.7500, least IoU 0.7500 on 4 images"
