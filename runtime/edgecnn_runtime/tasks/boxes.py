@@ -132,7 +132,8 @@ def non_max_suppression(
 ) -> npt.NDArray[np.intp]:
     """Returns which boxes are left where the best one drops those that overlap it, and so on.
 
-    Boxes are taken in blocks, best first, and no more of them than it takes to fill `most`.
+    Boxes are taken in blocks, best first, and no more of them than it takes to fill `most`. A block is compared with
+    those that stayed before it, as many at a time: each pair once, and many boxes take no more memory than few.
 
     Args:
         boxes: (K, 4) xyxy in any one unit, x1 <= x2 and y1 <= y2.
@@ -153,24 +154,44 @@ def non_max_suppression(
     boxes, classes = boxes[order], np.zeros(len(order), np.int8) if class_ids is None else class_ids[order]
     kept = np.empty(0, np.intp)  # ranks
     for first in range(0, len(order), _BLOCK):
-        ranks = np.concatenate([kept, np.arange(first, min(first + _BLOCK, len(order)))])
-        better, worse = _pairs(classes[ranks])
+        new = np.arange(first, min(first + _BLOCK, len(order)))
+        last = len(kept) // _BLOCK * _BLOCK
+        for known in (kept[start : start + _BLOCK] for start in range(0, last, _BLOCK)):
+            better, worse = _across(classes[known], classes[new])
+            new = np.delete(new, worse[iou(boxes[known[better]], boxes[new[worse]]) >= iou_threshold])
+        ranks = np.concatenate([kept[last:], new])  # together, because most pictures have no more than these
+        better, worse = _within(classes[ranks])
         overlapping = iou(boxes[ranks[better]], boxes[ranks[worse]]) >= iou_threshold
         stays = [True] * len(ranks)
         for winner, loser in zip(better[overlapping].tolist(), worse[overlapping].tolist(), strict=True):
             if stays[winner]:
                 stays[loser] = False
-        kept = ranks[stays]
+        kept = np.concatenate([kept[:last], ranks[stays]])
         if len(kept) >= most:
             break
     return order[kept[:most]]
 
 
-def _pairs(classes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _within(classes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Returns all pairs of places of one class, the earlier place first; in each class the earliest come first."""
     order = np.argsort(classes, kind="stable")
     by_class, places = classes[order], np.arange(len(order))
-    later = np.searchsorted(by_class, by_class, side="right") - places - 1  # of the same class
-    first = np.repeat(places, later)
-    second = first + 1 + np.arange(len(first)) - np.repeat(later.cumsum() - later, later)
+    last = np.searchsorted(by_class, by_class, side="right")
+    first, second = _runs(places + 1, last)
     return order[first], order[second]
+
+
+def _across(classes: npt.NDArray[Any], others: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Returns all pairs of places of one class, one in the first and one in the other list."""
+    order = np.argsort(others, kind="stable")
+    by_class = others[order]
+    start, last = np.searchsorted(by_class, classes), np.searchsorted(by_class, classes, side="right")
+    first, second = _runs(start, last)
+    return first, order[second]
+
+
+def _runs(start: npt.NDArray[np.intp], last: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Returns, of each run, its number and each of its places, from the first one to before the last."""
+    lengths = last - start
+    numbers = np.repeat(np.arange(len(lengths)), lengths)
+    return numbers, start[numbers] + np.arange(len(numbers)) - np.repeat(lengths.cumsum() - lengths, lengths)

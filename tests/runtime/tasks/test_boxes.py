@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -119,6 +121,37 @@ def test_suppression_of_more_boxes_than_a_block_is_that_of_brute_force(most):
     found = non_max_suppression(boxes, scores, class_ids, iou_threshold=0.3, most=most)
     assert found.tolist() == brute_force(boxes.tolist(), scores.tolist(), class_ids.tolist(), 0.3, most)
     assert most == 20 or 256 < len(found) < 900
+
+
+@pytest.mark.parametrize("agnostic", [False, True])
+def test_suppression_of_5000_boxes_of_which_hardly_any_goes_takes_little_memory(agnostic):
+    """Each that stays was compared with each other anew for every block: the cube in time, the square in memory."""
+    random = np.random.default_rng(4)
+    cells = np.stack(np.divmod(np.arange(5000), 70), axis=1) * 10.0
+    boxes = np.concatenate([cells, cells + random.uniform(2, 9, (5000, 2))], axis=1)
+    boxes[random.integers(1, 5000, 300)] += [10, 0, 10, 0]  # onto a neighbour
+    scores = random.integers(0, 2000, 5000) / 2000  # with ties
+    class_ids = None if agnostic else random.integers(0, 2, 5000)
+    tracemalloc.start()
+    found = non_max_suppression(boxes, scores, class_ids, iou_threshold=0.3, most=100_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.tolist() == neighbourly(boxes, scores, class_ids, 0.3)
+    assert 4700 < len(found) < 5000
+    assert peak < 40e6
+
+
+def neighbourly(boxes, scores, class_ids, least):
+    """Greedy suppression, one box after the other against all that stay."""
+    kept = np.empty(0, int)
+    for i in np.argsort(-scores, kind="stable"):
+        rivals = boxes[kept if class_ids is None else kept[class_ids[kept] == class_ids[i]]]
+        sides = np.minimum(rivals[:, 2:], boxes[i, 2:]) - np.maximum(rivals[:, :2], boxes[i, :2])
+        shared = sides.clip(0).prod(axis=1)
+        both = (rivals[:, 2:] - rivals[:, :2]).prod(axis=1) + (boxes[i, 2:] - boxes[i, :2]).prod()
+        if (shared < least * (both - shared)).all():
+            kept = np.append(kept, i)
+    return kept.tolist()
 
 
 def test_a_box_goes_where_it_overlaps_by_just_the_threshold():
