@@ -36,7 +36,7 @@ _ROWS = (
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
 FULL_SIZE = "full_size"
-_SCORES = ("split", "images", "ap50", "ap50_95", "ap_11", "precision", "recall", "f1")
+_SCORES = ("split", "images", "ap50", "ap50_95", "ap_11_point", "precision", "recall", "f1")
 
 
 def main() -> int:

@@ -161,7 +161,7 @@ def detection_table(rows: Sequence[dict[str, Any]]) -> str:
     """Returns the average precisions, of the Keras model, its file and its int8 file."""
     body = (
         (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))), row["epochs"],
-         f"{row['seconds']:.0f}", way, *(f"{row[key][name]:.4f}" for name in ("ap50", "ap50_95", "ap_11", "f1")),
+         f"{row['seconds']:.0f}", way, *(f"{row[key][name]:.4f}" for name in ("ap50", "ap50_95", "ap_11_point", "f1")),
          row["wanted"] or "-", f"{row[key]['images']:,} {row[key]['split']}")
         for row in rows
         for key, way in (("keras", "Keras"), ("file", "file"), ("int8", "int8 file"))

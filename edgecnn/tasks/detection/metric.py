@@ -33,7 +33,7 @@ class ClassMetrics:
         class_id: its index in the model's output.
         ap50: COCO's average precision at an IoU of .5, over 101 recalls.
         ap50_95: the mean of that at IoUs of .5, .55 … .95.
-        ap_11: Pascal VOC's until 2009, over 11 recalls.
+        ap_11_point: Pascal VOC's until 2009, over 11 recalls.
         ap_all: Pascal VOC's since 2010, the area under the curve.
         score_threshold: the lowest score that the device answers with, which the next three are of.
         precision: of the answers, the part that is right: an object of this class, with an IoU of .5 or more.
@@ -46,7 +46,7 @@ class ClassMetrics:
     class_id: int
     ap50: float | None
     ap50_95: float | None
-    ap_11: float | None
+    ap_11_point: float | None
     ap_all: float | None
     score_threshold: float
     precision: float | None
@@ -70,7 +70,7 @@ class DetectionEvaluation:
         images: how many.
         ap50: as `ClassMetrics` has it, like the three that follow.
         ap50_95: likewise.
-        ap_11: likewise.
+        ap_11_point: likewise.
         ap_all: likewise.
         precision: of all answers that the device gives, whatever the class, the part that is right; None without any.
         recall: of all objects, the part that was found; None without any.
@@ -83,7 +83,7 @@ class DetectionEvaluation:
     images: int
     ap50: float | None
     ap50_95: float | None
-    ap_11: float | None
+    ap_11_point: float | None
     ap_all: float | None
     precision: float | None
     recall: float | None
@@ -99,7 +99,7 @@ class DetectionEvaluation:
             "skipped": self.skipped,
             "ap50": self.ap50,
             "ap50_95": self.ap50_95,
-            "ap_11": self.ap_11,
+            "ap_11_point": self.ap_11_point,
             "ap_all": self.ap_all,
             "precision": self.precision,
             "recall": self.recall,
@@ -119,7 +119,7 @@ class DetectionEvaluation:
         rows = [
             [
                 f"class {entry.class_id}" if entry.name is None else entry.name,
-                *map(_told, (entry.ap50, entry.ap50_95, entry.ap_11, entry.precision, entry.recall, entry.f1)),
+                *map(_told, (entry.ap50, entry.ap50_95, entry.ap_11_point, entry.precision, entry.recall, entry.f1)),
                 f"{entry.score_threshold:.3g}",
                 str(entry.support),
             ]
@@ -191,7 +191,7 @@ class AveragePrecision:
             images=len(self._image_scores),
             ap50=_mean([entry.ap50 for entry in entries]),
             ap50_95=_mean([entry.ap50_95 for entry in entries]),
-            ap_11=_mean([entry.ap_11 for entry in entries]),
+            ap_11_point=_mean([entry.ap_11_point for entry in entries]),
             ap_all=_mean([entry.ap_all for entry in entries]),
             precision=pooled.precision,
             recall=pooled.recall,
@@ -211,7 +211,7 @@ class AveragePrecision:
             class_id=class_id,
             ap50=by_iou[0],
             ap50_95=_mean(by_iou),
-            ap_11=None if voc is None else interpolated_precision(voc, VOC_RECALLS),
+            ap_11_point=None if voc is None else interpolated_precision(voc, VOC_RECALLS),
             ap_all=None if voc is None else area_under(voc),
             score_threshold=threshold,
             precision=counts.precision,

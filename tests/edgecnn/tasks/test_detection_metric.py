@@ -184,14 +184,16 @@ def voc_by_its_kit(found, truths, class_id):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_ap_11_and_ap_all_are_those_of_the_kit_of_voc(seed):
+def test_ap_11_point_and_ap_all_are_those_of_the_kit_of_voc(seed):
     found, truths = random_scenes(seed, difficult=0.3)
     evaluation = metric_of(found, truths).evaluation()
     expected = [voc_by_its_kit(found, truths, class_id) for class_id in range(4)]
     for entry, theirs in zip(evaluation.per_class, expected, strict=True):
-        assert (entry.ap_11, entry.ap_all) == ((None, None) if theirs is None else pytest.approx(theirs, abs=1e-12))
+        assert (entry.ap_11_point, entry.ap_all) == (
+            (None, None) if theirs is None else pytest.approx(theirs, abs=1e-12)
+        )
     known = [pair for pair in expected if pair is not None]
-    assert (evaluation.ap_11, evaluation.ap_all) == pytest.approx(np.mean(known, axis=0))
+    assert (evaluation.ap_11_point, evaluation.ap_all) == pytest.approx(np.mean(known, axis=0))
 
 
 def test_both_ap_of_voc_are_as_published():
@@ -340,7 +342,7 @@ def test_value_is_ap50_whatever_the_batches():
 
 def test_evaluation_without_objects_has_no_ap():
     evaluation = metric_of([Detections.of((0, 0.9, BOX)), Detections.of()], [Objects.of([], [])] * 2).evaluation()
-    assert (evaluation.images, evaluation.ap50, evaluation.ap_11, evaluation.recall) == (2, None, None, None)
+    assert (evaluation.images, evaluation.ap50, evaluation.ap_11_point, evaluation.recall) == (2, None, None, None)
     assert (evaluation.precision, evaluation.f1) == (0, 0)
     assert evaluation.headline() == "AP50 -, AP50:95 -, precision 0.0000, recall -, F1 0.0000 (IoU 0.5)"
     assert AveragePrecision(DetectorManifest()).value() == 0.0
@@ -349,13 +351,13 @@ def test_evaluation_without_objects_has_no_ap():
 def test_evaluation_is_json_with_the_names_of_the_interface():
     found, truths = [Detections.of((1, 0.9, BOX), (1, 0.8, FAR))], [Objects.of([BOX], [1])]
     tree = json.loads(json.dumps(metric_of(found, truths).evaluation(skipped=3).to_dict(), allow_nan=False))
-    parts = ["ap50", "ap50_95", "ap_11", "ap_all", "precision", "recall", "f1"]
+    parts = ["ap50", "ap50_95", "ap_11_point", "ap_all", "precision", "recall", "f1"]
     assert list(tree) == ["images", "skipped", *parts, "per_class"]
     assert (tree["images"], tree["skipped"]) == (1, 3)
     values = {
         "ap50": 1,
         "ap50_95": 1,
-        "ap_11": 1,
+        "ap_11_point": 1,
         "ap_all": 1,
         "precision": 0.5,
         "recall": 1,
