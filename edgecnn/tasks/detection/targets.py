@@ -55,14 +55,14 @@ def encoder(scales: Sequence[YoloScale]) -> Encode:
 
 
 def _best_anchors(sizes: tf.Tensor, anchors: tf.Tensor) -> tf.Tensor:
-    """Returns which anchor fits each box best, (N, K) int32, as `edgecnn_runtime.tasks.anchors.best_anchors` does."""
+    """Returns which anchor fits each box best where both lie on one centre, (N, K) int32; of equal ones the first."""
     shared = tf.reduce_prod(tf.minimum(sizes[..., tf.newaxis, :], anchors), axis=-1)  # (N, K, A)
     union = tf.reduce_prod(sizes, axis=-1)[..., tf.newaxis] + tf.reduce_prod(anchors, axis=-1) - shared
     return tf.argmax(shared / union, axis=-1, output_type=tf.int32)
 
 
 def _cells(centres: tf.Tensor, stride: int, image_size: Size) -> tf.Tensor:
-    """Returns row and column of each centre, int32, as `edgecnn_runtime.tasks.anchors.cells_of` does."""
+    """Returns row and column of the cell that each centre lies in, int32; beyond the grid of the nearest one."""
     last = tf.cast(image_size, tf.int32) // stride - 1
     return tf.clip_by_value(tf.cast(tf.floor(centres[..., ::-1] / stride), tf.int32), 0, last)
 

@@ -1,7 +1,4 @@
-"""Grids of cells and anchors: which cell a box belongs to, which anchor fits it, and what raw numbers mean there.
-
-Training makes its targets by the same lines that a device decodes with.
-"""
+"""Grids of cells and anchors: where a number stands in them, and what raw numbers mean there."""
 
 from typing import Any, NamedTuple
 
@@ -49,22 +46,6 @@ def cells_at(indices: npt.NDArray[Any], shape: tuple[int, ...], scale: YoloScale
     return Cells(corners, np.array(scale.anchors, np.float32)[numbers], np.full((len(indices), 1), scale.stride, "f4"))
 
 
-def cells_of(centres: npt.NDArray[Any], stride: int, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Returns the cell that answers for a box: the one that its centre lies in; beyond the grid the nearest.
-
-    Args:
-        centres: (..., 2) x, y in pixels of the network's input.
-        stride: pixels that a cell is wide and high.
-        shape: (rows, columns, ...) of the grid.
-
-    Returns:
-        (..., 2) row and column.
-    """
-    cells = np.floor(np.asarray(centres, np.float64)[..., ::-1] / stride).astype(np.int64)
-    clipped: npt.NDArray[np.int64] = cells.clip(0, np.array(shape[:2]) - 1)
-    return clipped
-
-
 def size_iou(sizes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Returns the intersection over union of boxes that are laid on one centre, pair by pair.
 
@@ -79,24 +60,6 @@ def size_iou(sizes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[n
     sizes, others = np.asarray(sizes, np.float64), np.asarray(others, np.float64)
     shared = np.minimum(sizes, others).prod(axis=-1)
     found: npt.NDArray[np.float64] = shared / (sizes.prod(axis=-1) + others.prod(axis=-1) - shared)
-    return found
-
-
-def best_anchors(sizes: npt.NDArray[Any], anchors: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Returns the anchor that fits each box best, by `size_iou`; of equal ones the first.
-
-    Args:
-        sizes: (K, 2) width and height of boxes, in pixels of the network's input.
-        anchors: (A, 2) likewise; a detector chooses among the anchors of all its scales together.
-
-    Returns:
-        (K,) 0 to A - 1.
-
-    Example:
-        >>> best_anchors(np.array([[10, 10], [30, 60]]), np.array([[12, 12], [33, 50], [90, 90]])).tolist()
-        [0, 1]
-    """
-    found: npt.NDArray[np.int64] = size_iou(np.asarray(sizes)[:, np.newaxis], anchors).argmax(axis=1)
     return found
 
 

@@ -1,12 +1,9 @@
 import math
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgecnn_runtime.decoders import YoloScale
-from edgecnn_runtime.tasks.anchors import best_anchors, boxes_of, cells_at, cells_of, size_iou
+from edgecnn_runtime.tasks.anchors import boxes_of, cells_at, size_iou
 from edgecnn_runtime.tasks.boxes import iou, to_xyxy
 
 SCALE = YoloScale("scale_16", 16, ((10.0, 20.0), (30.0, 5.0), (8.0, 8.0)))
@@ -31,27 +28,8 @@ def test_boxes_are_decoded_as_the_paper_says():
     np.testing.assert_allclose(boxes, expected, rtol=1e-6)
 
 
-@given(st.floats(0, 63.99), st.floats(0, 47.99))
-def test_the_cell_of_a_centre_is_where_it_decodes_to(x, y):
-    row, column = cells_of(np.array([x, y]), 16, (3, 4)).tolist()
-    assert column * 16 <= x < (column + 1) * 16
-    assert row * 16 <= y < (row + 1) * 16
-
-
-def test_a_centre_beyond_the_grid_belongs_to_the_nearest_cell():
-    assert cells_of(np.array([[64.0, -1.0], [-5.0, 48.0]]), 16, (3, 4)).tolist() == [[0, 3], [2, 0]]
-
-
 def test_sizes_overlap_as_boxes_on_one_centre_do():
     random = np.random.default_rng(0)
     sizes, others = random.uniform(1, 50, (2, 100, 2))
     centred = [to_xyxy(np.concatenate([np.full((100, 2), 7.0), each], axis=1)) for each in (sizes, others)]
     np.testing.assert_allclose(size_iou(sizes, others), iou(*centred), rtol=1e-12)
-
-
-@pytest.mark.parametrize(("size", "anchor"), [((9, 21), 0), ((31, 4), 1), ((8, 8), 2), ((20, 20), 0)])
-def test_the_best_anchor_is_of_the_same_form(size, anchor):
-    assert best_anchors(np.array([size]), np.array(SCALE.anchors)).tolist() == [anchor]
-    assert best_anchors(np.array([size]), np.array([*SCALE.anchors] * 2)).tolist() == [
-        anchor
-    ]  # of equal ones the first
