@@ -7,70 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, get_args
 
-Shape = tuple[int | None, ...]
-TaskName = Literal["classification", "localization", "detection"]
-Reads = Literal["logits", "distances", "scores", "numbers"]  # numbers are no class scores, whatever they are
-Takes = Literal["softmax", "sigmoid", "nothing"]  # of one unit, a softmax scores one class; the others tell two apart
-Suppresses = Literal["nowhere", "runtime", "graph"]  # of boxes that overlap a better one: where they are dropped
-MOST_BOXES = 100_000  # that a decoder may let through
-_BOX_UNITS = 5  # tx, ty, tw, th and the logit that there is an object
-_LARGEST_ANCHOR = 65535.0  # pixels, as of an input
-_NEVER = 2.0  # no score is that high
-_MOST_SCORED = 1 << 20  # classes; a list of thresholds is made of the number
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSpec:
-    """A declared raw output of the graph, float32.
-
-    Attributes:
-        name: named by meaning, for example "logits".
-        shape: without the batch axis; None where a size follows the input's.
-    """
-
-    name: str
-    shape: Shape
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What every kind says of itself.
-
-    Attributes:
-        task: that it belongs to.
-        reads: what the output holds that is scored by class, or else numbers.
-        takes: what is taken of it.
-        least_units: how many it must have.
-        too_few: what fewer would mean, and what to write then; follows the number in a message.
-        suppresses: where boxes drop each other. In the graph a little rounding makes and unmakes whole rows.
-    """
-
-    task: ClassVar[TaskName]
-    reads: ClassVar[Reads]
-    takes: ClassVar[Takes]
-    least_units: ClassVar[int]
-    too_few: ClassVar[str] = "."
-    suppresses: ClassVar[Suppresses] = "nowhere"
-
-    def num_classes(self, units: int) -> int:
-        """Returns how many classes an output of so many units scores: one a unit, two where one tells two apart."""
-        apart = self.takes != "softmax" and self.reads != "numbers"
-        return 2 if units == 1 and apart else units
-
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
-        """Returns what is wrong with a manifest beside the units of the output, or None.
-
-        Args:
-            outputs: the shapes of the outputs by name, without the batch axis.
-            image_size: (height, width) of the network's input in pixels; None where it is free.
-        """
-        del outputs, image_size
-        return None
-
-    def settings(self) -> Mapping[str, tuple[float, ...]]:
-        """Returns what a graph takes of this decoder besides the image: vectors of float32 by the input's name."""
-        return {}
-
+from edgecnn_runtime.box_decoders import MOST_BOXES as MOST_BOXES  # these are part of this module's interface
+from edgecnn_runtime.box_decoders import OperatingPoint as OperatingPoint
+from edgecnn_runtime.box_decoders import SuppressedDecoder as SuppressedDecoder
+from edgecnn_runtime.box_decoders import YoloDecoder as YoloDecoder
+from edgecnn_runtime.box_decoders import YoloScale as YoloScale
+from edgecnn_runtime.decoder_kind import Kind, Reads, Takes
+from edgecnn_runtime.decoder_kind import OutputSpec as OutputSpec
+from edgecnn_runtime.decoder_kind import Shape as Shape
+from edgecnn_runtime.decoder_kind import TaskName as TaskName
 
 _ONE_SOFTMAX = (
     ', whose softmax is 1.0 for every image. Write "kind": "sigmoid" for one raw output that tells two classes apart, '
@@ -79,7 +24,7 @@ _ONE_SOFTMAX = (
 
 
 @dataclass(frozen=True, slots=True)
-class SoftmaxDecoder(_Kind):
+class SoftmaxDecoder(Kind):
     """Class scores are the softmax of the raw outputs.
 
     Attributes:
@@ -97,7 +42,7 @@ class SoftmaxDecoder(_Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class DistanceDecoder(_Kind):
+class DistanceDecoder(Kind):
     """Class scores are the softmax of the negative distances: the nearest prototype has the highest score.
 
     Attributes:
@@ -115,7 +60,7 @@ class DistanceDecoder(_Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class SigmoidDecoder(_Kind):
+class SigmoidDecoder(Kind):
     """Class scores are the sigmoid of the raw outputs, each for itself, so that several classes may be true at once.
 
     One unit tells two classes apart: with p its sigmoid, class 0 has the score 1 - p and class 1 the score p.
@@ -134,7 +79,7 @@ class SigmoidDecoder(_Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbabilitiesDecoder(_Kind):
+class ProbabilitiesDecoder(Kind):
     """The outputs are class scores already and are taken as they are: the graph itself ends in softmax or sigmoid.
 
     One unit tells two classes apart: with p its output, class 0 has the score 1 - p and class 1 the score p.
@@ -153,7 +98,7 @@ class ProbabilitiesDecoder(_Kind):
 
 
 @dataclass(frozen=True, slots=True)
-class LocationDecoder(_Kind):
+class LocationDecoder(Kind):
     """Class scores are the softmax of the logits, and beside them stands one box.
 
     The box is centre x, centre y, the square root of the width and that of the height, each 0 to 1 of the network's
@@ -187,225 +132,6 @@ class LocationDecoder(_Kind):
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class YoloScale:
-    """One of the grids that a detector answers on.
-
-    Attributes:
-        output: the name of the graph output, shape (N, rows, columns, anchors, 5 + classes): of each cell and anchor
-            the raw tx, ty, tw, th, the logit that there is an object, and one logit a class.
-        stride: pixels of the network's input that a cell is wide and high.
-        anchors: (width, height) of each, in pixels of the network's input.
-    """
-
-    output: str
-    stride: int
-    anchors: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """From which score on a class counts as found.
-
-    Attributes:
-        class_id: its index.
-        score: the least score that is answered, 0 to below 1.
-        precision: of the answers, the part that was right on the data that the point was found on; null where nobody
-            measured it.
-        recall: of those data's objects, the part that was found; null likewise.
-    """
-
-    class_id: int
-    score: float
-    precision: float | None
-    recall: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _BoxesKind(_Kind):
-    """What the kinds share that answer with any number of boxes; each says it in its own words too."""
-
-    task: ClassVar[TaskName] = "detection"
-    reads: ClassVar[Reads] = "numbers"
-    takes: ClassVar[Takes] = "nothing"
-    score_threshold: float = 0.25
-    iou_threshold: float = 0.6
-    most: int = 300
-    classes: tuple[int, ...] | None = None
-    operating_points: tuple[OperatingPoint, ...] | None = None
-
-    def thresholds(self, num_classes: int) -> list[float]:
-        """Returns the least score that is answered of each class: above 1 where the class is not answered at all."""
-        scores = [self.score_threshold] * num_classes
-        for point in self.operating_points or ():
-            scores[point.class_id] = point.score
-        if self.classes is None:
-            return scores
-        return [score if class_id in self.classes else _NEVER for class_id, score in enumerate(scores)]
-
-    def _range_misfit(self) -> str | None:
-        if not 0 <= self.score_threshold < 1:
-            return f"expected a score_threshold from 0 to below 1, received {self.score_threshold}"
-        if not 0 < self.iou_threshold <= 1:
-            return f"expected an iou_threshold above 0, at most 1, received {self.iou_threshold}"
-        if not 1 <= self.most <= MOST_BOXES:
-            return f"expected most, the number of boxes an image, from 1 to {MOST_BOXES}, received {self.most}"
-        for point in self.operating_points or ():
-            where, parts = f"operating point of class {point.class_id}", (point.precision, point.recall)
-            if not 0 <= point.score < 1:
-                return f"{where}: expected a score from 0 to below 1, received {point.score}"
-            if not all(part is None or 0 <= part <= 1 for part in parts):
-                return f"{where}: expected precision and recall from 0 to 1, received {parts}"
-        return None
-
-    def _class_misfit(self, count: int) -> str | None:
-        points = None if self.operating_points is None else [point.class_id for point in self.operating_points]
-        for what, ids in (("operating points", points), ("classes", self.classes)):
-            if ids is not None and (len(set(ids)) < len(ids) or not all(0 <= class_id < count for class_id in ids)):
-                return f"{what}: expected different class ids from 0 to {count - 1}, received {list(ids)}"
-        if self.classes is not None and not self.classes:
-            return "classes: expected one or more that are answered, received none"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class YoloDecoder(_BoxesKind):
-    """Many boxes with a class each: those of high score, and of boxes that overlap each other the best.
-
-    Of a cell (column, row) with s the sigmoid: centre x is (column + s(tx)) stride and the width that of the anchor
-    times exp(tw), y and the height likewise; the score of a class is s(object's logit) s(class's logit). Reference:
-    Redmon and Farhadi 2018, YOLOv3: An Incremental Improvement, section 2.1.
-
-    Attributes:
-        scales: the grids, the finest (of the smallest stride) first.
-        score_threshold: the least score that is answered, 0 to below 1, of a class without an operating point.
-        iou_threshold: of boxes that overlap by this intersection over union or more, the one of the lower score is
-            dropped; above 0, at most 1.
-        agnostic: whether boxes of different classes drop each other too.
-        most: boxes an image, the best.
-        classes: the ids of those that are answered, before any box drops another; null for all.
-        operating_points: at most one a class, as `edgecnn export --data` finds them; null for none.
-        kind: always "yolo".
-    """
-
-    least_units: ClassVar[int] = 6
-    too_few: ClassVar[str] = ": four of a box, one of the object, and one a class."
-    suppresses: ClassVar[Suppresses] = "runtime"
-    scales: tuple[YoloScale, ...]
-    agnostic: bool = False
-    kind: Literal["yolo"] = "yolo"
-
-    @property
-    def output(self) -> str:
-        """The first scale's output; the others score as many classes."""
-        return self.scales[0].output if self.scales else ""
-
-    def num_classes(self, units: int) -> int:
-        """Returns how many classes an output of so many units scores: all but a box's four and the object's one."""
-        return units - _BOX_UNITS
-
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
-        """Returns what is wrong with the scales, the thresholds or the classes; as for every kind."""
-        if not self.scales:
-            return f"expected one scale or more for decoder {self.kind!r}, received none"
-        strides = [scale.stride for scale in self.scales]
-        if min(strides) < 1 or sorted(set(strides)) != strides:
-            return f"expected strides of 1 or more, the smallest first, received {strides}"
-        units = (outputs.get(self.output) or (None,))[-1]
-        for scale in self.scales:
-            if (misfit := _scale_misfit(scale, outputs, image_size, units)) is not None:
-                return misfit
-        return self._range_misfit() or self._class_misfit(self.num_classes(units or 0))
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionsDecoder(_BoxesKind):
-    """Many boxes with a class each, which the graph itself decodes and suppresses: `edgecnn export --nms graph`.
-
-    A row is x1, y1, x2, y2 in pixels of the network's input, the score, the class id; the best comes first. The graph
-    takes its thresholds as two more inputs, which need not be given: "score_thresholds", one a class, and
-    "iou_threshold". Their defaults are what this says.
-
-    Attributes:
-        scored: how many classes the graph scores.
-        suppression: whether boxes of a class drop each other, or those of all classes; it cannot be changed.
-        output: the name of the graph output that holds the rows, shape (N, rows, 6), zeros beyond `valid`.
-        valid: the name of the graph output that says how many rows there are, shape (N,); NaN where the network
-            answered with NaN or infinity.
-        score_threshold: the least score that is answered, 0 to below 1, of a class without an operating point.
-        iou_threshold: of boxes that overlap by this intersection over union or more, the one of the lower score is
-            dropped; above 0, at most 1.
-        most: boxes an image, the best; not more than the output has rows.
-        classes: the ids of those that are answered, before any box drops another; null for all.
-        operating_points: at most one a class, as `edgecnn export --data` finds them; null for none.
-        kind: always "detections".
-    """
-
-    least_units: ClassVar[int] = 6
-    too_few: ClassVar[str] = ": four of a box, its score, its class."
-    suppresses: ClassVar[Suppresses] = "graph"
-    scored: int
-    suppression: Literal["by class", "together"] = "by class"
-    output: str = "detections"
-    valid: str = "valid"
-    kind: Literal["detections"] = "detections"
-
-    def num_classes(self, units: int) -> int:
-        """Returns how many classes the graph scores, whatever the units of its output."""
-        del units
-        return self.scored
-
-    def settings(self) -> Mapping[str, tuple[float, ...]]:
-        """Returns the thresholds by the names of the graph's inputs; as for every kind."""
-        return {"score_thresholds": tuple(self.thresholds(self.scored)), "iou_threshold": (self.iou_threshold,)}
-
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
-        """Returns what is wrong with the outputs, the thresholds or the classes; as for every kind."""
-        if None in image_size:
-            return (
-                f"expected a fixed height and width, whose grids the graph of decoder {self.kind!r} holds, received "
-                f"{image_size[0]} x {image_size[1]}"
-            )
-        if not 1 <= self.scored <= _MOST_SCORED:
-            return f"expected scored, the number of classes, from 1 to {_MOST_SCORED}, received {self.scored}"
-        for name, meaning in ((self.output, "(rows, 6)"), (self.valid, "()")):
-            if name not in outputs:
-                return f"the decoder reads output {name!r}, of shape {meaning}, but the outputs are {list(outputs)}"
-        shape, rows = outputs[self.output], (outputs[self.output] or (None,))[0]
-        if len(shape) != 2 or shape[1] != self.least_units or rows is None:
-            return f"output {self.output!r}: expected shape (rows, 6), received {shape}"
-        if outputs[self.valid] != ():
-            return f"output {self.valid!r}: expected shape (), one number an image, received {outputs[self.valid]}"
-        if self.most > rows:
-            return f"expected most, the number of boxes an image, up to {rows}, the graph's rows, received {self.most}"
-        return self._range_misfit() or self._class_misfit(self.scored)
-
-
-def _scale_misfit(scale: YoloScale, outputs: Mapping[str, Shape], image_size: Shape, units: int | None) -> str | None:
-    """Returns what is wrong with one scale; all have as many units a box."""
-    if scale.output not in outputs:
-        return f"the decoder reads output {scale.output!r}, but the outputs are {list(outputs)}"
-    if not scale.anchors or not all(
-        len(anchor) == 2 and all(0 < side <= _LARGEST_ANCHOR for side in anchor) for anchor in scale.anchors
-    ):
-        return (
-            f"output {scale.output!r}: expected one anchor or more, each a width and a height above 0 and up to "
-            f"{_LARGEST_ANCHOR}, received {scale.anchors}"
-        )
-    if any(side is not None and side % scale.stride for side in image_size):
-        return (
-            f"output {scale.output!r}: expected a height and width of the input that {scale.stride}, its stride, "
-            f"divides, received {image_size[0]} x {image_size[1]}"
-        )
-    cells = [None if side is None else side // scale.stride for side in image_size]
-    if outputs[scale.output] != (expected := (*cells, len(scale.anchors), units)):
-        return (
-            f"output {scale.output!r}: expected shape {expected} (rows, columns, anchors, 5 and one a class), received "
-            f"{outputs[scale.output]}"
-        )
-    return None
-
-
 Decoder = (
     SoftmaxDecoder
     | DistanceDecoder
@@ -413,7 +139,7 @@ Decoder = (
     | ProbabilitiesDecoder
     | LocationDecoder
     | YoloDecoder
-    | DetectionsDecoder
+    | SuppressedDecoder
 )
 
 

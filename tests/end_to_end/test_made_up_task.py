@@ -48,7 +48,7 @@ _TASK_ROW = """    "reading": TaskRow(
 
 def load"""
 _DECODER = """@dataclass(frozen=True, slots=True)
-class ReadingDecoder(_Kind):
+class ReadingDecoder(Kind):
     task: ClassVar[TaskName] = "reading"
     reads: ClassVar[Reads] = "numbers"
     takes: ClassVar[Takes] = "nothing"
@@ -71,7 +71,7 @@ class ReadingParity:
 
 DecodedParity = ReadingParity | """
 ROWS = (  # file, what stands there once, what stands there then
-    ("runtime/edgecnn_runtime/decoders.py", "TaskName = Literal[", 'TaskName = Literal["reading", '),
+    ("runtime/edgecnn_runtime/decoder_kind.py", "TaskName = Literal[", 'TaskName = Literal["reading", '),
     ("runtime/edgecnn_runtime/decoders.py", "Decoder = ", _DECODER),
     ("runtime/edgecnn_runtime/evidence.py", "DecodedParity = ", _RECORD),
     (

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from edgecnn_runtime.decoders import MOST_BOXES, DetectionsDecoder, OperatingPoint, OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.decoders import MOST_BOXES, OperatingPoint, OutputSpec, SuppressedDecoder, YoloDecoder, YoloScale
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
@@ -97,7 +97,7 @@ ROWS, VALID = OutputSpec("detections", (20, 6)), OutputSpec("valid", ())
 
 def decoded_in_graph(*, labels=("a", "b", "c"), outputs=(ROWS, VALID), size=(64, 96), **fields):
     image = ImageInput("image", *size, "rgb", "letterbox", pad_value=114, multiple_of=None if size[0] else 32)
-    decoder = DetectionsDecoder(**{"scored": 3, "most": 20, **fields})
+    decoder = SuppressedDecoder(**{"scored": 3, "most": 20, **fields})
     return Manifest("detection", ModelInfo("m", 1.0), (image,), labels, decoder, outputs)
 
 

@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.graph.layer_names import mark
-from edgecnn_runtime.decoders import DetectionsDecoder, OutputSpec
+from edgecnn_runtime.decoders import OutputSpec, SuppressedDecoder
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.tasks.anchors import LARGEST_LOG_SIZE, cells_at
 
@@ -43,7 +43,7 @@ def in_graph(manifest: Manifest) -> Manifest:
         )
     if any(None in output.shape for output in manifest.outputs):
         raise ExportError("--nms graph: expected a fixed height and width, whose grids the graph holds, received none")
-    inside = DetectionsDecoder(
+    inside = SuppressedDecoder(
         manifest.num_classes,
         "together" if decoder.agnostic else "by class",
         score_threshold=decoder.score_threshold,
@@ -198,7 +198,7 @@ def _decoded(steps: _Steps, raw: str, places: str, classes: int) -> tuple[str, s
     return boxes, steps.add("Where", passed, scores, steps.weight(_NO_SCORE))
 
 
-def _suppressed(steps: _Steps, boxes: str, scores: str, cells: int, classes: int, decoder: DetectionsDecoder) -> str:
+def _suppressed(steps: _Steps, boxes: str, scores: str, cells: int, classes: int, decoder: SuppressedDecoder) -> str:
     """Returns the scores, (N, cells classes), with `_NO_SCORE` where a box went.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgecnn_runtime.decoders import MOST_BOXES, DetectionsDecoder, TaskName, YoloDecoder
+from edgecnn_runtime.decoders import MOST_BOXES, SuppressedDecoder, TaskName, YoloDecoder
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import DetectionParity
 from edgecnn_runtime.golden import Held
@@ -182,7 +182,7 @@ DETECTION: Task[Detections] = _Detection()
 
 
 @functools.lru_cache(maxsize=16)  # models, or ways to read one, that take turns
-def _thresholds(decoder: YoloDecoder | DetectionsDecoder, num_classes: int) -> _Thresholds:
+def _thresholds(decoder: YoloDecoder | SuppressedDecoder, num_classes: int) -> _Thresholds:
     return _Thresholds(decoder.thresholds(num_classes))
 
 
@@ -192,7 +192,7 @@ def _read_rows(manifest: Manifest, outputs: Outputs, placements: Sequence[Placem
     Raises:
         OutputError: there are more rows than the output holds, or one is of a class that there is not.
     """
-    decoder = cast(DetectionsDecoder, manifest.decoder)
+    decoder = cast(SuppressedDecoder, manifest.decoder)
     valid = read_output(manifest.output(decoder.valid), outputs, len(placements))
     rows = read_output(manifest.output(decoder.output), outputs, len(placements))
     if not _are_whole(valid, rows.shape[1]):

@@ -94,6 +94,7 @@ def brute_force(boxes, scores, class_ids, least, most):
 
 @pytest.mark.parametrize("agnostic", [False, True])
 def test_suppression_is_that_of_brute_force_in_1000_cases(agnostic):
+    """None holds NaN: decoding refuses it before (`test_an_output_that_is_not_finite_is_no_answer`)."""
     random = np.random.default_rng(int(agnostic))
     for case in range(1000):
         count = int(random.choice([0, 1, 2, 10, 60], p=[0.1, 0.1, 0.2, 0.4, 0.2]))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from edgecnn_runtime.decoders import DetectionsDecoder, OperatingPoint, OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.decoders import OperatingPoint, OutputSpec, SuppressedDecoder, YoloDecoder, YoloScale
 from edgecnn_runtime.errors import OutputError, SessionError
 from edgecnn_runtime.evidence import DetectionParity
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
@@ -384,7 +384,7 @@ def test_detection_is_imported_only_for_a_detector(run_python):
 def rows_manifest(rows=4, **fields):
     image = ImageInput("image", *SIZE, "rgb", "letterbox", pad_value=114)
     outputs = (OutputSpec("detections", (rows, 6)), OutputSpec("valid", ()))
-    decoder = DetectionsDecoder(**{"scored": CLASSES, "most": rows, **fields})
+    decoder = SuppressedDecoder(**{"scored": CLASSES, "most": rows, **fields})
     return Manifest("detection", ModelInfo("m", 1.0), (image,), ("cat", "dog", "cow"), decoder, outputs)
 
 
