@@ -187,7 +187,7 @@ class YoloWriter:
 
 
 class CsvWriter:
-    """One row a prediction, or a failed image, by RFC 4180: names come back whole, whatever they hold."""
+    """One row a prediction, or an image with none, or a failed one, by RFC 4180: names come back whole."""
 
     def __init__(self, results: Results, limit: int, *, columns: Sequence[str], on_terminal: bool = False) -> None:
         self._results, self._limit, self._columns, self._on_terminal = results, limit, tuple(columns), on_terminal
@@ -195,11 +195,14 @@ class CsvWriter:
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the rows of one image."""
+        empty = [""] * len(self._columns)
         if isinstance(answer, Failure):
-            empty = [""] * len(self._columns)
             self._row((answer.source, "", *empty, "", answer.kind, answer.message))
             return
-        for rank, prediction in enumerate(answer.predictions(self._limit), start=1):
+        predictions = answer.predictions(self._limit)
+        if not predictions:
+            self._row((answer.source, "", *empty, answer.provider, "", ""))
+        for rank, prediction in enumerate(predictions, start=1):
             cells = _flat(prediction)
             self._row((answer.source, rank, *(cells[name] for name in self._columns), answer.provider, "", ""))
 

@@ -59,14 +59,14 @@ def changed_decoder(manifest: Manifest, asked: DecoderOptions) -> Decoder:
                     )
                 raise typer.BadParameter(
                     f"expected a model that finds any number of boxes, received one for {manifest.task}: its decoder "
-                    f"{decoder.kind!r} has no {field}.",
+                    f"{decoder.kind!r} does not take it.",
                     param_hint=option,
                 )
             decoder = replace(decoder, **({field: value} if read is None else read(manifest, str(value))))
             shapes = {output.name: output.shape for output in manifest.outputs}
             misfit = decoder.misfit(shapes, (manifest.image_input.height, manifest.image_input.width))
             if misfit is not None:
-                raise typer.BadParameter(f"{misfit}.", param_hint=option)
+                raise typer.BadParameter(f"{misfit.removeprefix(f'{field}: ')}.", param_hint=option)
     return decoder
 
 

@@ -75,7 +75,7 @@ class _BoxesKind(Kind):
         if not 0 < self.iou_threshold <= 1:
             return f"expected an iou_threshold above 0, at most 1, received {self.iou_threshold}"
         if not 1 <= self.most <= MOST_BOXES:
-            return f"expected most, the number of boxes an image, from 1 to {MOST_BOXES}, received {self.most}"
+            return f"most: expected from 1 to {MOST_BOXES} boxes an image, received {self.most}"
         for point in self.operating_points or ():
             where, parts = f"operating point of class {point.class_id}", (point.precision, point.recall)
             if not 0 <= point.score < 1:
@@ -203,7 +203,7 @@ class SuppressedDecoder(_BoxesKind):
         if outputs[self.valid] != ():
             return f"output {self.valid!r}: expected shape (), one number an image, received {outputs[self.valid]}"
         if self.most > rows:
-            return f"expected most, the number of boxes an image, up to {rows}, the graph's rows, received {self.most}"
+            return f"most: expected up to {rows} boxes an image, the graph's rows, received {self.most}"
         return self._range_misfit() or self._class_misfit(self.scored)
 
 

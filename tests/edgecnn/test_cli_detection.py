@@ -111,6 +111,21 @@ def test_run_answers_boxes_in_json_and_csv(detector, pictures, capfd):
     assert "cat 0.9000 at (0.0, 0.0, 36.0, 36.0), dog 0.5000 at" in capfd.readouterr().out
 
 
+def test_an_image_in_which_nothing_is_found_is_in_every_format(detector, pictures, capfd):
+    def answers(format):
+        assert main(["run", detector, str(pictures), "--score-threshold", "0.9999", "--format", format]) == 0
+        return capfd.readouterr().out
+
+    sources = [entry["source"] for entry in json.loads(answers("json"))]
+    assert len(sources) == 2
+    (first, second) = csv.DictReader(io.StringIO(answers("csv")))
+    assert [first.pop("source"), second.pop("source")] == sources
+    assert first.pop("provider") == second.pop("provider") == "CPUExecutionProvider"
+    assert first == second == dict.fromkeys(first, "")
+    assert answers("yolo").splitlines() == [f"# {source}" for source in sources]
+    assert [line.split(" [")[0] for line in answers("text").splitlines()] == [f"{one}: nothing" for one in sources]
+
+
 @pytest.fixture(scope="module")
 def suppressing(write_detector):
     """The same detector, whose graph decodes and suppresses by itself."""
@@ -149,7 +164,11 @@ def test_run_refuses_in_one_line_what_is_fixed_in_a_graph(suppressing, pictures,
     assert main(["run", suppressing, str(pictures), *options]) == 2
     shown = capfd.readouterr()
     assert shown.out == ""
-    fixed = "up to 300, the graph's rows, received 301" if "301" in options else "the file's own graph drops boxes"
+    fixed = (
+        "--max-detections: expected up to 300 boxes an image, the graph's rows, received 301"
+        if "301" in options
+        else "the file's own graph drops boxes"
+    )
     assert fixed in " ".join(shown.err.split())
 
 
@@ -215,7 +234,7 @@ def test_run_uses_the_operating_points_of_the_file(write_detector, pictures, ans
         ),
         (["--score-threshold", "cat=2"], "expected a score from 0 to below 1, received 2.0"),
         (["--iou-threshold", "0"], "expected an iou_threshold above 0, at most 1, received 0.0"),
-        (["--max-detections", "0"], "expected most, the number of boxes an image, from 1 to 100000, received 0"),
+        (["--max-detections", "0"], "--max-detections: expected from 1 to 100000 boxes an image, received 0"),
         (["--classes", "cat,3"], "--classes: expected a class from 0 to 2 or a name of cat, dog, cow, received '3'"),
         (["--classes", ""], "expected a class from 0 to 2"),
         (["--classes", "-1"], "expected a class from 0 to 2"),

@@ -317,5 +317,5 @@ def test_in_graph_refuses_what_is_no_detector_with_raw_outputs():
     )
     with pytest.raises(ExportError, match="expected a fixed height and width"):
         in_graph(free)
-    with pytest.raises(ManifestError, match="up to 300, the graph's rows, received 301"):
+    with pytest.raises(ManifestError, match="most: expected up to 300 boxes an image, the graph's rows"):
         dataclasses.replace(in_graph(manifest), decoder=dataclasses.replace(in_graph(manifest).decoder, most=301))
