@@ -103,7 +103,7 @@ def test_a_head_of_other_classes_is_a_new_one_and_gets_the_anchors_of_the_data(s
 
 @pytest.mark.parametrize(("classes", "taken"), [(2, True), (3, False)])
 def test_darknets_head_keeps_the_published_anchors(classes, taken, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="edgecnn")
     model = build_model("yolov3_tiny", image_size=SIZE, num_classes=classes, width=0.05)
     path = tmp_path / "w.weights"
     count = sum(weight.size for weight in model.get_weights())
@@ -140,7 +140,7 @@ FEW = {1: [(20, 30)], 3: [(20, 30), (60, 40), (90, 80)], 5: [(8 * n, 90 - 10 * n
 @pytest.mark.parametrize("count", FEW)
 def test_boxes_of_fewer_sizes_than_anchors_are_among_them_and_others_are_larger_and_smaller(count, caplog):
     """Objects of one size are what a fixed camera and one kind of part give."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="edgecnn")
     images = tuple(Objects.of([(0, 0, *size)], [0]) for size in FEW[count]) * 3
     given = Samples((np.zeros((*SIZE, 3), np.uint8),) * len(images), Boxes(images), LABELS, "train")
     found = anchors(fit(build_manifest(SPEC, LABELS, image_size=SIZE), given, config=options()))
