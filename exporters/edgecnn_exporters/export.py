@@ -140,17 +140,18 @@ def export(
         if quantization is not None:
             quantized = _quantize(candidate, quantization, calibration, folder, target, proof=proof, stages=stages)
             candidate, parity = quantized.candidate, quantized.parity
+        exact = quantization is None
         settled = None if settle is None else proof.settle(settle)
         if settled is not None:
             with stages("settle"):
                 with writing(target):
                     candidate = candidate.restamped(settled)
-                parity = proof.compare(candidate.load(), _gates(quantization))
+                parity = proof.compare(candidate.load(), _gates(quantization), exact=exact)
         file, raw = candidate, None
         if nms == "graph" and parity.passed:
             with stages("nms"), writing(target):
                 file, raw = candidate.suppressing(folder / "suppressing.onnx"), candidate.predictor(threads=1)
-                parity = proof.compare(candidate.load(), _gates(quantization), decoding=file.load())
+                parity = proof.compare(candidate.load(), _gates(quantization), decoding=file.load(), exact=exact)
         if not parity.compared:
             _LOGGER.warning(
                 "%s: no answer could be compared with the model's on %d images: there are none, or more of one score "
@@ -317,7 +318,7 @@ def _quantize(
     gates = _gates(config)
 
     def judge(candidate: Candidate) -> ParityReport:
-        return proof.compare(candidate.load(), gates)
+        return proof.compare(candidate.load(), gates, exact=False)
 
     quantized = quantize_file(float32, config, calibration, folder, judge=judge, stages=stages)
     if not quantized.tries[-1].fits:

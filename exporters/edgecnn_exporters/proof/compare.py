@@ -40,15 +40,16 @@ def compare(
     metric: Callable[[], Metric] | None = None,
     gates: Gates = float32_gates,
     decoding: Model | None = None,
+    exact: bool = True,
 ) -> ParityReport:
     """Returns how far the candidate's answers are from the reference's.
 
     - Level 1: the largest difference on each output, relative to that output's own maximum.
     - Level 2: the results that the runtime decodes from the candidate's outputs, against those that the reference gives
       by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and the
-      best answer the same wherever the reference's margin between its first and second one exceeds that. Both are read
-      by what the task says of the reference's first batch (`Task.compared_by`): where nothing is found, nothing can be
-      compared.
+      best answer the same wherever the reference's margin between its first and second one exceeds that. Of an exact
+      candidate both are read by what the task says of the reference's first batch (`Task.compared_by`): where nothing
+      is found, nothing can be compared.
     - Level 3: the metric, where every batch has labels, of results that are decoded by the metric's own manifest.
     - An output that is NaN or infinite, of either model, fails.
 
@@ -65,12 +66,15 @@ def compare(
         gates: makes verdicts of the numbers.
         decoding: the candidate as a graph that decodes and suppresses by itself, where that is the file: levels 2 and 3
             are of its answers, by the manifest that `graph.suppression.in_graph` makes, and level 1 of the candidate's.
+        exact: whether the candidate has the reference's precision, so that answers which a device does not give, in the
+            noise that fewer bits change, may be looked at to see how it is decoded.
 
     Raises:
         ExportError: there are no images, or the two models' outputs differ in shape.
         ManifestError: the reference's numbers are not what the decoder reads.
     """
     comparison = _Comparison(reference, manifest, metric, gates)
+    comparison.exact = exact
     comparison.decoding = None if decoding is None else _Decoding(decoding, candidate_batch)
     for batch in batches:
         if len(batch):
@@ -95,6 +99,7 @@ class _Comparison:
     """Adds up the three levels."""
 
     decoding: _Decoding | None = None
+    exact: bool = True
 
     def __init__(self, source: Source, manifest: Manifest, metric: Callable[[], Metric] | None, gates: Gates) -> None:
         self._source, self._manifest, self._judge = source, manifest, gates
@@ -118,7 +123,7 @@ class _Comparison:
             output.update(expected[output.output], received[output.output], numbers[finite])
         placements = _kept(batch.placements, finite)
         self._reading.update(expected[self._manifest.decoder.output])
-        if self._read_by is None and finite.any():
+        if self.exact and self._read_by is None and finite.any():
             self._read_by = self._task.compared_by(self._manifest, expected)
         read_by = self._read_by or self._manifest
         own = self._source.results(expected, placements, read_by)

@@ -49,13 +49,16 @@ class Proof:
         self._images_from = SYNTHETIC if evaluation is None else fingerprint or UNIDENTIFIED
         self._of_file: Metric | None = None  # what the last file's answers come to
 
-    def compare(self, session: Session, gates: Gates, *, decoding: Session | None = None) -> ParityReport:
+    def compare(
+        self, session: Session, gates: Gates, *, decoding: Session | None = None, exact: bool = True
+    ) -> ParityReport:
         """Returns how far a file's answers are from the source's.
 
         Args:
             session: of the graph with raw outputs.
             gates: makes verdicts.
             decoding: of the file, where its graph decodes those outputs by itself.
+            exact: whether it has the source's precision.
 
         Raises:
             ExportError: there are no images, or outputs differ in shape.
@@ -79,6 +82,7 @@ class Proof:
             metric=None if self._metric is None else new_metric,
             gates=gates,
             decoding=decoding,
+            exact=exact,
         )
         self._of_file = None if report.parity.metric is None else made[-1]
         return report
