@@ -118,7 +118,6 @@ def training_batches(
         targets: of a batch's arrays and the images' (height, width), what the network's outputs are to be; takes them
             as they are when the images are augmented.
         random: seeds the augmentation, once; what a batch becomes does not depend on when it is asked for.
-
         sizes: (height, width) to bring images and boxes to, another one every ten batches; None leaves them.
 
     Returns:
