@@ -11,10 +11,12 @@ whether the file answers a photo; it writes results/detection_full_size.json.
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accuracy import LOGITS_BUDGET, Row, edgecnn, epochs, row_parser, train
+from accuracy import LOGITS_BUDGET, Row, edgecnn, row_parser
+from boxed_rows import run_row
 from int8 import spend
 from PIL import Image
 from record import write_result
@@ -49,7 +51,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         runs = arguments.runs or Path(temporary)
         runs.mkdir(parents=True, exist_ok=True)
-        results = [run_row(ROWS[name], arguments.data, runs) for name in names if name != FULL_SIZE]
+        options = {"kind": "detection", "scores": _SCORES, "max_drop": MAX_DROP, "more": points}
+        results = [run_row(ROWS[name], ROWS, arguments.data, runs, **options) for name in names if name != FULL_SIZE]
         whole = [export_full_size(arguments.data, runs)] if FULL_SIZE in names else []
     print("\n\n".join((detection_table(results), operating_points_table(results), full_size_table(whole))))
     return int(
@@ -60,40 +63,12 @@ def main() -> int:
     )
 
 
-def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:
-    """Trains, exports both files, evaluates all three, and writes the row's result, which it returns."""
-    command, seconds = train(row, data, runs)
-    run, float32, int8 = runs / row.name, runs / f"{row.name}.onnx", runs / f"{row.name}.int8.onnx"
-    images = row.location(data)
-    skipping = ("--skip-bad",) if "--skip-bad" in row.options else ()
-    edgecnn("export", run, "--data", images, "-o", float32, *skipping)
-    edgecnn(
-        *("export", run, "--data", images, "-o", int8, *skipping),
-        *("--quantize", "int8", "--max-drop", str(MAX_DROP)),
-    )
-    scores = [_score(source, images, skipping) for source in (run, float32, int8)]
-    parity, speed = (json.loads(edgecnn("inspect", file, "--format", "json")) for file in (float32, int8))
-    result = {
-        "row": row.name,
-        "order": list(ROWS).index(row.name),
-        "model": row.model,
-        "data": row.data,
-        "how": row.how,
-        "train": command,
-        "epochs": epochs(run),
-        **dict(zip(("keras", "file", "int8"), scores, strict=True)),
-        "points": [
-            {**point, "name": speed["manifest"]["labels"][point["class_id"]]}
-            for point in speed["manifest"]["decoder"]["operating_points"]
-        ],
-        "float_layers": len(speed["evidence"]["quantization"]["float_layers"]),
-        "max_relative": max(tensor["max_relative"] for tensor in parity["evidence"]["parity"]["tensors"]),
-        "wanted": row.wanted,
-        "seconds": seconds,
-    }
-    command = f"uv run python benchmarks/detection.py --only {row.name}"
-    write_result(f"detection/{row.name}", [result], command=command)
-    return result
+def points(float32: Mapping[str, Any], int8: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the operating points of the int8 file, with the names of the classes."""
+    del float32
+    manifest = int8["manifest"]
+    found = manifest["decoder"]["operating_points"] or ()
+    return {"points": [{**point, "name": manifest["labels"][point["class_id"]]} for point in found]}
 
 
 def export_full_size(data: Path, runs: Path) -> dict[str, Any]:
@@ -125,11 +100,6 @@ def export_full_size(data: Path, runs: Path) -> dict[str, Any]:
     result = {"model": "yolov3", "rows": rows}
     write_result("detection_full_size", [result], command=f"uv run python benchmarks/detection.py --only {FULL_SIZE}")
     return result
-
-
-def _score(source: Path, images: str | Path, skipping: tuple[str, ...]) -> dict[str, Any]:
-    scored = json.loads(edgecnn("evaluate", source, "--data", images, "--format", "json", *skipping))
-    return {name: scored[name] for name in _SCORES}
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ which is trained first where its run is not there. Each row writes results/local
     uv run python benchmarks/localization.py [--only ROW]... [--data FOLDER] [--runs FOLDER]
 """
 
-import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accuracy import LOGITS_BUDGET, Row, edgecnn, epochs, row_parser, train
-from record import write_result
+from accuracy import LOGITS_BUDGET, Row, row_parser
+from boxed_rows import run_row
 from tables import localization_table
 
 MAX_DROP = 0.01  # of the mean IoU, int8 against Keras
@@ -30,6 +30,7 @@ _ROWS = (
         "accuracy .98, mean IoU .85", weights_of="flowers_scratch", how="on the flowers' backbone"),
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
+_SCORES = ("split", "images", "mean_iou", "accuracy", "right")
 
 
 def main() -> int:
@@ -41,7 +42,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         runs = arguments.runs or Path(temporary)
         runs.mkdir(parents=True, exist_ok=True)
-        results = [run_row(ROWS[name], arguments.data, runs) for name in arguments.only or ROWS]
+        options = {"kind": "localization", "scores": _SCORES, "max_drop": MAX_DROP, "more": least_iou}
+        results = [run_row(ROWS[name], ROWS, arguments.data, runs, **options) for name in arguments.only or ROWS]
     print(localization_table(results))
     return int(
         any(
@@ -52,38 +54,10 @@ def main() -> int:
     )
 
 
-def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:
-    """Trains, exports both files, evaluates all three, and writes the row's result, which it returns."""
-    command, seconds = train(row, data, runs)
-    run, float32, int8 = runs / row.name, runs / f"{row.name}.onnx", runs / f"{row.name}.int8.onnx"
-    images = row.location(data)
-    edgecnn("export", run, "--data", images, "-o", float32)
-    edgecnn("export", run, "--data", images, "-o", int8, "--quantize", "int8", "--max-drop", str(MAX_DROP))
-    scores = [_score(source, images) for source in (run, float32, int8)]
-    parity, speed = (json.loads(edgecnn("inspect", file, "--format", "json"))["evidence"] for file in (float32, int8))
-    result = {
-        "row": row.name,
-        "order": list(ROWS).index(row.name),
-        "model": row.model,
-        "data": row.data,
-        "how": row.how,
-        "train": command,
-        "epochs": epochs(run),
-        **dict(zip(("keras", "file", "int8"), scores, strict=True)),
-        "float_layers": len(speed["quantization"]["float_layers"]),
-        "max_relative": max(tensor["max_relative"] for tensor in parity["parity"]["tensors"]),
-        "least_iou": parity["parity"]["decoded"]["least_iou"],
-        "wanted": row.wanted,
-        "seconds": seconds,
-    }
-    command = f"uv run python benchmarks/localization.py --only {row.name}"
-    write_result(f"localization/{row.name}", [result], command=command)
-    return result
-
-
-def _score(source: Path, images: str | Path) -> dict[str, Any]:
-    scored = json.loads(edgecnn("evaluate", source, "--data", images, "--format", "json"))
-    return {name: scored[name] for name in ("split", "images", "mean_iou", "accuracy", "right")}
+def least_iou(float32: Mapping[str, Any], int8: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns how well the boxes of the float32 file are the Keras model's."""
+    del int8
+    return {"least_iou": float32["evidence"]["parity"]["decoded"]["least_iou"]}
 
 
 if __name__ == "__main__":

@@ -44,12 +44,12 @@ def answer_writer(
         on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
     """
     kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
-        "text": TextWriter,
+        "text": partial(LinesWriter, lines=text_lines),
         "json": JsonWriter,
         "jsonl": JsonLinesWriter,
         "csv": partial(CsvWriter, columns=columns, on_terminal=on_terminal),
         "coco": CocoWriter,
-        "yolo": YoloWriter,
+        "yolo": partial(LinesWriter, lines=named_yolo_lines),
     }
     writer = kinds[format](results, limit)
     try:
@@ -78,24 +78,32 @@ def check_boxes(columns: Sequence[str], options: Mapping[str, object]) -> None:
             )
 
 
-class TextWriter:
-    """One line an image, for people."""
+class LinesWriter:
+    """Lines of text an image; failures go to stderr.
 
-    def __init__(self, results: Results, limit: int) -> None:
-        self._results, self._limit = results, limit
+    Args:
+        lines: of an answer, and of how many predictions at most.
+    """
+
+    def __init__(self, results: Results, limit: int, *, lines: Callable[[Result, int], list[str]]) -> None:
+        self._results, self._limit, self._lines = results, limit, lines
 
     def write(self, answer: Result | Failure) -> None:
-        """Writes the best classes, the provider and the time; a failure goes to stderr."""
+        """Writes the lines of an answer."""
         if isinstance(answer, Failure):
             say(f"edgecnn: {answer.message}")
-            return
-        speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
-        frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
-        found = ", ".join(answer.lines(self._limit))
-        self._results.report([f"{answer.source}: {found} [{answer.provider}{speed}{frames}]"])
+        else:
+            self._results.report(self._lines(answer, self._limit))
 
     def close(self) -> None:
         """Has nothing to end."""
+
+
+def text_lines(answer: Result, limit: int) -> list[str]:
+    """Returns one line for people: what was found, the provider and the time."""
+    speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
+    frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
+    return [f"{answer.source}: {', '.join(answer.lines(limit))} [{answer.provider}{speed}{frames}]"]
 
 
 class JsonLinesWriter:
@@ -169,21 +177,9 @@ def yolo_lines(answer: Result, limit: int) -> list[str]:
     return lines
 
 
-class YoloWriter:
-    """Of each image a comment with its name, and a line a box as YOLO writes labels, with the score at its end."""
-
-    def __init__(self, results: Results, limit: int) -> None:
-        self._results, self._limit = results, limit
-
-    def write(self, answer: Result | Failure) -> None:
-        """Writes the answer's boxes; a failure goes to stderr."""
-        if isinstance(answer, Failure):
-            say(f"edgecnn: {answer.message}")
-            return
-        self._results.report([f"# {answer.source}", *yolo_lines(answer, self._limit)])
-
-    def close(self) -> None:
-        """Has nothing to end."""
+def named_yolo_lines(answer: Result, limit: int) -> list[str]:
+    """Returns a comment with the image's name before its `yolo_lines`, since one stream holds all images."""
+    return [f"# {answer.source}", *yolo_lines(answer, limit)]
 
 
 class CsvWriter:

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from PIL import Image
+from drawn_shapes import write_yolo
 
-from edgecnn.data.scenes import KINDS, boxes_of, render
+from edgecnn.data.scenes import KINDS, boxes_of
 from edgecnn.data.shapes import scene_of
 
 pytestmark = pytest.mark.slow
@@ -49,35 +49,12 @@ command("without", "export", run, "-o", folder / "without.onnx")
 """
 
 
-def write_shapes(folder):
-    """Writes some of the drawn shapes as YOLO has them."""
-    for part, count in (("train", TRAIN), ("test", TEST)):
-        (folder / "images" / part).mkdir(parents=True)
-        (folder / "labels" / part).mkdir(parents=True)
-        for index in range(count):
-            scene = scene_of("train", index, 3)
-            pixels = render(scene)
-            Image.fromarray(pixels).save(folder / "images" / part / f"{index:03}.png")
-            height, width = pixels.shape[:2]
-            rows = [
-                ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-                for x1, y1, x2, y2 in boxes_of(scene).tolist()
-            ]
-            lines = [
-                " ".join(map(str, (KINDS.index(shape.kind), *row)))
-                for shape, row in zip(scene.shapes, rows, strict=True)
-            ]
-            (folder / "labels" / part / f"{index:03}.txt").write_text("\n".join(lines) + "\n")
-    names = "\n".join(f"  {number}: {name}" for number, name in enumerate(KINDS))
-    (folder / "data.yaml").write_text(f"train: images/train\ntest: images/test\nnames:\n{names}\n")
-
-
 @pytest.fixture(scope="session")
 def gone(made_once):
     """A folder with data, a run, its files, and what each command said."""
 
     def go(folder):
-        write_shapes(folder / "data")
+        write_yolo(folder / "data", {"train": TRAIN, "test": TEST}, 3, from_part="train")
         done = subprocess.run([sys.executable, "-c", WHOLE_WAY, folder], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from drawn_shapes import write_yolo
 from PIL import Image
 
-from edgecnn.data.scenes import KINDS, boxes_of, render
+from edgecnn.data.scenes import boxes_of
 from edgecnn.data.shapes import scene_of
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.tasks.boxes import iou
@@ -77,30 +78,12 @@ done["classes"] = command("export", folder / "model.keras", *classes)
 """
 
 
-def write_shapes(folder):
-    """Writes a few of the drawn shapes as YOLO has them, one object an image."""
-    for part, count in IMAGES.items():
-        (folder / "images" / part).mkdir(parents=True)
-        (folder / "labels" / part).mkdir(parents=True)
-        for index in range(count):
-            scene = scene_of(part, index, 1)
-            pixels = render(scene)
-            Image.fromarray(pixels).save(folder / "images" / part / f"{index:03}.png")
-            ((x1, y1, x2, y2),) = boxes_of(scene).tolist()
-            height, width = pixels.shape[:2]
-            row = ((x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
-            text = " ".join(map(str, (KINDS.index(scene.shapes[0].kind), *row)))
-            (folder / "labels" / part / f"{index:03}.txt").write_text(f"{text}\n")
-    names = "\n".join(f"  {number}: {name}" for number, name in enumerate(KINDS))
-    (folder / "data.yaml").write_text(f"train: images/train\ntest: images/test\nval: images/test\nnames:\n{names}\n")
-
-
 @pytest.fixture(scope="session")
 def taught(made_once):
     """A folder with data, a model, its files, and what each command said."""
 
     def teach(folder):
-        write_shapes(folder / "data")
+        write_yolo(folder / "data", IMAGES, 1, val="test")
         done = subprocess.run([sys.executable, "-c", TEACH, folder], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
