@@ -105,6 +105,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise _mismatch(where, "a list", value)
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise _mismatch(where, f"a list of {len(arguments)}", value)
         return tuple(_value(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
     if origin is Mapping:
         if not isinstance(value, dict):

@@ -43,6 +43,8 @@ def test_new_record_holds_what_the_data_were(npz):
         ('"epochs": 3', '"epochs": "3"'),
         ('"epochs": 3', '"epoch": 3'),
         ('"schema_version": 1', '"schema_version": 2'),
+        ('"image_size": null', '"image_size": [32]'),
+        ('"multi_scale": null', '"multi_scale": []'),
         ("{", ""),
     ],
 )
