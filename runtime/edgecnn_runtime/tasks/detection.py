@@ -24,7 +24,7 @@ from edgecnn_runtime.tasks.anchors import Cells, boxes_of, cells_at
 from edgecnn_runtime.tasks.boxes import EDGES, in_image, non_max_suppression, to_xyxy, told_box
 from edgecnn_runtime.tasks.detection_comparison import compare_boxes, compared_by, hold_boxes
 from edgecnn_runtime.tasks.scores import sigmoid
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, check_finite, read_output, shaped_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
@@ -147,7 +147,7 @@ class _Detection:
         if manifest.decoder.suppresses == "graph":
             return _read_rows(manifest, outputs, placements)
         decoder = cast(YoloDecoder, manifest.decoder)
-        grids = [read_output(manifest.output(scale.output), outputs, len(placements)) for scale in decoder.scales]
+        grids = [shaped_output(manifest.output(scale.output), outputs, len(placements)) for scale in decoder.scales]
         thresholds = _thresholds(decoder, manifest.num_classes)
         return [
             _detections(decoder, [grid[index] for grid in grids], thresholds, placement, manifest.labels)
@@ -267,14 +267,21 @@ def _found(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Returns the boxes, scores and class ids that pass the thresholds, in the order of scales, cells and classes.
 
-    Only cells of a likely object are looked into. The boxes are xyxy in pixels of the network's input.
+    Of each cell the object's number is read, and the others of likely cells alone. The boxes are xyxy in pixels of the
+    network's input.
+
+    Raises:
+        OutputError: what is read holds NaN or infinity.
     """
     raws, places = [], []
     for scale, grid in zip(decoder.scales, grids, strict=True):
         rows = grid.reshape(-1, grid.shape[-1])  # (cells and anchors, 5 + classes)
-        likely = np.flatnonzero(rows[:, _OBJECT] >= thresholds.object_logit)
+        objects = rows[:, _OBJECT].copy()
+        check_finite(scale.output, objects)
+        likely = np.flatnonzero(objects >= thresholds.object_logit)
         if len(likely):
             raws.append(rows[likely])
+            check_finite(scale.output, raws[-1])
             places.append(cells_at(likely, grid.shape, scale))
     if not raws:
         return np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64)

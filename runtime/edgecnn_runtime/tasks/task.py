@@ -118,18 +118,41 @@ def read_output(spec: OutputSpec, outputs: Outputs, images: int) -> npt.NDArray[
         OutputError: it holds NaN or infinity.
         SessionError: it is missing, or has another shape than the manifest declares.
     """
+    received = shaped_output(spec, outputs, images)
+    check_finite(spec.name, received)
+    return received
+
+
+def shaped_output(spec: OutputSpec, outputs: Outputs, images: int) -> npt.NDArray[Any]:
+    """Returns a raw output as `read_output` does, for a task that checks those numbers alone that it reads.
+
+    Raises:
+        SessionError: it is missing, or has another shape than the manifest declares.
+    """
     if spec.name not in outputs:
         raise SessionError(f"outputs: expected {spec.name!r}, received {sorted(outputs)}")
     received, expected = outputs[spec.name], (images, *spec.shape)
     if received.shape != expected and not _fits(received.shape, expected):
         raise SessionError(f"output {spec.name!r}: expected shape {expected}, received {received.shape}")
-    if not _is_finite(received):
-        invalid = received.size - np.count_nonzero(np.isfinite(received))
-        raise OutputError(
-            f"output {spec.name!r}: expected finite numbers, received {invalid} NaN or infinite of {received.size}, so "
-            "no answer can be read from it. The weights or the input are damaged."
-        )
     return received
+
+
+def check_finite(name: str, values: npt.NDArray[Any]) -> None:
+    """Refuses numbers that no answer can be read from.
+
+    Args:
+        name: of the output.
+        values: that are read of it, of any shape.
+
+    Raises:
+        OutputError: one is NaN or infinite.
+    """
+    if not _is_finite(values):
+        invalid = values.size - np.count_nonzero(np.isfinite(values))
+        raise OutputError(
+            f"output {name!r}: expected finite numbers, received {invalid} NaN or infinite of {values.size}, so no "
+            "answer can be read from it. The weights or the input are damaged."
+        )
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
