@@ -132,7 +132,7 @@ def export(
         with stages("load"):
             session = candidate.load()
         with stages("parity"):
-            parity = proof.compare(session, _gates(None))
+            parity = proof.compare(session, _gates(None), graph_sha256=candidate.graph.written.sha256)
         del session
         if not parity.passed:
             raise Outcome(target, folder, stages.seconds, parity).parity_error()
@@ -140,18 +140,21 @@ def export(
         if quantization is not None:
             quantized = _quantize(candidate, quantization, calibration, folder, target, proof=proof, stages=stages)
             candidate, parity = quantized.candidate, quantized.parity
-        exact = quantization is None
+        gates, exact = _gates(quantization), quantization is None
+        graph_sha256 = candidate.graph.written.sha256  # whatever its manifest
         settled = None if settle is None else proof.settle(settle)
         if settled is not None:
             with stages("settle"):
                 with writing(target):
                     candidate = candidate.restamped(settled)
-                parity = proof.compare(candidate.load(), _gates(quantization), exact=exact)
+                parity = proof.compare(candidate.load(), gates, graph_sha256=graph_sha256, exact=exact)
         file, raw = candidate, None
         if nms == "graph" and parity.passed:
             with stages("nms"), writing(target):
                 file, raw = candidate.suppressing(folder / "suppressing.onnx"), candidate.predictor(threads=1)
-                parity = proof.compare(candidate.load(), _gates(quantization), decoding=file.load(), exact=exact)
+                parity = proof.compare(
+                    candidate.load(), gates, graph_sha256=graph_sha256, decoding=file.load(), exact=exact
+                )
         if not parity.compared:
             _LOGGER.warning(
                 "%s: no answer could be compared with the model's on %d images: there are none, or more of one score "
@@ -318,7 +321,7 @@ def _quantize(
     gates = _gates(config)
 
     def judge(candidate: Candidate) -> ParityReport:
-        return proof.compare(candidate.load(), gates, exact=False)
+        return proof.compare(candidate.load(), gates, graph_sha256=candidate.graph.written.sha256, exact=False)
 
     quantized = quantize_file(float32, config, calibration, folder, judge=judge, stages=stages)
     if not quantized.tries[-1].fits:

@@ -13,14 +13,14 @@ from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.proof.synthetic import synthetic_images
 from edgecnn_runtime.inputs import Batch, Inputs, join
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.model import Model
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Session
 
 SYNTHETIC = "synthetic"
 UNIDENTIFIED = "unidentified"
-_MOST_BYTES = 2**26  # of answers that are remembered
-
+_MOST_BYTES = 2**27  # of one model's answers that are remembered
 
 Settle = Callable[[Manifest, Any], Manifest]
 
@@ -44,19 +44,27 @@ class Proof:
         fingerprint: str | None,
         metric: Callable[[], Metric] | None,
     ) -> None:
-        self._reference, self._manifest, self._metric = Remembered(reference), manifest, metric
+        self._reference, self._manifest, self._metric = reference, manifest, metric
         self._evaluation = evaluation
         self._images_from = SYNTHETIC if evaluation is None else fingerprint or UNIDENTIFIED
         self._of_file: Metric | None = None  # what the last file's answers come to
+        self._of_source, self._of_graph, self._graph_sha256 = Answers(), Answers(), ""
 
     def compare(
-        self, session: Session, gates: Gates, *, decoding: Session | None = None, exact: bool = True
+        self,
+        session: Session,
+        gates: Gates,
+        *,
+        graph_sha256: str,
+        decoding: Session | None = None,
+        exact: bool = True,
     ) -> ParityReport:
         """Returns how far a file's answers are from the source's.
 
         Args:
             session: of the graph with raw outputs.
             gates: makes verdicts.
+            graph_sha256: of that graph, whatever manifest is beside it. The raw outputs of the last one are remembered.
             decoding: of the file, where its graph decodes those outputs by itself.
             exact: whether it has the source's precision.
 
@@ -71,10 +79,11 @@ class Proof:
             made.append(self._metric())
             return made[-1]
 
-        self._reference.restart()
+        if graph_sha256 != self._graph_sha256:
+            self._of_graph, self._graph_sha256 = Answers(), graph_sha256
         report = compare(
-            self._reference,
-            session,
+            RememberedSource(self._reference, self._of_source),
+            Remembered(session, self._of_graph),
             self._manifest,
             self._batches(),
             images_from=self._images_from,
@@ -113,36 +122,61 @@ class Proof:
         )
 
 
+class Answers:
+    """One model's raw outputs for a sequence of feeds: those of the first ones, for which there is room."""
+
+    def __init__(self) -> None:
+        self._kept: list[dict[str, npt.NDArray[Any]]] = []
+        self._bytes = 0
+
+    def get(self, number: int) -> dict[str, npt.NDArray[Any]] | None:
+        """Returns those for the feeds of that number in the sequence, or None where they are not kept."""
+        return self._kept[number] if number < len(self._kept) else None
+
+    def add(self, number: int, outputs: dict[str, npt.NDArray[Any]]) -> None:
+        """Keeps them where they are the next ones and there is room."""
+        size = sum(values.nbytes for values in outputs.values())
+        if number == len(self._kept) and self._bytes + size <= _MOST_BYTES:
+            self._kept.append(outputs)
+            self._bytes += size
+
+
 class Remembered:
-    """Answers one sequence of batches any number of times; `restart` stands before each.
+    """Answers a sequence of feeds once, from the first on.
 
     Args:
         model: is asked what is not remembered.
+        answers: those that it gave when it was asked before; new ones are added.
     """
 
-    def __init__(self, model: Source) -> None:
-        self._model = model
-        self._answers: list[dict[str, npt.NDArray[Any]]] = []
-        self._next, self._bytes = 0, 0
-
-    def restart(self) -> None:
-        """Begins the sequence again."""
+    def __init__(self, model: Model, answers: Answers) -> None:
+        self._model, self._answers = model, answers
         self._next = 0
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Returns the raw outputs by name for the next batch of the sequence."""
+        """Returns the raw outputs by name for the next feeds of the sequence."""
         number, self._next = self._next, self._next + 1
-        if number < len(self._answers):
-            return self._answers[number]
-        outputs = self._model.run(feeds)
-        size = sum(values.nbytes for values in outputs.values())
-        if number == len(self._answers) and self._bytes + size <= _MOST_BYTES:
-            self._answers.append(outputs)
-            self._bytes += size
+        outputs = self._answers.get(number)
+        if outputs is None:
+            outputs = self._model.run(feeds)
+            self._answers.add(number, outputs)
         return outputs
+
+
+class RememberedSource(Remembered):
+    """The same of a source, which says itself what its answers mean.
+
+    Args:
+        source: is asked what is not remembered.
+        answers: as for `Remembered`.
+    """
+
+    def __init__(self, source: Source, answers: Answers) -> None:
+        super().__init__(source, answers)
+        self._source = source
 
     def results(
         self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement], manifest: Manifest | None = None
     ) -> list[Result]:
         """Returns what the model itself means by its raw outputs, one result an image; as for every `Source`."""
-        return self._model.results(outputs, placements, manifest)
+        return self._source.results(outputs, placements, manifest)

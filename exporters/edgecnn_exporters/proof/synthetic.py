@@ -10,22 +10,26 @@ from edgecnn_runtime.manifest import ImageInput
 _Pixels = npt.NDArray[np.uint8]
 _Draw = Callable[[np.random.Generator, int, int, int], npt.NDArray[np.float64]]
 
-COUNT = 32
+MOST, FEWEST = 32, 8  # images
+_PIXELS = MOST * 256 * 256  # of all, where that is more than the fewest: larger images take longer, and prove more each
 _SEED = 20170412
 _PICTURE = (48, 64)  # (height, width) of a picture that is yet to be prepared
 _FREE_SIDE = 256  # pixels, where the graph takes any size; rounded to the input's multiple
 
 
-def synthetic_images(spec: ImageInput, *, count: int = COUNT, batch_size: int = 8) -> Iterator[_Pixels]:
+def synthetic_images(spec: ImageInput, *, count: int | None = None, batch_size: int = 8) -> Iterator[_Pixels]:
     """Yields the same images every time, as uint8 (N, H, W, C) with N up to `batch_size`.
 
     Args:
         spec: the input they are for.
-        count: how many in all.
+        count: how many in all; None for 32, or for as many as have two million pixels, but for 8 at least.
         batch_size: how many at a time.
     """
     generator = np.random.default_rng(_SEED)
     height, width = (_side(size, spec.multiple_of) for size in (spec.height, spec.width))
+    if count is None:
+        whole = _PIXELS // (height * width) // len(_DRAWN) * len(_DRAWN)  # as many of each kind
+        count = min(MOST, max(FEWEST, whole))
     for first in range(0, count, batch_size):
         numbers = range(first, min(first + batch_size, count))
         yield np.stack([_image(number, generator, height, width, spec.channels) for number in numbers])

@@ -1,7 +1,11 @@
 import numpy as np
 
 from edgecnn_exporters.proof import proof
-from edgecnn_exporters.proof.proof import Remembered
+from edgecnn_exporters.proof.gates import float32_gates
+from edgecnn_exporters.proof.proof import Answers, Proof, Remembered
+from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.tasks.table import decode
 
 
 class Counting:
@@ -13,29 +17,65 @@ class Counting:
         return {"logits": feeds["image"] * 2.0}
 
 
-def answers(model, batches):
-    model.restart()
+def asked(source, answers, batches):
+    model = Remembered(source, answers)
     return [float(model.run({"image": np.full((2, 3), batch)})["logits"][0, 0]) for batch in batches]
 
 
 def test_remembered_asks_once():
-    source = Counting()
-    model = Remembered(source)
-    assert answers(model, [1, 2, 3]) == answers(model, [1, 2, 3]) == [2, 4, 6]
+    source, answers = Counting(), Answers()
+    assert asked(source, answers, [1, 2, 3]) == asked(source, answers, [1, 2, 3]) == [2, 4, 6]
     assert source.asked == 3
 
 
 def test_remembered_goes_on_where_the_first_round_was_cut_short():
-    source = Counting()
-    model = Remembered(source)
-    assert answers(model, [1]) == [2]
-    assert answers(model, [1, 2]) == [2, 4]
+    source, answers = Counting(), Answers()
+    assert asked(source, answers, [1]) == [2]
+    assert asked(source, answers, [1, 2]) == [2, 4]
     assert source.asked == 2
 
 
 def test_remembered_asks_again_for_what_there_was_no_room_for(monkeypatch):
     monkeypatch.setattr(proof, "_MOST_BYTES", 100)  # two answers of 48 bytes
-    source = Counting()
-    model = Remembered(source)
-    assert answers(model, [1, 2, 3]) == answers(model, [1, 2, 3]) == [2, 4, 6]
+    source, answers = Counting(), Answers()
+    assert asked(source, answers, [1, 2, 3]) == asked(source, answers, [1, 2, 3]) == [2, 4, 6]
     assert source.asked == 4
+
+
+class Summing(Counting):
+    """Logits that follow the pixels; a session of any number of images, and a source."""
+
+    batch = None
+
+    def __init__(self, error=0.0):
+        super().__init__()
+        self.error = error
+
+    def run(self, feeds):
+        self.asked += 1
+        sums = feeds["image"].reshape(len(feeds["image"]), -1).sum(axis=1, keepdims=True)
+        return {"logits": np.concatenate([sums / 100, self.error - sums / 100], axis=1, dtype=np.float32)}
+
+    def results(self, outputs, placements, manifest=None):
+        return decode(manifest or MANIFEST, outputs, placements)
+
+
+MANIFEST = Manifest(
+    "classification",
+    ModelInfo("test", 1.0),
+    (ImageInput("image", 2, 2, "gray"),),
+    None,
+    SoftmaxDecoder(),
+    (OutputSpec("logits", (2,)),),
+)
+
+
+def test_proof_asks_the_source_once_and_each_graph_once():
+    source, first, second = Summing(), Summing(), Summing(error=1.0)
+    proved = Proof(source, MANIFEST, None, None, None)
+    passed = [
+        proved.compare(session, float32_gates, graph_sha256=sha256).passed
+        for session, sha256 in [(first, "a"), (first, "a"), (second, "b"), (second, "b")]
+    ]
+    assert passed == [True, True, False, False]
+    assert (source.asked, first.asked, second.asked) == (4, 4, 4)  # 32 images, 8 at a time

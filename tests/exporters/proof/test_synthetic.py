@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgecnn_exporters.proof.synthetic import COUNT, synthetic_images
+from edgecnn_exporters.proof.synthetic import MOST, synthetic_images
 from edgecnn_runtime.manifest import ImageInput
 
 
@@ -21,7 +21,7 @@ def test_synthetic_images_do_not_depend_on_the_batch_size():
 @pytest.mark.parametrize(("color", "channels"), [("rgb", 3), ("gray", 1)])
 def test_synthetic_images_have_the_form_of_the_input(color, channels):
     images = drawn(color=color)
-    assert (images.shape, images.dtype) == ((COUNT, 16, 12, channels), np.uint8)
+    assert (images.shape, images.dtype) == ((MOST, 16, 12, channels), np.uint8)
 
 
 def test_synthetic_images_are_of_four_kinds():
@@ -37,7 +37,7 @@ def test_synthetic_images_are_of_four_kinds():
 
 def test_synthetic_images_differ_from_one_another():
     images = drawn()
-    assert len({image.tobytes() for image in images}) > COUNT * 0.9
+    assert len({image.tobytes() for image in images}) > MOST * 0.9
 
 
 def test_synthetic_images_of_a_free_size_fit_its_multiple():
@@ -46,4 +46,10 @@ def test_synthetic_images_of_a_free_size_fit_its_multiple():
 
 @pytest.mark.parametrize("side", [1, 2])
 def test_synthetic_images_can_be_tiny(side):
-    assert drawn(side, side).shape == (COUNT, side, side, 3)
+    assert drawn(side, side).shape == (MOST, side, side, 3)
+
+
+@pytest.mark.parametrize(("side", "count"), [(1, 32), (256, 32), (257, 28), (416, 12), (512, 8), (2000, 8)])
+def test_synthetic_images_are_fewer_where_they_are_large(side, count):
+    spec = ImageInput("image", side, side, "gray")
+    assert sum(map(len, synthetic_images(spec))) == count

@@ -50,7 +50,11 @@ def quantize(tiny, make_batch, tmp_path):
             config,
             CalibrationImages(images or tiny.draw(64), fingerprint) if precision == "int8" else None,
             folder,
-            judge=lambda candidate: proof.compare(candidate.load(), quantized_gates(precision, max_drop)),
+            judge=lambda candidate: proof.compare(
+                candidate.load(),
+                quantized_gates(precision, max_drop),
+                graph_sha256=candidate.graph.written.sha256,
+            ),
             stages=lambda _: contextlib.nullcontext(),
         )
         return float32, quantized, config
