@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edgecnn.data.scenes import KINDS
 from edgecnn_runtime.container import read_model_file
 
 EDGECNN = Path(sys.executable).with_name("edgecnn")
@@ -353,17 +352,3 @@ def test_demo_works_twice_and_offline(edgecnn, tmp_path):
         picture.load()
         assert (picture.format, picture.width % 3) == ("PNG", 0)
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}
-
-
-@pytest.mark.slow
-def test_demo_of_detection_finds_most_shapes_and_ends_with_their_picture(edgecnn, tmp_path):
-    done = edgecnn("demo", "--task", "detection", "-o", tmp_path / "demo")
-    assert done.returncode == 0, done.stderr
-    ap = next(line for line in done.stdout.splitlines() if line.startswith("AP50 of the file"))
-    assert min(map(float, ap.split()[4:])) >= 0.8
-    picture = tmp_path / "demo" / "annotated.png"
-    assert f"{picture}: 12 test images as the int8 file answers them" in done.stdout
-    with Image.open(picture) as drawn:
-        drawn.load()
-    told = edgecnn("inspect", tmp_path / "demo" / "shapes.int8.onnx").stdout
-    assert all(f"{kind}: from score" in told for kind in KINDS)

@@ -4,6 +4,9 @@ An integer layer adds its bias to sums of products, so the bias is counted in st
 *scale of its weights*, and nothing but convention ties that step to the bias. The quantizer gives the scale 1.0 to
 whatever holds nothing but zeros, and it lets a bias take all of the 32 bits that the sums need too. An integer Softmax
 overflows where the scale of its result is far below one part in as many as it has.
+
+Numbers that are only moved, or of which the largest are taken, keep their scale: ONNX Runtime then moves the bytes.
+With a scale of their own, as the quantizer gives it to a pooling behind a reshape, they go through float32.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -65,8 +68,10 @@ def mend_scales(model: ModelProto, float32: ModelProto, *, empty: Collection[str
     """
     source, weights = read_wiring(float32), {tensor.name: tensor for tensor in model.graph.initializer}
     producers = {tensor: node for node in model.graph.node for tensor in node.output if tensor}
+    shared = _share_moved(model, producers, weights)
     layers = list(_layers(model, producers, weights, source))
     changed = {
+        *shared,
         *_widen_softmax(model, producers, weights, source),
         *_narrow_empty(model, layers, weights, empty),
     }
@@ -76,6 +81,29 @@ def mend_scales(model: ModelProto, float32: ModelProto, *, empty: Collection[str
             step = np.asarray(_read(weights, layer.activation) * _read(weights, layer.kernel_scale), np.float32)
             _write(weights, layer.bias_scale, step.reshape(_read(weights, layer.bias_scale).shape))
             _write(weights, layer.bias, np.rint(layer.values / step.astype(np.float64)))
+
+
+def _share_moved(model: ModelProto, producers: Mapping[str, NodeProto], weights: Mapping[str, TensorProto]) -> set[str]:
+    """Gives what was moved since it was quantized the same scale again; returns the scales that have new readers."""
+    readers: dict[str, list[NodeProto]] = {}
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear":
+            readers.setdefault(node.input[0], []).append(node)
+    shared = set()
+    for node in model.graph.node:
+        maker = producers.get(node.input[0]) if node.op_type == "QuantizeLinear" else None
+        moved = False
+        while maker is not None and maker.op_type in _MOVES:
+            maker, moved = producers.get(maker.input[0]), True
+        if not moved or maker is None or maker.op_type != "DequantizeLinear":
+            continue
+        before, after = ([_read(weights, name) for name in one.input[1:]] for one in (maker, node))
+        if all(map(np.array_equal, before, after)):
+            continue
+        for one in (node, *readers.get(node.output[0], ())):
+            one.input[1:] = maker.input[1:]
+        shared.add(maker.input[1])
+    return shared
 
 
 def _layers(

@@ -399,3 +399,40 @@ def test_quantize_int8_keeps_mended_weights_in_their_form(quantize, reduce_range
     assert len(kernels) == len(zero_points) == 2
     assert not any(zero_point.any() for zero_point in zero_points)
     assert all(np.abs(kernel.astype(int)).max() in (largest, largest - 1) for kernel in kernels)
+
+
+def optimized(model, folder):
+    """The operators of the graph as ONNX Runtime runs it."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node]
+
+
+def test_what_is_pooled_behind_a_move_keeps_its_scale_and_stays_in_bytes(quantize, tmp_path):
+    """As behind a folded first convolution; the bias of the layer that reads it is counted in that scale too."""
+    random = np.random.default_rng(5)
+    weights = {
+        "shape": np.array([0, FEATURES, SIZE, SIZE]),
+        "w": random.normal(0, 0.3, (4, FEATURES, 3, 3)),
+        "b": random.normal(0, 3, 4),
+    }
+    tail = [
+        ("Reshape", ["<", "shape"], {}),
+        ("MaxPool", ["<"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Conv", ["<", "w", "b"], {}),
+    ]
+    float32 = build(tail, weights)
+    int8 = quantize(float32)
+    pool = next(node for node in int8.graph.node if node.op_type == "MaxPool")
+    after = next(node for node in int8.graph.node if pool.output[0] in node.input)
+    assert after.op_type == "QuantizeLinear"
+    assert sum(node.op_type == "QuantizeLinear" and node.input[1] == after.input[1] for node in int8.graph.node) == 2
+    images = draw(8, seed=9)
+    expected = answers(float32, images)
+    assert difference(answers(int8, images), answers(int8, images, fused=False)) < 0.01
+    assert difference(answers(int8, images), expected) < 0.03
+    run = optimized(int8, tmp_path)
+    pooled = next(number for number, operator in enumerate(run) if operator.endswith("MaxPool"))
+    assert not {"QuantizeLinear", "DequantizeLinear"} & set(run[:pooled])
