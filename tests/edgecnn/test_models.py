@@ -23,12 +23,15 @@ from edgecnn.tasks.detection.targets import encoder  # noqa: E402
 from edgecnn.tasks.localization.losses import encode, encoded_iou, loss_weights, losses  # noqa: E402
 from edgecnn_exporters import export  # noqa: E402
 from edgecnn_exporters.proof.gates import RESULT_BUDGETS  # noqa: E402
+from edgecnn_exporters.proof.synthetic import synthetic_images  # noqa: E402
 from edgecnn_runtime import Predictor  # noqa: E402
+from edgecnn_runtime.inputs import Batch, Inputs, join  # noqa: E402
 from edgecnn_runtime.preprocessing import Placement  # noqa: E402
 from edgecnn_runtime.tasks.table import decode, get_task  # noqa: E402
 
 LIGHT = 2_000_000  # parameters; heavier rows take seconds to build, so their tests are slow
 NARROW = 0.25
+PROVEN_ON = 8  # images, two of each kind; an export takes up to 32
 MOST_EPOCHS = 100  # until a row knows its pictures by heart
 LABELS = ("zero", "one", "two")
 ROWS = [
@@ -298,18 +301,21 @@ def test_build_model_exports_at_its_published_size(spec: ModelSpec, published: k
 
 
 def assert_exported_alike(spec: ModelSpec, model: keras.Model, manifest: object, folder) -> None:
-    path = folder / "model.onnx"
+    path, inputs = folder / "model.onnx", Inputs(manifest)
     reference = KerasModel(model, manifest)
-    export(model, manifest, path, reference=reference, evaluation=None)
+    pixels = np.concatenate(list(synthetic_images(manifest.image_input, count=PROVEN_ON)))
+    prepared = [inputs(image) for image in pixels]
+    batch = Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
+    export(model, manifest, path, reference=reference, evaluation=[batch])
     assert not {node.op_type for node in onnx.load(path).graph.node} & {"Loop", "If", "Scan"}
     predictor, task = Predictor.load(path, device="cpu"), get_task(spec.task)
     photo = load_sample_image("china.jpg")  # 427 x 640
-    prepared = predictor.inputs(photo)
-    expected, received = reference.run(prepared.feeds), predictor.session.run(prepared.feeds)
+    shown = predictor.inputs(photo)
+    expected, received = reference.run(shown.feeds), predictor.session.run(shown.feeds)
     assert list(received) == list(expected) == [output.name for output in manifest.outputs]
     for name, values in expected.items():
         assert np.abs(received[name] - values).max() <= 1e-4 * np.abs(values).max()
-    (own,) = reference.results(expected, [prepared.placement])
+    (own,) = reference.results(expected, [shown.placement])
     found = task.agreement(own, predictor.predict(photo))
     assert found.same
     assert all(value <= RESULT_BUDGETS[name] for name, value in found.relative.items())

@@ -6,21 +6,20 @@ from edgecnn.data.scenes import KINDS, boxes_of, render
 from edgecnn.data.shapes import scene_of
 
 
-def write_yolo(folder, counts, most, *, from_part=None, val=None):
+def write_yolo(folder, counts, most, *, val=None):
     """Writes images and labels.
 
     Args:
         folder: is made.
         counts: images by the name of the part.
         most: shapes an image.
-        from_part: the part whose scenes are drawn; None draws each part's own.
         val: the part that is the val part too; None for no val part.
     """
     for part, count in counts.items():
         for kind in ("images", "labels"):
             (folder / kind / part).mkdir(parents=True)
         for index in range(count):
-            scene = scene_of(from_part or part, index, most)
+            scene = scene_of(part, index, most)
             pixels = render(scene)
             Image.fromarray(pixels).save(folder / "images" / part / f"{index:03}.png")
             height, width = pixels.shape[:2]
