@@ -194,6 +194,7 @@ def test_the_rate_grows_over_the_first_batches_of_the_run_and_not_of_each_epoch(
     assert rates == pytest.approx([0.5 / 3, 0.5 * 2 / 3, 0.5, 0.5])
 
 
+@pytest.mark.slow
 def test_the_average_is_that_of_the_weights_after_each_step_which_learn_on_as_without_it(training_data):
     config, averages = replace(CONFIG, ema=0.7), []
     plain, averaging = trainee_of(), trainee_of(config)
@@ -231,6 +232,7 @@ def test_held_out_images_are_scored_with_the_averages(training_data):
     assert abs(losses[0] - losses[1]) > 1e-3
 
 
+@pytest.mark.slow
 def test_the_averages_are_what_is_saved_and_the_weights_are_what_goes_on(training_data, tmp_path):
     config = replace(CONFIG, ema=0.5)
     trainee, manifest = trainee_of(config), manifest_of(config)

@@ -151,6 +151,7 @@ def test_run_epoch_reports_the_outputs_for_inference_alone(with_auxiliary):
     assert told[-1][2] == {"loss": pytest.approx(metrics.loss), "accuracy": pytest.approx(metrics.metrics["accuracy"])}
 
 
+@pytest.mark.slow
 def test_save_model_saves_the_model_for_inference_and_the_one_to_train_on(with_auxiliary, tmp_path):
     trainee, *_ = with_auxiliary
     save_model(trainee.model, tmp_path / "model.keras", manifest_of(NARROW))

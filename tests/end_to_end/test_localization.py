@@ -16,6 +16,7 @@ from edgecnn.data.shapes import scene_of
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.tasks.boxes import iou
 
+pytestmark = pytest.mark.slow
 IMAGES = {"train": 240, "test": 60}
 # One process, because TensorFlow takes seconds to start: teaches, exports and evaluates; prints what each said.
 TEACH = """

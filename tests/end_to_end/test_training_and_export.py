@@ -248,6 +248,7 @@ def train_command(folder):
     return [str(EDGECNN), "train", "mnist_convnet", "--data", "digits", *options, "-o", str(folder)]
 
 
+@pytest.mark.slow
 def test_train_goes_on_after_sigint(edgecnn, tmp_path):
     folder = tmp_path / "run"
     code, stderr = interrupted(train_command(folder), signal.SIGINT)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from edgecnn_runtime.preprocessing import Placement
 
 EDGES = ("x1", "y1", "x2", "y2")  # what the four numbers of a box are called in JSON and CSV
-_BLOCK = 512  # boxes that non-max suppression compares with each other at a time
+_BLOCK = 256  # boxes that non-max suppression compares with each other at a time
 
 
 def iou(boxes: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -312,6 +312,7 @@ def taught(manifest):
     return made
 
 
+@pytest.mark.slow
 def test_trainee_shows_the_parts_summed_over_the_scales_and_its_losses_survive_saving(learned, tmp_path):
     part, manifest, given, _ = learned
     made = taught(manifest)

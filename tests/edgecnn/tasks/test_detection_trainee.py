@@ -34,6 +34,7 @@ def test_sides_without_a_multiple_of_the_coarsest_cell_are_refused():
         input_sizes(manifest_of(), (33, 63))
 
 
+@pytest.mark.slow
 def test_a_trainee_of_many_sizes_learns_from_each_of_them_and_is_saved_in_the_manifests():
     manifest, config = manifest_of(), TrainConfig("yolov3_tiny", "unused", multi_scale=(64, 192))
     model = build_model("yolov3_tiny", image_size=(96, 128), num_classes=2, width=0.05, seed=0)
