@@ -137,13 +137,14 @@ def non_max_suppression(
 ) -> npt.NDArray[np.intp]:
     """Returns which boxes are left where the best one drops those that overlap it, and so on.
 
-    Boxes are taken in blocks, best first, and no more of them than it takes to fill `most`. A block is compared with
-    those that stayed before it, as many at a time: each pair once, and many boxes take no more memory than few.
+    Boxes are taken in blocks, best first, and no more of them than it takes to fill `most`; all at once where no more
+    pairs of one class are among them than in a block of a single class. A block is compared with those that stayed
+    before it, as many at a time: each pair once, and many boxes take no more memory than few.
 
     Args:
         boxes: (K, 4) xyxy in any one unit, x1 <= x2 and y1 <= y2.
         scores: (K,) of equal ones the lower index comes first.
-        class_ids: (K,) boxes of different classes leave each other; None for no classes.
+        class_ids: (K,) integers of 0 or more; boxes of different classes leave each other. None for no classes.
         iou_threshold: a box goes where its intersection over union with a better one that stays is this or more.
         most: how many stay at most, 1 or more.
 
@@ -156,10 +157,12 @@ def non_max_suppression(
         [1, 2]
     """
     order = np.argsort(-scores, kind="stable")
-    boxes, classes = boxes[order], np.zeros(len(order), np.int8) if class_ids is None else class_ids[order]
+    boxes, classes = boxes[order], np.zeros(len(order), np.intp) if class_ids is None else class_ids[order]
+    few = int(np.square(np.bincount(classes)).sum()) <= _BLOCK**2  # pairs
+    block = len(order) if few else _BLOCK
     kept = np.empty(0, np.intp)  # ranks
-    for first in range(0, len(order), _BLOCK):
-        new = np.arange(first, min(first + _BLOCK, len(order)))
+    for first in range(0, len(order), block or 1):
+        new = np.arange(first, min(first + block, len(order)))
         last = len(kept) // _BLOCK * _BLOCK
         for known in (kept[start : start + _BLOCK] for start in range(0, last, _BLOCK)):
             better, worse = _across(classes[known], classes[new])

@@ -113,12 +113,13 @@ def test_suppression_is_that_of_brute_force_in_1000_cases(agnostic):
         assert found.tolist() == brute_force(boxes.tolist(), scores.tolist(), ids, least, most), case
 
 
+@pytest.mark.parametrize("classes", [2, 80])
 @pytest.mark.parametrize("most", [20, 100_000])
-def test_suppression_of_more_boxes_than_a_block_is_that_of_brute_force(most):
+def test_suppression_of_more_boxes_than_a_block_is_that_of_brute_force(most, classes):
     random = np.random.default_rng(3)
     first = random.uniform(0, 200, (900, 2))
     boxes, scores = np.concatenate([first, first + random.uniform(10, 50, (900, 2))], axis=1), random.uniform(size=900)
-    class_ids = random.integers(0, 2, 900)
+    class_ids = random.integers(0, classes, 900)
     found = non_max_suppression(boxes, scores, class_ids, iou_threshold=0.3, most=most)
     assert found.tolist() == brute_force(boxes.tolist(), scores.tolist(), class_ids.tolist(), 0.3, most)
     assert most == 20 or 256 < len(found) < 900
