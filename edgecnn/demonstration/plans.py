@@ -55,13 +55,13 @@ SHAPES = DemoPlan(
     TrainConfig(
         model="yolov3_tiny",
         data="shapes",
-        epochs=24,
+        epochs=8,
         batch_size=8,
         learning_rate=0.01,
         schedule="cosine",
-        warm_up=300,
-        ema=0.99,
-        image_size=(96, 128),
+        warm_up=150,
+        augment=("flip",),
+        image_size=(192, 256),  # twice that of the pictures, whose shapes would share cells of 16 pixels
         width=0.25,
         seed=1,
     ),

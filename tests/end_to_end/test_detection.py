@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edgecnn.data.scenes import KINDS, boxes_of, render
-from edgecnn.data.shapes import scene_of
+from edgecnn.data.shapes import MOST, scene_of
 
 pytestmark = pytest.mark.slow
 TEST = 300  # pictures of the test part, all of them: the points are of these
@@ -34,9 +34,9 @@ def command(name, *arguments):
         done[name] = {"code": code, "stdout": stdout.read().decode(), "stderr": stderr.getvalue()}
 
 command("demo", "demo", "--task", "detection", "-o", demo)
-command("data", "data", "shapes:1", "--format", "json")
-command("anchors", "anchors", "shapes:1", "--count", "6", "--image-size", "96,128", "--format", "json")
-command("evaluate", "evaluate", demo / "run", "--format", "json", "--save", folder / "drawn")
+command("data", "data", "shapes", "--format", "json")
+command("anchors", "anchors", "shapes", "--count", "6", "--image-size", "192,256", "--format", "json")
+command("evaluate", "evaluate", demo / "run", "--data", "shapes", "--format", "json", "--save", folder / "drawn")
 command("without", "export", demo / "run" / "model.keras", "-o", folder / "without.onnx")
 (folder / "done.json").write_text(json.dumps(done))
 """
@@ -49,7 +49,7 @@ def gone(made_once):
     def go(folder):
         (folder / "pictures").mkdir()
         for index in range(TEST):
-            Image.fromarray(render(scene_of("test", index, 1))).save(folder / "pictures" / f"{index:03}.png")
+            Image.fromarray(render(scene_of("test", index, MOST))).save(folder / "pictures" / f"{index:03}.png")
         done = subprocess.run([sys.executable, "-c", WHOLE_WAY, folder], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -97,7 +97,7 @@ def truths():
     """What each picture shows, by class: [{class: boxes}]."""
     shown = []
     for number in range(TEST):
-        scene = scene_of("test", number, 1)
+        scene = scene_of("test", number, MOST)
         boxes = list(zip(scene.shapes, boxes_of(scene).tolist(), strict=True))
         shown.append({
             class_id: [box for shape, box in boxes if shape.kind == kind] for class_id, kind in enumerate(KINDS)
@@ -166,7 +166,7 @@ def test_the_stored_precision_and_recall_are_those_of_what_the_device_answers(ed
         least, right, given = steps[-1]
         assert (point["precision"], point["recall"]) == pytest.approx((right / given, right / objects))
         assert least >= point["score"]
-    classes = json.loads(edgecnn("evaluate", file, "--data", "shapes:1", "--format", "json").stdout)["per_class"]
+    classes = json.loads(edgecnn("evaluate", file, "--data", "shapes", "--format", "json").stdout)["per_class"]
     for point in points:
         shown = classes[point["class_id"]]
         held = [point[name] for name in ("score", "precision", "recall")]
