@@ -7,21 +7,20 @@ results/accuracy/ROW.json; the whole list takes about an hour and a half of two 
     uv run python benchmarks/accuracy.py [--only ROW]... [--jobs 2] [--data FOLDER] [--runs FOLDER]
 """
 
-import argparse
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from command_line import parse, row_parser, runs_folder
 from record import write_result
 from tables import accuracy_table
 
@@ -92,33 +91,14 @@ def main() -> int:
     """Runs the rows and prints the table; returns 1 where a file does not answer as its Keras model does."""
     parser = row_parser(__doc__, list(ROWS))
     parser.add_argument("--jobs", type=int, default=1, help="rows at once; they share the processor's threads")
-    arguments = parser.parse_args()
-    if not arguments.data.is_dir():
-        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
-        return 0
+    arguments = parse(parser)
     if arguments.jobs > 1:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // arguments.jobs))
-    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(arguments.jobs) as pool:
-        runs = arguments.runs or Path(temporary)
-        runs.mkdir(parents=True, exist_ok=True)
+    with runs_folder(arguments.runs) as runs, ThreadPoolExecutor(arguments.jobs) as pool:
         rows = [ROWS[name] for name in arguments.only or ROWS]
         results = list(pool.map(lambda row: run_row(row, arguments.data, runs), rows))
     print(accuracy_table(results))
     return int(any(result["max_relative"] > LOGITS_BUDGET or result["disagreements"] for result in results))
-
-
-def row_parser(description: str | None, names: Sequence[str]) -> argparse.ArgumentParser:
-    """Returns a parser for what every benchmark of trained rows takes.
-
-    Args:
-        description: for --help.
-        names: of the rows.
-    """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=names, help="a row to run; may be repeated")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
-    parser.add_argument("--runs", type=Path, help="keeps the run folders here; a finished one is not trained again")
-    return parser
 
 
 def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:

@@ -10,13 +10,13 @@ whether the file answers a photo; it writes results/detection_full_size.json.
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accuracy import LOGITS_BUDGET, Row, edgecnn, row_parser
+from accuracy import LOGITS_BUDGET, Row, edgecnn
 from boxed_rows import run_row
+from command_line import parse, row_parser, runs_folder
 from int8 import spend
 from PIL import Image
 from record import write_result
@@ -43,14 +43,9 @@ _SCORES = ("split", "images", "ap50", "ap50_95", "ap_11_point", "precision", "re
 
 def main() -> int:
     """Runs the rows and prints the tables; returns 1 where a file does not answer as its Keras model does."""
-    arguments = row_parser(__doc__, [*ROWS, FULL_SIZE]).parse_args()
+    arguments = parse(row_parser(__doc__, [*ROWS, FULL_SIZE]))
     names = arguments.only or [*ROWS, FULL_SIZE]
-    if not arguments.data.is_dir():
-        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
-        return 0
-    with tempfile.TemporaryDirectory() as temporary:
-        runs = arguments.runs or Path(temporary)
-        runs.mkdir(parents=True, exist_ok=True)
+    with runs_folder(arguments.runs) as runs:
         options = {"kind": "detection", "scores": _SCORES, "max_drop": MAX_DROP, "more": points}
         results = [run_row(ROWS[name], ROWS, arguments.data, runs, **options) for name in names if name != FULL_SIZE]
         whole = [export_full_size(arguments.data, runs)] if FULL_SIZE in names else []

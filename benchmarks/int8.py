@@ -10,13 +10,13 @@ and from the process that made it. A row writes results/int8/ROW.json; with trai
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from accuracy import ROWS, Row, row_parser, train
+from accuracy import ROWS, Row, train
+from command_line import parse, row_parser, runs_folder
 from record import write_result
 from tables import int8_table
 
@@ -32,13 +32,8 @@ _OTHERS = (0.01, 0.97)
 def main() -> int:
     """Runs the rows and prints the table; returns 1 where a trained row loses more than it may."""
     names = [*ROWS, UNTRAINED.name]
-    arguments = row_parser(__doc__, names).parse_args()
-    if not arguments.data.is_dir():
-        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
-        return 0
-    with tempfile.TemporaryDirectory() as temporary:
-        runs = arguments.runs or Path(temporary)
-        runs.mkdir(parents=True, exist_ok=True)
+    arguments = parse(row_parser(__doc__, names))
+    with runs_folder(arguments.runs) as runs:
         rows = [
             trained_row(ROWS[name], arguments.data, runs) if name in ROWS else untrained_row(arguments.data, runs)
             for name in arguments.only or names

@@ -8,13 +8,12 @@ which is trained first where its run is not there. Each row writes results/local
 """
 
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from accuracy import LOGITS_BUDGET, Row, row_parser
+from accuracy import LOGITS_BUDGET, Row
 from boxed_rows import run_row
+from command_line import parse, row_parser, runs_folder
 from tables import localization_table
 
 MAX_DROP = 0.01  # of the mean IoU, int8 against Keras
@@ -35,13 +34,8 @@ _SCORES = ("split", "images", "mean_iou", "accuracy", "right")
 
 def main() -> int:
     """Runs the rows and prints the table; returns 1 where a file does not answer as its Keras model does."""
-    arguments = row_parser(__doc__, list(ROWS)).parse_args()
-    if not arguments.data.is_dir():
-        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
-        return 0
-    with tempfile.TemporaryDirectory() as temporary:
-        runs = arguments.runs or Path(temporary)
-        runs.mkdir(parents=True, exist_ok=True)
+    arguments = parse(row_parser(__doc__, list(ROWS)))
+    with runs_folder(arguments.runs) as runs:
         options = {"kind": "localization", "scores": _SCORES, "max_drop": MAX_DROP, "more": least_iou}
         results = [run_row(ROWS[name], ROWS, arguments.data, runs, **options) for name in arguments.only or ROWS]
     print(localization_table(results))

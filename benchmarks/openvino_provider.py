@@ -40,9 +40,6 @@ MIN_AGREEMENT = 0.97
 def main() -> int:
     """Measures and prints the table; returns 1 where OpenVINO was not used or answers otherwise."""
     arguments = read_arguments(__doc__)
-    if not arguments.data.is_dir():
-        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
-        return 0
     rows = []
     with tempfile.TemporaryDirectory(prefix="edgecnn-openvino-") as temporary:
         try:

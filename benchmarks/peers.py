@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from command_line import parse
 from peer_ways import PEERS, Answer, Case, Outputs, is_installed, prepare, ways
 from record import write_result
 from tables import peers_table
@@ -66,9 +67,6 @@ MODELS = {
 def main() -> int:
     """Measures and prints the table; returns 1 where edgecnn's int8 file answers worse than its budget."""
     arguments = read_arguments(__doc__)
-    if not arguments.data.is_dir():
-        print(f"skipped: {arguments.data} is absent; name the folder of the data sets with --data")
-        return 0
     for peer, modules in PEERS.items():
         if not is_installed(peer):
             print(f"left out: {peer}, for want of {' and '.join(modules)}; the whole table: {COMMAND}", file=sys.stderr)
@@ -110,7 +108,7 @@ def read_arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=200, help="test images for the quality")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     parser.add_argument("--work", type=Path, help="keeps the files here; those that are there are not made again")
-    return parser.parse_args()
+    return parse(parser)
 
 
 def measure(case: Case, threads: int, runs: int) -> list[dict[str, Any]]:
