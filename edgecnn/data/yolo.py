@@ -6,11 +6,9 @@ EXIF before they look at the labels (`exif_size` in Ultralytics' data/utils.py, 
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgecnn.data.faults import Faults, logger
 from edgecnn.data.marked import (
@@ -26,14 +24,28 @@ from edgecnn.data.marked import (
 )
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset
-from edgecnn.errors import DatasetError, MissingDependencyError
+from edgecnn.data.yaml_nodes import (
+    SUFFIXES,
+    Node,
+    at,
+    checked_names,
+    composed,
+    is_list,
+    is_nothing,
+    line_of,
+    mapping,
+    place_of,
+    root_of,
+    scalar,
+    top_keys,
+)
+from edgecnn.errors import DatasetError
 from edgecnn_runtime.images import IMAGE_SUFFIXES
 
 LOOKED_FOR = "a data.yaml with names and train or val (YOLO)"
 _PARTS = ("train", "val", "test")
 _OTHER_NAMES = {"valid": "val", "validation": "val"}
 _KEYS = {*_PARTS, *_OTHER_NAMES}
-_LARGEST = 2**20  # bytes of a data.yaml
 _ROW = "class, centre x, centre y, width, height"
 _NO_LABELS = frozenset({"classes.txt", "labels.txt"})  # names of classes, which some tools leave among the labels
 
@@ -97,70 +109,55 @@ def _file(path: Path) -> Path:
 def _files(path: Path) -> list[Path]:
     """Returns the YAML files that have a line `names:` and one for a part."""
     if path.is_dir():
-        found = [file for file in entries(path) if file.suffix.lower() in (".yaml", ".yml") and _looks_like_yolo(file)]
+        found = [file for file in entries(path) if file.suffix.lower() in SUFFIXES and _looks_like_yolo(file)]
         usual = [file for file in found if file.name in ("data.yaml", "dataset.yaml")]
         return usual if len(usual) == 1 else found
-    return [path] if path.suffix.lower() in (".yaml", ".yml") and _looks_like_yolo(path) else []
+    return [path] if path.suffix.lower() in SUFFIXES and _looks_like_yolo(path) else []
 
 
 def _looks_like_yolo(file: Path) -> bool:
-    try:
-        if not file.is_file() or file.stat().st_size > _LARGEST:
-            return False
-        lines = file.read_bytes().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return False
-    keys = {line.partition(":")[0].strip("\"'") for line in lines if ":" in line}
+    keys = top_keys(file)
     return "names" in keys and bool(keys & _KEYS)
 
 
 def _config(file: Path) -> _Config:
-    top = _mapping(_composed(file), file, "an object with names and train or val")
+    top = mapping(composed(file), file, "an object with names and train or val")
     if "names" not in top:
         raise DatasetError(f"{file}:1: expected names, the classes, received {', '.join(map(repr, top)) or 'nothing'}")
     names = _names(top["names"], file)
-    if "nc" in top and _scalar(top["nc"], file) != str(len(names)):
+    if "nc" in top and scalar(top["nc"], file) != str(len(names)):
         raise DatasetError(
-            f"{_at(file, top['nc'])}: expected nc {len(names)}, as many as names, received {_scalar(top['nc'], file)!r}"
+            f"{at(file, top['nc'])}: expected nc {len(names)}, as many as names, received {scalar(top['nc'], file)!r}"
         )
-    root = file.parent
-    if "path" in top:
-        given = Path(_scalar(top["path"], file))
-        root = given if given.is_absolute() and is_folder(given) else file.parent / given
-        root = root if is_folder(root) else file.parent  # it was of another machine
     parts: dict[str, tuple[tuple[str, int], ...]] = {}
     for key, node in top.items():
         part = _OTHER_NAMES.get(key, key)
-        if part not in _PARTS or (node.tag or "").endswith(":null"):
+        if part not in _PARTS or is_nothing(node):
             continue
         if part in parts:
-            raise DatasetError(f"{_at(file, node)}: expected one {part} part, received {key} besides")
-        nodes = node.value if _is(node, "Sequence") else [node]
-        parts[part] = tuple((_scalar(one, file), _line(one)) for one in nodes)
-    return _Config(file, names, parts, root)
+            raise DatasetError(f"{at(file, node)}: expected one {part} part, received {key} besides")
+        nodes = node.value if is_list(node) else [node]
+        parts[part] = tuple((scalar(one, file), line_of(one)) for one in nodes)
+    return _Config(file, names, parts, root_of(top, file))
 
 
-def _names(node: Any, file: Path) -> tuple[str, ...]:
-    if _is(node, "Sequence"):
-        names = [_scalar(one, file) for one in node.value]
+def _names(node: Node, file: Path) -> tuple[str, ...]:
+    if is_list(node):
+        names = [scalar(one, file) for one in node.value]
     else:
-        listed = _mapping(node, file, "names as a list, or as numbers with names")
+        listed = mapping(node, file, "names as a list, or as numbers with names")
         for number, (key, one) in enumerate(listed.items()):
             if key != str(number):
-                raise DatasetError(f"{_at(file, one)}: expected the class {number} next in names, received {key!r:.40}")
-        names = [_scalar(one, file) for one in listed.values()]
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None or not names or not all(name and name.isprintable() for name in names):
-        received = f"{twice!r:.60} twice" if twice is not None else f"{names[:5]!r:.100}"
-        raise DatasetError(f"{_at(file, node)}: expected names that are unique and not empty, received {received}")
-    return tuple(names)
+                raise DatasetError(f"{at(file, one)}: expected the class {number} next in names, received {key!r:.40}")
+        names = [scalar(one, file) for one in listed.values()]
+    return checked_names(names, node, file)
 
 
 def _images(config: _Config, part: str, named: Sequence[tuple[str, int]], faults: Faults) -> list[Path] | None:
     """Returns the images of a part in their order; None where the part is left out."""
     images: list[Path] = []
     for text, line in named:
-        place, where = _place(config.root, text), f"{config.file}:{line}"
+        place, where = place_of(config.root, text), f"{config.file}:{line}"
         if is_folder(place):
             found = _pictures(place)
             _check_labels(place, found, faults)
@@ -181,14 +178,6 @@ def _images(config: _Config, part: str, named: Sequence[tuple[str, int]], faults
             f"{config.file}: the {part} part names {len(images) - len(set(images))} images twice",
         )
     return list(dict.fromkeys(images))
-
-
-def _place(root: Path, text: str) -> Path:
-    """Returns where a part lies; sets of Roboflow begin with ../ and mean the file's own folder."""
-    place = root / text
-    if text.startswith("../") and not is_folder(place) and not is_file(place):
-        return root / text.removeprefix("../")
-    return place
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -292,57 +281,3 @@ def _mark(row: Sequence[str], where: str, shape: tuple[int, int], config: _Confi
     box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
     checked = checked_box(box, shape, where, faults)
     return None if checked is None else Mark(config.names[class_id], checked, where)
-
-
-def _composed(file: Path) -> Any:
-    """Returns the node tree of a YAML file: its values as text, and their lines; no object is built of it."""
-    try:
-        import yaml  # other data need no YAML
-    except ImportError as error:
-        raise MissingDependencyError.of("yaml") from error
-    text = read_text(file, largest=_LARGEST)
-    try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = "" if mark is None else f":{mark.line + 1}"
-        raise DatasetError(f"{file}{line}: expected YAML, received {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"{file}: expected YAML, received {reason:.200}") from error
-
-
-def _mapping(node: Any, file: Path, expected: str) -> dict[str, Any]:
-    if node is None or not _is(node, "Mapping"):
-        raise DatasetError(f"{file}:{1 if node is None else _line(node)}: expected {expected}, received {_shown(node)}")
-    found: dict[str, Any] = {}
-    for key_node, value in node.value:
-        key = _scalar(key_node, file)
-        if key in found:
-            raise DatasetError(f"{_at(file, key_node)}: expected each key once, received {key!r:.60} again")
-        found[key] = value
-    return found
-
-
-def _scalar(node: Any, file: Path) -> str:
-    """Returns a value as it is written: a class may be called no, 1 or null."""
-    if not _is(node, "Scalar"):
-        raise DatasetError(f"{_at(file, node)}: expected one value, received {_shown(node)}")
-    return str(node.value).strip()
-
-
-def _is(node: Any, kind: str) -> bool:
-    return type(node).__name__ == f"{kind}Node"
-
-
-def _shown(node: Any) -> str:
-    kinds = {"MappingNode": "keys and values", "SequenceNode": "a list", "ScalarNode": "a single value"}
-    return kinds.get(type(node).__name__, "nothing")
-
-
-def _line(node: Any) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _at(file: Path, node: Any) -> str:
-    return f"{file}:{_line(node)}"
