@@ -1,108 +1,16 @@
-"""What the images of one part are labelled with, in one shape for everything that only splits, counts and hashes them.
-
-`ClassIds` is a class an image, `Boxes` are the objects in it.
-"""
+"""The objects in each image, with a box round each."""
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-NO_CLASS = -1  # of an image without objects, where images are counted by class
+from edgecnn.data.targets.protocol import NO_CLASS
+
 _FEWEST = 5  # images, for a class to be divided on its own: a fifth of them is one
-
-
-class Targets(Protocol):
-    """The labels of N images.
-
-    Attributes:
-        contradiction: how two equal pictures can be labelled that contradict each other, for messages.
-    """
-
-    contradiction: ClassVar[str]
-
-    def __len__(self) -> int:
-        """Returns N."""
-        ...
-
-    def subset(self, indices: npt.NDArray[np.integer]) -> Self:
-        """Returns the labels of the images at those positions, in that order."""
-        ...
-
-    def joined(self, others: Sequence[Self]) -> Self:
-        """Returns these labels and those of other parts behind them."""
-        ...
-
-    def classes(self) -> npt.NDArray[np.int64]:
-        """Returns for each image the class that a split and a balance count it by, (N,)."""
-        ...
-
-    def counts(self, num_classes: int) -> npt.NDArray[np.int64]:
-        """Returns how many images show each class, (num_classes,)."""
-        ...
-
-    def digest(self, index: int) -> bytes:
-        """Returns what the data's fingerprint takes of one image's label."""
-        ...
-
-    def truth(self, index: int) -> Any:
-        """Returns the label of one image, in the form that belongs to the kind."""
-        ...
-
-    def truths(self, to_model: npt.NDArray[np.int64]) -> Any:
-        """Returns the label of each image as a metric takes them, N.
-
-        Args:
-            to_model: (classes,) for each class id of the data, the model's.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassIds:
-    """A class an image.
-
-    Attributes:
-        ids: (N,) int64, each a position in the labels.
-    """
-
-    contradiction: ClassVar[str] = "in two classes"
-
-    ids: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def subset(self, indices: npt.NDArray[np.integer]) -> "ClassIds":
-        """Returns the classes of the images at those positions, in that order."""
-        return ClassIds(self.ids[indices])
-
-    def joined(self, others: Sequence["ClassIds"]) -> "ClassIds":
-        """Returns these classes and those of other parts behind them."""
-        return ClassIds(np.concatenate([self.ids, *(other.ids for other in others)]))
-
-    def classes(self) -> npt.NDArray[np.int64]:
-        """Returns the classes themselves."""
-        return self.ids
-
-    def counts(self, num_classes: int) -> npt.NDArray[np.int64]:
-        """Returns how many images there are of each class."""
-        return np.bincount(self.ids, minlength=num_classes)
-
-    def digest(self, index: int) -> bytes:
-        """Returns the class id as 8 bytes."""
-        return int(self.ids[index]).to_bytes(8, "little", signed=True)
-
-    def truth(self, index: int) -> int:
-        """Returns the class id."""
-        return int(self.ids[index])
-
-    def truths(self, to_model: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Returns the model's class ids, (N,)."""
-        return to_model[self.ids]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,14 +138,3 @@ class Boxes:
     def truths(self, to_model: npt.NDArray[np.int64]) -> list[Objects]:
         """Returns the objects of each image, with the model's class ids."""
         return [replace(image, class_ids=to_model[image.class_ids]) for image in self.images]
-
-
-def class_ids_of(targets: Targets) -> npt.NDArray[np.int64]:
-    """Returns the class of each image, (N,): a classifier's way in.
-
-    Raises:
-        TypeError: they are no classes; `edgecnn.data.as_class_ids` makes classes of boxes.
-    """
-    if not isinstance(targets, ClassIds):
-        raise TypeError(f"targets: expected a class an image, received {type(targets).__name__}")
-    return targets.ids

@@ -1,0 +1,17 @@
+"""What the images of one part are labelled with, in one shape for everything that only splits, counts and hashes them.
+
+`ClassIds` is a class an image, `Boxes` are the objects in it.
+"""
+
+from edgecnn.data.targets.boxes import Boxes, Objects
+from edgecnn.data.targets.class_ids import ClassIds, class_ids_of
+from edgecnn.data.targets.protocol import NO_CLASS, Targets
+
+__all__ = [
+    "NO_CLASS",
+    "Boxes",
+    "ClassIds",
+    "Objects",
+    "Targets",
+    "class_ids_of",
+]
