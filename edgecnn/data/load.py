@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edgecnn.data import coco, shapes, voc, yolo
+from edgecnn.data import coco, mask_folders, shapes, voc, yolo
 from edgecnn.data.digits import read_digits
 from edgecnn.data.faults import Faults
 from edgecnn.data.folders import below, holds_classes, read_folders
 from edgecnn.data.keras_datasets import LABELS as KERAS_DATASETS
 from edgecnn.data.keras_datasets import read_keras_dataset
+from edgecnn.data.masks import read_masks
 from edgecnn.data.npz import read_npz
 from edgecnn.data.samples import Dataset
 from edgecnn.data.tfds import read_tfds
@@ -49,6 +50,7 @@ _FORMATS = {  # in the order in which they are tried: a folder of images is also
     "yolo": _Format("YOLO", yolo.LOOKED_FOR, yolo.holds_yolo, yolo.read_yolo),
     "coco": _Format("COCO", coco.LOOKED_FOR, coco.holds_coco, coco.read_coco),
     "voc": _Format("Pascal VOC", voc.LOOKED_FOR, voc.holds_voc, voc.read_voc),
+    "masks": _Format("masks", mask_folders.LOOKED_FOR, mask_folders.holds_masks, read_masks),
     "folder": _Format(
         "a folder a class",
         "a folder a class; train/, val/ and test/ with a folder a class",
@@ -67,9 +69,9 @@ def load_dataset(name_or_path: str, *, skip_bad: bool = False) -> Dataset:
     Args:
         name_or_path: "digits", "shapes" (or "shapes:1", one object an image), "mnist", "fashion_mnist" or "cifar10";
             "tfds:NAME" of TensorFlow Datasets; or a path, recognised by what it holds: an `.npz` file, YOLO, COCO,
-            Pascal VOC or a folder a class; or "npz:PATH", "yolo:PATH", "coco:PATH", "voc:PATH", "folder:PATH", which
-            force one. A name wins over a path: write "./mnist" for a folder of that name.
-        skip_bad: leave out faulty boxes and annotations, and say so in the log, instead of ending at the first.
+            Pascal VOC, masks or a folder a class; or "npz:PATH", "yolo:PATH", "coco:PATH", "voc:PATH", "masks:PATH",
+            "folder:PATH", which force one. A name wins over a path: write "./mnist" for a folder of that name.
+        skip_bad: leave out faulty boxes, annotations and masks, and say so in the log, instead of ending at the first.
 
     Returns:
         All parts. Where there is neither test nor val, a fifth of each class becomes the test part, always the same.

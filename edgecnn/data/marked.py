@@ -1,13 +1,15 @@
-"""What the readers of boxes share: images as they are found, what is marked in them, and what is checked of it."""
+"""What the readers of boxes and masks share: images as they are found, what is marked, what is checked of it."""
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from edgecnn.data.faults import Faults
-from edgecnn.data.samples import Samples
+from edgecnn.data.folders import PART_NAMES
+from edgecnn.data.samples import PartName, Samples
 from edgecnn.data.targets import Boxes, Objects
 from edgecnn.errors import DatasetError
 from edgecnn_runtime.errors import ImageError
@@ -15,6 +17,7 @@ from edgecnn_runtime.images import IMAGE_SUFFIXES, read_shape
 
 BORDER = 1.0  # pixels that a box may lie outside, and is then cut to the image: tools differ by one at the border
 LARGEST_TEXT = 16 * 2**20  # bytes of an annotation of one image, of a list, of a data.yaml
+Found = TypeVar("Found")
 UNREADABLE = "pictures that cannot be read"
 
 
@@ -99,12 +102,18 @@ def image_shape(path: Path, faults: Faults) -> tuple[int, int] | None:
 
 
 def check_stated(
-    stated: tuple[int, int], shape: tuple[int, int] | None, path: Path, where: str, faults: Faults
+    stated: tuple[int, int],
+    shape: tuple[int, int] | None,
+    path: Path,
+    where: str,
+    faults: Faults,
+    *,
+    what: str = "boxes are those",
 ) -> bool:
     """Says whether an annotation was made of the picture as it is displayed, and notes a fault where not.
 
-    Boxes count in displayed pixels. An annotation that states the size of the stored picture, where EXIF turns it, was
-    made by a tool that does not turn it: its boxes lie elsewhere.
+    Boxes and masks count in displayed pixels. An annotation that states the size of the stored picture, where EXIF
+    turns it, was made by a tool that does not turn it: its boxes lie elsewhere.
 
     Args:
         stated: height and width that the annotation says.
@@ -112,12 +121,13 @@ def check_stated(
         path: of the picture.
         where: file and line of the annotation.
         faults: gets the fault.
+        what: of the annotation is turned otherwise then, with its verb.
     """
     if shape is None or stated == shape:
         return True
     turned = "" if stated != shape[::-1] else (
-        ". If it is turned by EXIF, its boxes are those of the picture as it is stored: turn its pixels and remove "
-        "the EXIF orientation, or mark the displayed picture"
+        f". If it is turned by EXIF, its {what} of the picture as it is stored: turn its pixels and remove the EXIF "
+        "orientation, or mark the displayed picture"
     )  # fmt: skip
     faults.error(
         "images of another size than their labels say",
@@ -172,6 +182,62 @@ def pictures_in(folder: Path) -> dict[str, Path]:
     for path in entries(folder):
         if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
             found.setdefault(path.stem, path)
+    return found
+
+
+def listed_stems(file: Path, images: Mapping[str, Path], folder: Path, faults: Faults) -> dict[int, str]:
+    """Returns the names of images in a list, one a line, by their lines.
+
+    Args:
+        file: the list.
+        images: by stem.
+        folder: that they lie in, for messages.
+        faults: gets names that stand twice, or that no image has.
+
+    Raises:
+        DatasetError: the list cannot be read, or nothing is left of it.
+    """
+    names: dict[int, str] = {}
+    seen: set[str] = set()
+    for line, text in enumerate(read_text(file).splitlines(), start=1):
+        name = text.strip()
+        if not name:
+            continue
+        if name in seen:
+            faults.error(
+                "names that a list has twice", f"{file}:{line}: expected each image once, received {name!r} again"
+            )
+        elif name not in images:
+            faults.error(
+                "files that a part names and that are missing", f"{file}:{line}: no image {name!r} in {folder}"
+            )
+        else:
+            names[line] = name
+        seen.add(name)
+    if not names:
+        raise DatasetError(f"{file}: expected the names of images, one a line, received none")
+    return names
+
+
+def in_parts(path: Path, look: Callable[[Path], Found | None]) -> dict[PartName, Found]:
+    """Returns what is found in the folders of a folder that are called as parts are.
+
+    Args:
+        path: of the folder.
+        look: returns what a part's folder holds, None where that is something else.
+
+    Raises:
+        DatasetError: two of them are one part; or the folder cannot be read.
+    """
+    folders: dict[PartName, Path] = {}
+    found: dict[PartName, Found] = {}
+    for entry in entries(path):
+        part = PART_NAMES.get(entry.name.lower())
+        held = look(entry) if part is not None and entry.is_dir() else None
+        if part is not None and held is not None:
+            if part in folders:
+                raise DatasetError(f"{path}: expected one {part} part, received {folders[part]} and {entry}")
+            folders[part], found[part] = entry, held
     return found
 
 

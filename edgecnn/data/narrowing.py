@@ -1,13 +1,17 @@
-"""Data with boxes, made into what a task takes: one class an image, one box, or all of them."""
+"""Data made into what a task takes: of boxes one class an image, one box, all of them, or the masks behind them."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.targets import Boxes, ClassIds, Targets
+from edgecnn.data.targets import Boxes, ClassIds, Masks, Targets
 from edgecnn.errors import UsageError
+
+GROUND = "ground"  # the class of pixels where no object is
+_KINDS: Mapping[type, str] = {ClassIds: "a class an image", Boxes: "boxes", Masks: "masks"}
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +22,8 @@ def as_class_ids(dataset: Dataset) -> Dataset:
     The fingerprint stays, since the data are the same.
 
     Raises:
-        UsageError: an image has no object, or objects of several classes; or there is one class only.
+        UsageError: an image has no object, or objects of several classes; or there is one class only; or there are
+            masks.
     """
     if all(isinstance(part.targets, ClassIds) for part in dataset.parts):
         return dataset
@@ -26,7 +31,7 @@ def as_class_ids(dataset: Dataset) -> Dataset:
         raise UsageError(
             f"{dataset.name}: expected at least 2 classes, to classify images by, received {list(dataset.labels)}"
         )
-    return replace(dataset, parts=tuple(replace(part, targets=_classes(part)) for part in dataset.parts))
+    return replace(dataset, parts=tuple(replace(part, targets=_classes(dataset, part)) for part in dataset.parts))
 
 
 def with_boxes(dataset: Dataset) -> Dataset:
@@ -42,6 +47,25 @@ def with_boxes(dataset: Dataset) -> Dataset:
             raise UsageError(
                 f"{dataset.name}: expected an object in the {part.part} part that is neither a crowd nor difficult, "
                 "received none"
+            )
+    return dataset
+
+
+def with_masks(dataset: Dataset) -> Dataset:
+    """Returns the data as a segmenter takes them: of data with boxes the masks behind them, where they know those.
+
+    The masks behind boxes have a class more, `GROUND`, before the others. The fingerprint stays, since the data are the
+    same.
+
+    Raises:
+        UsageError: the data have no masks; or all that is to be learned from is ignored.
+    """
+    dataset = replace(dataset, parts=tuple(_masked(dataset, part) for part in dataset.parts))
+    for part in dataset.parts:
+        if part.part == "train" and not part.targets.counts(len(part.labels)).any():
+            raise UsageError(
+                f"{dataset.name}: expected a pixel in the train part that is not ignored, received none in "
+                f"{len(part)} masks"
             )
     return dataset
 
@@ -85,16 +109,28 @@ def _single(dataset: Dataset, part: Samples) -> Samples:
 def _boxes(dataset: Dataset, part: Samples) -> Boxes:
     if not isinstance(part.targets, Boxes):
         raise UsageError(
-            f"{dataset.name}: expected data with boxes (Pascal VOC, COCO, YOLO or shapes), received a class an image"
+            f"{dataset.name}: expected data with boxes (Pascal VOC, COCO, YOLO or shapes), received "
+            f"{_KINDS[type(part.targets)]}"
         )
     return part.targets
 
 
-def _classes(part: Samples) -> Targets:
-    if not isinstance(part.targets, Boxes):
+def _masked(dataset: Dataset, part: Samples) -> Samples:
+    if isinstance(part.targets, Masks):
+        return part
+    if isinstance(part.targets, Boxes) and part.targets.masks is not None:
+        return replace(part, targets=part.targets.masks, labels=(GROUND, *part.labels))
+    raise UsageError(
+        f"{dataset.name}: expected data with masks (images/ and masks/, SegmentationClass/ or shapes), received "
+        f"{_KINDS[type(part.targets)]}. Where masks lie besides, write masks:PATH."
+    )
+
+
+def _classes(dataset: Dataset, part: Samples) -> Targets:
+    if isinstance(part.targets, ClassIds):
         return part.targets
     class_ids = []
-    for index, image in enumerate(part.targets.images):
+    for index, image in enumerate(_boxes(dataset, part).images):
         found = np.unique(image.class_ids)
         if len(found) != 1:
             names = ", ".join(repr(part.labels[class_id]) for class_id in found) or "no object"

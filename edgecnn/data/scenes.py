@@ -120,6 +120,15 @@ def masks_of(scene: Scene) -> npt.NDArray[np.bool_]:
     return np.equal(_owners(scene), np.arange(len(scene.shapes))[:, np.newaxis, np.newaxis])
 
 
+def class_map_of(scene: Scene) -> npt.NDArray[np.uint8]:
+    """Returns what each pixel shows, (HEIGHT, WIDTH): 0 for the ground, else one more than the kind's place in `KINDS`.
+
+    Nothing is smoothed: a pixel is a shape's, in its colour, where the shape covers the pixel's centre.
+    """
+    classes = np.array([0, *(1 + KINDS.index(shape.kind) for shape in scene.shapes)], np.uint8)
+    return classes[_owners(scene) - _NOBODY]  # `_NOBODY` is the one before the first
+
+
 def boxes_of(scene: Scene) -> npt.NDArray[np.float32]:
     """Returns the smallest box round what can be seen of each shape, (shapes, 4) xyxy in pixels."""
     boxes = np.zeros((len(scene.shapes), 4), np.float32)

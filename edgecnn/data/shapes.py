@@ -1,4 +1,4 @@
-"""`shapes`: coloured shapes on textured grounds, drawn when they are asked for, with a box round each."""
+"""`shapes`: coloured shapes on textured grounds, drawn when they are asked for, with boxes and masks."""
 
 import re
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset, PartName, Samples
-from edgecnn.data.scenes import KINDS, Scene, boxes_of, new_scene, render
-from edgecnn.data.targets import Boxes, Objects
+from edgecnn.data.scenes import KINDS, Scene, boxes_of, class_map_of, new_scene, render
+from edgecnn.data.targets import Boxes, Masks, Objects
 from edgecnn.errors import UnknownDatasetError
 
 NAME = "shapes"
@@ -40,6 +40,8 @@ def most_objects(name: str) -> int:
 def read_shapes(most: int = MOST) -> Dataset:
     """Draws the data set: 1,200 images to learn from and 300 to judge by, of 96 x 128 pixels, always the same ones.
 
+    Its labels are boxes, with the masks behind them; see `edgecnn.data.narrowing.with_masks`.
+
     Args:
         most: objects in an image; where it is 1 they are larger.
     """
@@ -63,4 +65,5 @@ def _part(part: PartName, most: int) -> Samples:
     objects = tuple(
         Objects.of(boxes_of(scene).tolist(), [KINDS.index(shape.kind) for shape in scene.shapes]) for scene in scenes
     )
-    return Samples(np.stack([render(scene) for scene in scenes]), Boxes(objects), KINDS, part)
+    masks = Masks.of([class_map_of(scene) for scene in scenes], 1 + len(KINDS))
+    return Samples(np.stack([render(scene) for scene in scenes]), Boxes(objects, masks), KINDS, part)

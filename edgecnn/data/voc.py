@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from edgecnn.data.faults import Faults
-from edgecnn.data.folders import PART_NAMES
 from edgecnn.data.marked import (
     Mark,
     MarkedImage,
@@ -22,7 +21,9 @@ from edgecnn.data.marked import (
     checked_box,
     entries,
     image_shape,
+    in_parts,
     labels_file,
+    listed_stems,
     pictures_in,
     read_text,
 )
@@ -96,7 +97,7 @@ def read_voc(path: Path, faults: Faults | None = None) -> Dataset:
 
 def holds_voc(path: Path) -> bool:
     """Says whether a folder looks like Pascal VOC."""
-    return path.is_dir() and bool(_place(path) or _part_places(path))
+    return path.is_dir() and bool(_place(path) or in_parts(path, _place))
 
 
 def _names(parts: Iterable[MarkedPart]) -> tuple[str, ...]:
@@ -106,7 +107,7 @@ def _names(parts: Iterable[MarkedPart]) -> tuple[str, ...]:
 def _parts(path: Path, parser: Any, faults: Faults) -> Iterator[MarkedPart]:
     place = _place(path)
     if place is None:
-        places = _part_places(path)
+        places = in_parts(path, _place)
         if not places:
             raise DatasetError(f"{path}: expected {LOOKED_FOR}, received neither")
         for part, inner in places.items():
@@ -116,7 +117,7 @@ def _parts(path: Path, parser: Any, faults: Faults) -> Iterator[MarkedPart]:
     given = {name: file for name, file in lists.items() if file.is_file()}
     named: set[str] = set()
     for name, file in given.items():
-        names = _listed(file, place, faults)
+        names = listed_stems(file, place.images, place.folder, faults)
         named.update(names.values())
         yield _read(name, place, names, parser, faults)
     if not given:
@@ -127,30 +128,6 @@ def _parts(path: Path, parser: Any, faults: Faults) -> Iterator[MarkedPart]:
         faults.note(
             "labelled images in no part", f"{path / 'ImageSets' / 'Main'}: {rest} labelled images are in no list"
         )
-
-
-def _listed(file: Path, place: _Place, faults: Faults) -> dict[int, str]:
-    """Returns the names in a list by line."""
-    names: dict[int, str] = {}
-    seen: set[str] = set()
-    for line, text in enumerate(read_text(file).splitlines(), start=1):
-        name = text.strip()
-        if not name:
-            continue
-        if name in seen:
-            faults.error(
-                "names that a list has twice", f"{file}:{line}: expected each image once, received {name!r} again"
-            )
-        elif name not in place.images:
-            faults.error(
-                "files that a part names and that are missing", f"{file}:{line}: no image {name!r} in {place.folder}"
-            )
-        else:
-            names[line] = name
-        seen.add(name)
-    if not names:
-        raise DatasetError(f"{file}: expected the names of images, one a line, received none")
-    return names
 
 
 def _read(part: str, place: _Place, names: Mapping[int, str] | None, parser: Any, faults: Faults) -> MarkedPart:
@@ -238,18 +215,6 @@ def _place(path: Path) -> _Place | None:
     else:
         found = _Place(path, _xml_files(path), pictures_in(path))
     return found if found.annotations and found.images else None
-
-
-def _part_places(path: Path) -> dict[str, _Place]:
-    places: dict[str, _Place] = {}
-    for entry in entries(path):
-        part = PART_NAMES.get(entry.name.lower())
-        place = _place(entry) if part is not None and entry.is_dir() else None
-        if part is not None and place is not None:
-            if part in places:
-                raise DatasetError(f"{path}: expected one {part} part, received {places[part].folder} and {entry}")
-            places[part] = place
-    return places
 
 
 def _xml_files(folder: Path) -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """YAML as a tree of nodes: values as they are written, with their lines; no object is ever built of it."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,23 +9,28 @@ from typing import Any
 from edgecnn.data.marked import is_file, is_folder, read_text
 from edgecnn.errors import DatasetError, MissingDependencyError
 
-SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml")
 _LARGEST = 2**20  # bytes of a file
 Node = Any  # of PyYAML, which has no types
 
 
 def top_keys(file: Path) -> set[str]:
-    """Returns the keys of a file's outermost mapping as a look at its lines gives them; none of what is no small file.
+    """Returns the keys of a file's outermost mapping as a look at its lines gives them.
 
-    Keys of inner mappings come with the spaces before them.
+    There are none in what is no small YAML file. Keys of inner mappings come with the spaces before them.
     """
-    try:
-        if not file.is_file() or file.stat().st_size > _LARGEST:
-            return set()
-        lines = file.read_bytes().decode("utf-8", "replace").splitlines()
-    except OSError:
-        return set()
-    return {line.partition(":")[0].strip("\"'") for line in lines if ":" in line}
+    return {line.partition(":")[0].strip("\"'") for line in _glance(file).splitlines() if ":" in line}
+
+
+def has_key(file: Path, key: str) -> bool:
+    """Says whether a mapping anywhere in a file seems to have that key."""
+    return re.search(rf"\b{key}[\"']?\s*:", _glance(file)) is not None
+
+
+def usual_of(files: Sequence[Path]) -> list[Path]:
+    """Returns the one of several files that has the usual name, data.yaml or dataset.yaml; else all of them."""
+    usual = [file for file in files if file.name in ("data.yaml", "dataset.yaml")]
+    return usual if len(usual) == 1 else list(files)
 
 
 def composed(file: Path) -> Node:
@@ -133,6 +139,16 @@ def line_of(node: Node) -> int:
 def at(file: Path, node: Node) -> str:
     """Returns file and line of a node, for messages."""
     return f"{file}:{line_of(node)}"
+
+
+def _glance(file: Path) -> str:
+    """Returns the text of what may be a YAML file, before it is read as one; nothing of what is none."""
+    try:
+        if file.suffix.lower() not in _SUFFIXES or not file.is_file() or file.stat().st_size > _LARGEST:
+            return ""
+        return file.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _is(node: Node, kind: str) -> bool:

@@ -25,7 +25,6 @@ from edgecnn.data.marked import (
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset
 from edgecnn.data.yaml_nodes import (
-    SUFFIXES,
     Node,
     at,
     checked_names,
@@ -38,6 +37,7 @@ from edgecnn.data.yaml_nodes import (
     root_of,
     scalar,
     top_keys,
+    usual_of,
 )
 from edgecnn.errors import DatasetError
 from edgecnn_runtime.images import IMAGE_SUFFIXES
@@ -109,10 +109,8 @@ def _file(path: Path) -> Path:
 def _files(path: Path) -> list[Path]:
     """Returns the YAML files that have a line `names:` and one for a part."""
     if path.is_dir():
-        found = [file for file in entries(path) if file.suffix.lower() in SUFFIXES and _looks_like_yolo(file)]
-        usual = [file for file in found if file.name in ("data.yaml", "dataset.yaml")]
-        return usual if len(usual) == 1 else found
-    return [path] if path.suffix.lower() in SUFFIXES and _looks_like_yolo(path) else []
+        return usual_of([file for file in entries(path) if _looks_like_yolo(file)])
+    return [path] if _looks_like_yolo(path) else []
 
 
 def _looks_like_yolo(file: Path) -> bool:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from edgecnn.data.narrowing import as_class_ids, largest_boxes
+from edgecnn.data.narrowing import GROUND, as_class_ids, largest_boxes, with_boxes, with_masks
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Samples
-from edgecnn.data.targets import Boxes, ClassIds, Objects
+from edgecnn.data.targets import IGNORE, Boxes, ClassIds, Masks, Objects
 from edgecnn.errors import UsageError
 
 SMALL, LARGE = (0, 0, 2, 2), (0, 0, 3, 4)
@@ -70,3 +70,47 @@ def test_largest_boxes_refuses_classes():
 def test_largest_boxes_refuses_a_part_without_objects():
     with pytest.raises(UsageError, match="expected an object in the test part, received none"):
         largest_boxes(dataset_of(Boxes((Objects.of([], []),)), ("a",)))
+
+
+def masks_of(*values):
+    """A mask of one value an image."""
+    return Masks.of([np.full((4, 4), value, np.uint8) for value in values], 2)
+
+
+def test_with_masks_leaves_masks_as_they_are():
+    dataset = dataset_of(masks_of(0, 1))
+    narrowed = with_masks(dataset)
+    assert narrowed.test.targets is dataset.test.targets
+    assert narrowed.labels == dataset.labels
+
+
+def test_with_masks_takes_the_masks_behind_boxes_and_names_the_ground():
+    dataset = dataset_of(Boxes((Objects.of([SMALL], [0]), Objects.of([], [])), masks_of(1, 0)), ("a",))
+    narrowed = with_masks(dataset)
+    assert narrowed.labels == (GROUND, "a")
+    assert narrowed.test.targets.counts(2).tolist() == [1, 1]
+    assert narrowed.fingerprint == dataset.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("targets", "received"),
+    [(ClassIds(np.array([0, 1])), "a class an image"), (Boxes((Objects.of([SMALL], [0]),) * 2), "boxes")],
+)
+def test_with_masks_refuses_data_without(targets, received):
+    with pytest.raises(UsageError, match=rf"expected data with masks .* received {received}\. .* masks:PATH"):
+        with_masks(dataset_of(targets))
+
+
+def test_with_masks_refuses_a_train_part_where_all_is_ignored():
+    pixels = np.arange(32, dtype=np.uint8).reshape(-1, 4, 4)
+    given = [
+        Samples(pixels, masks_of(*[value] * 2), ("a", "b"), part) for part, value in (("train", IGNORE), ("test", 0))
+    ]
+    with pytest.raises(UsageError, match="a pixel in the train part that is not ignored, received none in 2 masks"):
+        with_masks(make_dataset("cells", "cells", given))
+
+
+@pytest.mark.parametrize("narrow", [as_class_ids, largest_boxes, with_boxes])
+def test_masks_are_no_boxes_and_no_classes(narrow):
+    with pytest.raises(UsageError, match=r"expected data with boxes .* received masks"):
+        narrow(dataset_of(masks_of(0, 1)))

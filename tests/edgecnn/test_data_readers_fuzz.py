@@ -1,5 +1,6 @@
 """Damaged labels end in an error of ours, whatever the damage."""
 
+import io
 import json
 from pathlib import Path
 
@@ -10,9 +11,17 @@ from PIL import Image
 
 from edgecnn.data.coco import read_coco
 from edgecnn.data.faults import Faults
+from edgecnn.data.masks import read_masks
 from edgecnn.data.voc import read_voc
 from edgecnn.data.yolo import read_yolo
 from edgecnn.errors import DatasetError
+
+
+def encoded(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
+
 
 XML = b"""<annotation><size><width>20</width><height>12</height></size>
 <object><name>cat</name><difficult>0</difficult>
@@ -25,10 +34,13 @@ COCO = json.dumps(
     }
 ).encode()
 YAML = b"path: .\ntrain: images\nval: [images]\nnc: 1\nnames: {0: cat}\n"
+MASK_YAML = b"names: {0: a, 1: b}\nignore: [255]\ntrain: {images: images, masks: masks}\n"
 FILES = {
     "voc": (read_voc, ".", "a.xml", XML),
     "coco": (read_coco, "a.json", "a.json", COCO),
     "yolo": (read_yolo, "data.yaml", "data.yaml", YAML),
+    "mask yaml": (read_masks, "masks.yaml", "masks.yaml", MASK_YAML),
+    "mask": (read_masks, "masks.yaml", "masks/a.png", encoded(Image.new("L", (20, 12), 1))),
     "rows": (read_yolo, "data.yaml", "labels/a.txt", b"0 0.5 0.5 0.25 0.25\n0 .1 .1 .1 .1\n"),
 }
 PIECES = [
@@ -60,7 +72,7 @@ JSON = st.recursive(
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
-    for name in ("images", "labels"):
+    for name in ("images", "labels", "masks"):
         (folder / name).mkdir()
     Image.new("RGB", (20, 12)).save(folder / "a.png")
     Image.new("RGB", (20, 12)).save(folder / "images" / "a.png")
@@ -68,8 +80,11 @@ def root(tmp_path_factory):
 
 
 def put(root: Path, kind: str, content: bytes) -> None:
-    for name in ("a.xml", "a.json", "data.yaml", "labels/a.txt"):
+    for name in ("a.xml", "a.json", "data.yaml", "masks.yaml", "labels/a.txt"):
         (root / name).unlink(missing_ok=True)
+    (root / "masks" / "a.png").write_bytes(FILES["mask"][3])
+    if kind == "mask":
+        (root / "masks.yaml").write_bytes(MASK_YAML)
     if kind == "rows":
         (root / "data.yaml").write_bytes(YAML)
     (root / FILES[kind][2]).write_bytes(content)

@@ -6,7 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecnn.data import as_class_ids, largest_boxes, load_dataset
-from edgecnn.data.scenes import COLORS, HEIGHT, SIZES, WIDTH, boxes_of, masks_of, new_scene, render
+from edgecnn.data.narrowing import GROUND, with_masks
+from edgecnn.data.scenes import (
+    COLORS,
+    HEIGHT,
+    KINDS,
+    SIZES,
+    WIDTH,
+    Scene,
+    boxes_of,
+    class_map_of,
+    masks_of,
+    new_scene,
+    render,
+)
 from edgecnn.data.shapes import scene_of
 from edgecnn.errors import UnknownDatasetError
 
@@ -28,6 +41,40 @@ def test_boxes_are_where_the_picture_shows_the_colors(seed, most):
         rows, columns = np.nonzero((pixels == COLORS[shape.color]).all(axis=-1))
         assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert (mask == (pixels == COLORS[shape.color]).all(axis=-1)).all()
+
+
+@given(seeds, st.integers(1, 6))
+@settings(max_examples=60)
+def test_the_class_map_is_what_the_picture_shows(seed, most):
+    scene = new_scene(seed, most)
+    pixels, expected = render(scene), np.zeros((HEIGHT, WIDTH), np.uint8)
+    for shape in scene.shapes:
+        expected[(pixels == COLORS[shape.color]).all(axis=-1)] = 1 + KINDS.index(shape.kind)
+    assert (class_map_of(scene) == expected).all()
+
+
+INSIDE = {  # of points from the middle of a square with the half side 1, y downwards
+    "circle": lambda x, y: x**2 + y**2 <= 1,
+    "cross": lambda x, y: (abs(x) <= 1 / 3) | (abs(y) <= 1 / 3),
+    "square": lambda x, y: (abs(x) <= 1) & (abs(y) <= 1),
+    "triangle": lambda x, y: abs(x) <= (y + 1) / 2,
+}
+
+
+@given(seeds)
+@settings(max_examples=40)
+def test_a_shape_alone_fills_the_pixels_that_it_covers_by_half(seed):
+    for shape in new_scene(seed, 6).shapes:
+        shown = class_map_of(Scene(new_scene(seed, 1).ground, (shape,))) > 0
+        fine = 16  # points along a pixel
+        x = ((np.arange(WIDTH * fine) + 0.5) / fine - shape.left) / shape.size * 2 - 1
+        y = ((np.arange(HEIGHT * fine) + 0.5) / fine - shape.top) / shape.size * 2 - 1
+        inside = INSIDE[shape.kind](x, y[:, np.newaxis])
+        inside &= (abs(x) <= 1) & (abs(y[:, np.newaxis]) <= 1)
+        covered = inside.reshape(HEIGHT, fine, WIDTH, fine).mean(axis=(1, 3))
+        assert shown[covered > 0.75].all()
+        assert not shown[covered < 0.25].any()
+        assert (shown != (covered >= 0.5)).sum() <= shape.size / 3 + 2  # at slants the centre decides, not the half
 
 
 @given(seeds)
@@ -70,6 +117,16 @@ def test_one_object_an_image_is_what_classifiers_and_localizers_take(single):
     assert len(as_class_ids(single).train.targets.ids) == len(single.train) == 1200
     assert largest_boxes(single).fingerprint == single.fingerprint
     assert (single.test.sources[7] == render(scene_of("test", 7, 1))).all()
+
+
+def test_a_segmenter_gets_the_masks_behind_the_boxes(single):
+    masked = with_masks(single)
+    assert masked.labels == (GROUND, *KINDS)
+    assert masked.fingerprint == single.fingerprint
+    pixels, truth = masked.test[7]
+    assert (truth == class_map_of(scene_of("test", 7, 1))).all()
+    assert (pixels == render(scene_of("test", 7, 1))).all()
+    assert masked.train.targets.counts(5)[0] == 1200
 
 
 def test_parts_are_other_pictures(single):

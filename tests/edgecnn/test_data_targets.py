@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from edgecnn.data.fingerprint import fingerprint, image_digests
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Samples
 from edgecnn.data.split import split_off_test
-from edgecnn.data.targets import NO_CLASS, Boxes, ClassIds, Objects, class_ids_of
+from edgecnn.data.targets import IGNORE, NO_CLASS, Boxes, ClassIds, Masks, Objects, class_ids_of
 
 UNIT = (0, 0, 2, 2)
 several = st.lists(st.lists(st.integers(0, 4), max_size=4), min_size=2, max_size=30)
@@ -104,3 +105,53 @@ def test_equal_pictures_with_other_boxes_are_said(caplog):
     targets = Boxes((Objects.of([UNIT], [0]), Objects.of([(0, 0, 1, 1)], [0])))
     make_dataset("set", "set", [Samples(pixels, targets, ("a",), "test")])
     assert "1 with other boxes (image 0 of the test part = image 1 of the test part)" in caplog.text
+
+
+class_maps = arrays(np.uint8, (3, 4), elements=st.sampled_from([0, 1, 2, 4, IGNORE]))
+
+
+@given(st.lists(class_maps, min_size=2, max_size=12), st.randoms())
+def test_masks_say_of_each_image_what_it_shows_in_any_order_and_joined(maps, random):
+    masks = Masks.of(maps, 5)
+    order = list(range(len(maps)))
+    random.shuffle(order)
+    mixed = masks.subset(np.array(order[1:])).joined([masks.subset(np.array(order[:1]))])
+    order = [*order[1:], order[0]]
+    assert all((mixed.truth(place) == maps[index]).all() for place, index in enumerate(order))
+    assert mixed.counts(6).tolist() == [sum((one == k).any() for one in maps) for k in range(5)] + [0]
+    assert [mixed.digest(place) for place in range(len(maps))] == [masks.digest(index) for index in order]
+    same = {(one.tobytes(), masks.digest(index)) for index, one in enumerate(maps)}
+    assert len(same) == len({one.tobytes() for one in maps}) == len({digest for _, digest in same})
+
+
+@given(several)
+def test_masks_are_split_and_balanced_by_the_class_that_boxes_would_be(class_ids):
+    maps = [np.resize(np.array(ids or [IGNORE], np.uint8), (2, 3)) for ids in class_ids]
+    assert Masks.of(maps, 5).classes().tolist() == boxes_of(*class_ids).classes().tolist()
+
+
+def test_the_truths_of_masks_have_the_models_classes_and_what_is_ignored_stays():
+    truths = Masks.of([np.array([[0, 1, IGNORE]], np.uint8)], 2).truths(np.array([2, 0]))
+    assert [truth.tolist() for truth in truths] == [[[2, 0, IGNORE]]]
+
+
+def test_a_mask_of_other_sides_has_another_digest():
+    flat = np.array([[0, 1, 0, 1]], np.uint8)
+    first, second = Masks.of([flat, flat.reshape(2, 2)], 2).digests
+    assert first != second
+
+
+def test_masks_behind_boxes_follow_them_and_are_no_part_of_the_fingerprint():
+    maps = [np.full((1, 2), value, np.uint8) for value in (0, 1, 2)]
+    boxes = boxes_of([0], [1], [1])
+    both = Boxes(boxes.images, Masks.of(maps, 3))
+    part = both.subset(np.array([2, 0]))
+    assert [part.masks.truth(index).tolist() for index in (0, 1)] == [[[2, 2]], [[0, 0]]]
+    assert part.joined([both]).masks.counts(3).tolist() == [2, 1, 2]
+    assert part.joined([boxes]).masks is None
+    assert [both.digest(index) for index in range(3)] == [boxes.digest(index) for index in range(3)]
+
+
+def test_masks_need_a_row_and_a_digest_for_each_source():
+    with pytest.raises(ValueError, match="expected a row and a digest for each source"):
+        Masks((np.zeros((1, 1), np.uint8),), np.zeros((2, 3), bool), (b"", b""))

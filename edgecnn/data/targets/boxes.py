@@ -8,9 +8,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn.data.targets.protocol import NO_CLASS
-
-_FEWEST = 5  # images, for a class to be divided on its own: a fifth of them is one
+from edgecnn.data.targets.masks import Masks
+from edgecnn.data.targets.protocol import rarest_classes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,43 +74,39 @@ class Boxes:
 
     Attributes:
         images: N of them.
+        masks: of the same N images, where the data know what each pixel shows: class 0 where no object is, and one more
+            than the object's class elsewhere. They take no part in anything here; `edgecnn.data.narrowing.with_masks`
+            makes labels of them.
     """
 
     contradiction: ClassVar[str] = "with other boxes"
 
     images: tuple[Objects, ...]
+    masks: Masks | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def subset(self, indices: npt.NDArray[np.integer]) -> "Boxes":
         """Returns the objects of the images at those positions, in that order."""
-        return Boxes(tuple(self.images[index] for index in indices))
+        masks = None if self.masks is None else self.masks.subset(indices)
+        return Boxes(tuple(self.images[index] for index in indices), masks)
 
     def joined(self, others: Sequence["Boxes"]) -> "Boxes":
         """Returns these objects and those of other parts behind them."""
-        return Boxes(self.images + tuple(image for other in others for image in other.images))
+        masks = [one.masks for one in (self, *others) if one.masks is not None]
+        joined = masks[0].joined(masks[1:]) if len(masks) == 1 + len(others) else None
+        return Boxes(self.images + tuple(image for other in others for image in other.images), joined)
 
     def classes(self) -> npt.NDArray[np.int64]:
-        """Returns for each image the rarest class in it, so that a split and a balance see to rare ones first.
-
-        Images without objects count as `NO_CLASS`, and so do those of classes that fewer than five images would count
-        by: where each of many rare classes is divided on its own, a part gets far more than its share. Where only one
-        image would count so, it counts with the largest class.
+        """Returns for each image the rarest class in it, see `rarest_classes`.
 
         >>> few = [Objects.of([(0, 0, 1, 1)] * len(ids), ids) for ids in [[0, 1]] * 5 + [[0]] * 6 + [[2], []]]
         >>> Boxes(tuple(few)).classes().tolist()
         [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, -1, -1]
         """
-        frequency = self.counts(1 + max((int(image.class_ids.max(initial=0)) for image in self.images), default=0))
-        rarest = [min(set(image.class_ids.tolist()), key=lambda i: (frequency[i], i), default=NO_CLASS)
-                  for image in self.images]  # fmt: skip
-        classes = np.array(rarest, np.int64)
-        found, counts = np.unique(classes, return_counts=True)
-        classes[np.isin(classes, found[counts < _FEWEST])] = NO_CLASS
-        if (classes == NO_CLASS).sum() == 1 and len(classes) > 1:
-            classes[classes == NO_CLASS] = found[counts.argmax()]
-        return classes
+        largest = max((int(image.class_ids.max(initial=0)) for image in self.images), default=0)
+        return rarest_classes([image.class_ids.tolist() for image in self.images], self.counts(1 + largest))
 
     def counts(self, num_classes: int) -> npt.NDArray[np.int64]:
         """Returns in how many images there is an object of each class."""
