@@ -23,7 +23,7 @@ _SHOWN = 10
 def data(
     data: Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP)],
     save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw a sheet of each part here, with boxes or classes.")
+        Path | None, typer.Option(metavar="DIR", help="Draw a sheet of each part here, with boxes, masks or classes.")
     ] = None,
     font: Font = None,
     format: Format = "text",
@@ -97,6 +97,9 @@ def _write(results: Results, surveyed: Survey, format: str) -> None:
 
 
 def _parts_table(surveyed: Survey) -> Table:
+    if surveyed.parts[0].ignored_share is not None:
+        ignored = [[part.part, f"{part.images:,}", _percent(part.ignored_share or 0)] for part in surveyed.parts]
+        return Table(["part", "images", "pixels ignored"], ignored)
     if surveyed.parts[0].objects is None:
         return Table(["part", "images"], [[part.part, f"{part.images:,}"] for part in surveyed.parts])
     rows = [[part.part, f"{part.images:,}", f"{part.objects:,}", f"{part.empty:,}"] for part in surveyed.parts]
@@ -104,15 +107,17 @@ def _parts_table(surveyed: Survey) -> Table:
 
 
 def _classes_table(surveyed: Survey) -> Table:
-    header, columns = ["class"], []
+    header, columns = ["class"], list[list[str]]()
     for part in surveyed.parts:
         header.append(f"{part.part} images")
-        columns.append(part.per_class)
+        columns.append([f"{count:,}" for count in part.per_class])
         if part.objects_per_class is not None:
             header.append(f"{part.part} objects")
-            columns.append(part.objects_per_class)
-    rows = [[label, *(f"{column[index]:,}" for column in columns)] for index, label in enumerate(surveyed.labels)]
-    return Table(header, rows)
+            columns.append([f"{count:,}" for count in part.objects_per_class])
+        if part.pixel_share is not None:
+            header.append(f"{part.part} pixels")
+            columns.append([_percent(share) for share in part.pixel_share])
+    return Table(header, [list(row) for row in zip(surveyed.labels, *columns, strict=True)])
 
 
 def _size_rows(surveyed: Survey) -> list[list[str]]:
@@ -123,7 +128,11 @@ def _size_rows(surveyed: Survey) -> list[list[str]]:
 
 
 def _size(name: str, value: float) -> str:
-    return f"{100 * value:.1f} %" if name.endswith("share") else f"{value:.0f}"
+    return _percent(value) if name.endswith("share") else f"{value:.0f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _listed(what: str, kinds: tuple[Kind, ...]) -> list[str]:

@@ -87,7 +87,8 @@ def complete_model_name(incomplete: str) -> list[str]:
 
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
 DATA_HELP = (
-    "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO or YOLO."
+    "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO, YOLO or "
+    "images/ and masks/."
 )
 DataOption = Annotated[str, typer.Option(metavar="DATA", help=DATA_HELP)]
 Font = Annotated[
@@ -99,7 +100,10 @@ CheckpointOption = Annotated[
     typer.Option(help="Of a RUN_DIR, which weights. [default: best, where a part was held out; else last]"),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes.")
+    bool,
+    typer.Option(
+        "--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes and masks."
+    ),
 ]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Device = Annotated[

@@ -13,6 +13,7 @@ from edgecnn.data.yaml_nodes import (
     at,
     composed,
     has_key,
+    is_nothing,
     line_of,
     mapping,
     place_of,
@@ -69,7 +70,16 @@ def holds_masks(path: Path) -> bool:
 
 
 def layout_of(path: Path, faults: Faults) -> tuple[list[MaskPart], GivenClasses]:
-    """Returns where the parts lie, and what is said of the classes."""
+    """Returns where the parts lie, and what is said of the classes.
+
+    Args:
+        path: as `edgecnn.data.masks.read_masks` takes it.
+        faults: gets names in lists that no picture has, and parts that are not there.
+
+    Raises:
+        DatasetError: it holds no masks, or names parts or classes in a way that is faulty.
+        MissingDependencyError: there is a YAML file, and PyYAML is not installed.
+    """
     if not path.is_dir():
         if path.is_file():
             return _configured(path, faults)
@@ -108,7 +118,7 @@ def _configured(file: Path, faults: Faults) -> tuple[list[MaskPart], GivenClasse
     root, parts = root_of(top, file), dict[str, MaskPart]()
     for key, node in top.items():
         part = PART_NAMES.get(key)
-        if part is None:
+        if part is None or is_nothing(node):
             continue
         if part in parts:
             raise DatasetError(f"{at(file, node)}: expected one {part} part, received {key} besides")
@@ -171,7 +181,11 @@ def _parts(path: Path, faults: Faults) -> list[MaskPart]:
         )
     if images:
         return [MaskPart("all", place)]
-    return [MaskPart(part, MaskPlace(folder, place.masks / folder.name)) for part, folder in inner.items()]
+    masks = in_parts(place.masks, lambda folder: folder)
+    return [
+        MaskPart(part, MaskPlace(folder, masks.get(part, place.masks / folder.name), place.is_voc))
+        for part, folder in inner.items()
+    ]
 
 
 def _place(path: Path) -> MaskPlace | None:

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures side by side, each with its boxes or its class."""
+"""Contact sheets: pictures side by side, each with its boxes, its mask or its class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.data.samples import Samples
-from edgecnn.data.targets import Boxes
+from edgecnn.data.targets import IGNORE, Boxes, Masks
 from edgecnn_runtime.drawing import Color, class_color, paint_boxes
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.fonts import Typeface, legible
@@ -21,6 +21,8 @@ _CELL = (320, 240)  # width and height that a picture gets
 _CAPTION, _GAP = 22, 6
 _TEXT = 14
 _GROUND, _INK = "white", "black"
+_NAMED = 4  # classes of a mask
+_VEIL = 0.5  # of a class's colour over the picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +58,12 @@ def draw_sheet(samples: Samples, path: Path, *, typeface: Typeface | None = None
 
 
 def labelled_cell(samples: Samples, index: int, typeface: Typeface) -> Cell:
-    """Returns one picture with its boxes, or its class and the name under it.
+    """Returns one picture with its boxes, its mask and the classes in it, or its class and the name under it.
 
     One that cannot be decoded leaves its place empty and says so.
 
     Args:
-        samples: with boxes, or a class an image.
+        samples: with boxes, masks, or a class an image.
         index: of the picture.
         typeface: draws the names at boxes.
     """
@@ -71,6 +73,8 @@ def labelled_cell(samples: Samples, index: int, typeface: Typeface) -> Cell:
         image = open_image(source).convert("RGB")
     except ImageError:
         return Cell(None, f"cannot be decoded: {name}")
+    if isinstance(samples.targets, Masks):
+        return Cell(masked(image, truth, samples.labels, typeface=typeface), name)
     if not isinstance(samples.targets, Boxes):
         return Cell(_fitted(image.copy()), f"{samples.labels[truth]}: {name}", class_color(truth))
     labels = [samples.labels[class_id] for class_id in truth.class_ids]
@@ -98,6 +102,38 @@ def boxed(
     picture = _fitted(image.copy())
     scale = np.array([picture.width / image.width, picture.height / image.height] * 2)
     paint_boxes(picture, (boxes * scale).tolist(), colors, captions, typeface=typeface)
+    return picture
+
+
+def masked(
+    image: Image.Image, class_map: npt.NDArray[np.uint8], labels: Sequence[str], *, typeface: Typeface
+) -> Image.Image:
+    """Returns a picture of a cell's size under the colours of its classes, and the largest of these by name.
+
+    Pixels of which nothing is said stay as they are, and so do those of class 0: in most data it is what lies behind.
+
+    Args:
+        image: mode RGB; it stays as it is.
+        class_map: (H, W) in pixels of the image.
+        labels: one name a class.
+        typeface: draws the names.
+    """
+    picture = _fitted(image.copy())
+    shown = np.asarray(Image.fromarray(class_map).resize(picture.size, Image.Resampling.NEAREST))
+    colors = np.array([class_color(class_id) for class_id in range(256)], np.float32)
+    pixels, veiled = np.asarray(picture, np.float32), (shown != IGNORE) & (shown != 0)
+    pixels = np.where(veiled[..., np.newaxis], (1 - _VEIL) * pixels + _VEIL * colors[shown], pixels)
+    picture = Image.fromarray(pixels.round().astype(np.uint8))
+    draw, y = ImageDraw.Draw(picture), 2
+    areas = np.bincount(class_map.ravel(), minlength=256)[: len(labels)]
+    for class_id in np.argsort(-areas[1:], kind="stable")[:_NAMED] + 1:
+        if areas[class_id]:
+            text = legible(labels[class_id])
+            font = typeface.at(_TEXT, text)
+            draw.rectangle((2, y + 2, _TEXT, y + _TEXT), fill=class_color(int(class_id)), outline=_INK)
+            fitting = _fitting(draw, text, font, picture.width - _TEXT - 6)
+            draw.text((_TEXT + 4, y), fitting, fill=_GROUND, stroke_fill=_INK, stroke_width=2, font=font)
+            y += _TEXT + 4
     return picture
 
 

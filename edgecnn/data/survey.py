@@ -13,7 +13,7 @@ from edgecnn.data.load import Found
 from edgecnn.data.marked import UNREADABLE
 from edgecnn.data.parts import find_doubles, missing_classes
 from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.targets import Boxes
+from edgecnn.data.targets import IGNORE, Boxes, Masks
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.images import open_image
 
@@ -28,10 +28,12 @@ class PartCounts:
     Attributes:
         part: its name.
         images: how many.
-        objects: how many are marked; None where images have a class each.
+        objects: how many are marked; None where images have a class each, or masks.
         empty: images without objects; None likewise.
         per_class: of each class, how many images show it.
         objects_per_class: of each class, how many objects there are; None likewise.
+        pixel_share: of each class, its part of the pixels that masks say something of, 0 to 1; None without masks.
+        ignored_share: the part of all pixels that they say nothing of; None likewise.
     """
 
     part: str
@@ -40,6 +42,8 @@ class PartCounts:
     empty: int | None
     per_class: tuple[int, ...]
     objects_per_class: tuple[int, ...] | None
+    pixel_share: tuple[float, ...] | None = None
+    ignored_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,13 @@ class Survey:
     notes: tuple[Kind, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object."""
-        return {**asdict(self), "targets": "classes" if self.parts[0].objects is None else "boxes"}
+        """Returns the JSON object; parts have the shares of pixels where there are masks."""
+        tree = asdict(self)
+        masked = self.parts[0].pixel_share is not None
+        if not masked:
+            for part in tree["parts"]:
+                del part["pixel_share"], part["ignored_share"]
+        return {**tree, "targets": "masks" if masked else "classes" if self.parts[0].objects is None else "boxes"}
 
 
 def survey(found: Found, faults: Faults, *, on_image: Callable[[int, int], None] | None = None) -> Survey:
@@ -149,12 +158,25 @@ def _shape(source: Any, name: str, faults: Faults) -> tuple[int, int] | None:
 
 def _counts(part: Samples) -> PartCounts:
     per_class = tuple(part.targets.counts(len(part.labels)).tolist())
+    if isinstance(part.targets, Masks):
+        share, ignored = _shares(part.targets, len(part.labels))
+        return PartCounts(part.part, len(part), None, None, per_class, None, share, ignored)
     if not isinstance(part.targets, Boxes):
         return PartCounts(part.part, len(part), None, None, per_class, None)
     lengths = [len(image) for image in part.targets.images]
     ids = np.concatenate([image.class_ids for image in part.targets.images])
     objects = tuple(np.bincount(ids, minlength=len(part.labels)).tolist())
     return PartCounts(part.part, len(part), sum(lengths), lengths.count(0), per_class, objects)
+
+
+def _shares(masks: Masks, num_classes: int) -> tuple[tuple[float, ...], float]:
+    """Returns the part of the pixels that each class has, and of all pixels those that are ignored."""
+    pixels = np.zeros(256, np.int64)
+    for index in range(len(masks)):
+        pixels += np.bincount(masks.truth(index).ravel(), minlength=256)
+    said = pixels[:IGNORE].sum()
+    share = pixels[:num_classes] / max(said, 1)
+    return tuple(round(float(one), 6) for one in share), round(float(pixels[IGNORE] / pixels.sum()), 6)
 
 
 def _sizes(parts: Sequence[Samples], shapes: Sequence[Sequence[tuple[int, int] | None]]) -> dict[str, dict[str, float]]:

@@ -123,6 +123,64 @@ def test_tables_fit_a_terminal(surveyed):
     assert max(map(len, text.splitlines())) <= TERMINAL
 
 
+@pytest.fixture
+def masked(tmp_path):
+    """Two parts of one gray picture each, 32 x 24 pixels; the left half of its mask is class 1, a corner is ignored."""
+    mask = np.zeros((24, 32), np.uint8)
+    mask[:, :16], mask[:6, :8] = 1, 255
+    root = tmp_path / "set"
+    for part, turn in (("train", 0), ("val", 1)):
+        for kind, picture in (
+            ("images", Image.new("RGB", (32, 24), (40 + turn,) * 3)),
+            ("masks", Image.fromarray(mask)),
+        ):
+            (root / part / kind).mkdir(parents=True)
+            picture.save(root / part / kind / "a.png")
+    (root / "data.yaml").write_text("names: [ground, cat]\nignore: 255\n")
+    return root
+
+
+def test_data_counts_the_pixels_of_masks(masked, surveyed):
+    code, tree = surveyed(masked, "--format", "json")
+    assert (code, tree["targets"], tree["format"], tree["labels"]) == (0, "masks", "masks", ["ground", "cat"])
+    assert tree["parts"] == [
+        {
+            **{"part": part, "images": 1, "objects": None, "empty": None, "per_class": [1, 1]},
+            **{"objects_per_class": None, "pixel_share": [0.533333, 0.466667], "ignored_share": 0.0625},
+        }
+        for part in ("train", "val")
+    ]
+    assert list(tree["sizes"]) == ["image_width", "image_height"]
+    _, text = surveyed(masked)
+    assert "class   train images  train pixels  val images  val pixels\n" in text
+    assert "cat                1        46.7 %           1      46.7 %\n" in text
+
+
+def test_data_lists_faulty_masks_and_ends_with_1(masked, surveyed):
+    Image.new("L", (32, 24), 9).save(masked / "val" / "masks" / "a.png")
+    Image.new("RGB", (8, 8)).save(masked / "val" / "images" / "b.png")
+    Image.new("RGB", (8, 8)).save(masked / "val" / "images" / "c.png")
+    Image.new("L", (8, 8)).save(masked / "val" / "masks" / "c.png")
+    code, tree = surveyed(masked, "--format", "json")
+    assert code == 1
+    assert {kind["kind"]: kind["count"] for kind in tree["errors"]} == {
+        "pictures without masks": 1,
+        "masks with values of no class": 1,
+    }
+
+
+def test_sheets_show_masks_over_their_pictures(masked, surveyed, tmp_path):
+    code, _ = surveyed(masked, "--save", str(tmp_path / "sheets"))
+    assert code == 0
+    with Image.open(tmp_path / "sheets" / "train.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))[6:246, 6:326]  # its only place, a pixel of the picture is 10 there
+    half = np.round(0.5 * 40 + 0.5 * np.array(class_color(1), np.float32))
+    assert (pixels[80:, :160] == half).all()
+    assert (pixels[:, 160:] == 40).all()
+    assert (pixels[25:60, :80] == 40).all()  # ignored, below the name
+    assert (pixels[6:14, 4:12] == class_color(1)).all()
+
+
 def test_sheets_show_the_boxes_where_the_objects_are(yolo, surveyed, tmp_path):
     code, _ = surveyed(yolo(), "--save", str(tmp_path / "sheets"))
     assert code == 0

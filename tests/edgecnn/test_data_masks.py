@@ -1,5 +1,6 @@
 import logging
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -370,13 +371,12 @@ def test_a_mask_that_is_another_one_by_now_is_refused(write):
 
 
 def test_masks_are_not_held_in_memory(write):
-    import tracemalloc
-
     side = 500
     mask = np.random.default_rng(0).integers(0, 2, (side, side), np.uint8)
     root = write({str(index): mask for index in range(12)})
     for image in (root / "images").iterdir():
         Image.new("L", (side, side)).save(image)
+    load_dataset(str(root))  # whatever is imported
     tracemalloc.start()
     dataset = load_dataset(str(root))
     held, peak = tracemalloc.get_traced_memory()
