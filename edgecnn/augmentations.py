@@ -29,3 +29,10 @@ MOSAIC = "mosaic"
 DETECTION_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(
     {**BOX_AUGMENTATIONS, MOSAIC: "half of the images made of four, before the other changes"}
 )
+MASK_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # those that carry masks; what leaves the image is mirrored
+    {
+        **BOX_AUGMENTATIONS,
+        "rotation": AUGMENTATIONS["rotation"],
+        "elastic": "bent as in the U-Net paper: places moved by some 10 pixels, smoothly from one to the next",
+    }
+)

@@ -130,12 +130,12 @@ class BoxAugmentation:
                 for name, seed in zip(self._names, seeds, strict=True)
             ]
             x = tf.cast(pixels, tf.float32)
-            moves = [_MOVES[name](seed, pixels) for name, seed in drawn if name in _MOVES]
+            moves = [MOVES[name](seed, pixels) for name, seed in drawn if name in MOVES]
             if moves:
                 x, boxes = self._moved(x, boxes, moves, learned)
             for name, seed in drawn:
-                if name in _COLORS:
-                    x = _COLORS[name](seed, x)
+                if name in COLORS:
+                    x = COLORS[name](seed, x)
             x = tf.ensure_shape(x, pixels.shape)
             return tf.cast(tf.round(tf.clip_by_value(x, 0, 255)), tf.uint8), boxes
 
@@ -155,8 +155,8 @@ class BoxAugmentation:
         return move_pixels(pixels, move.or_none(lost)), moved
 
 
-def _uniform(seed: tf.Tensor, pixels: tf.Tensor, columns: int, low: float, high: float) -> tf.Tensor:
-    """Returns (N, columns) numbers."""
+def uniform(seed: tf.Tensor, pixels: tf.Tensor, columns: int, low: float, high: float) -> tf.Tensor:
+    """Returns numbers drawn for each of N images, (N, columns)."""
     return tf.random.stateless_uniform((tf.shape(pixels)[0], columns), seed, low, high)
 
 
@@ -166,50 +166,50 @@ def _size(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _flip(seed: tf.Tensor, pixels: tf.Tensor, axes: tuple[float, float] = (1.0, 0.0)) -> Move:
-    mirrored = tf.cast(_uniform(seed, pixels, 1, 0, 1) < 0.5, tf.float32) * tf.constant([axes])  # (N, 2)
+    mirrored = tf.cast(uniform(seed, pixels, 1, 0, 1) < 0.5, tf.float32) * tf.constant([axes])  # (N, 2)
     return Move(1 - 2 * mirrored, mirrored * _size(pixels))
 
 
 def _shift(seed: tf.Tensor, pixels: tf.Tensor) -> Move:
-    offset = _uniform(seed, pixels, 2, -_SHIFT, _SHIFT) * _size(pixels)
+    offset = uniform(seed, pixels, 2, -_SHIFT, _SHIFT) * _size(pixels)
     return Move(tf.ones_like(offset), offset)
 
 
 def _scale(seed: tf.Tensor, pixels: tf.Tensor) -> Move:
-    factor = 1 / tf.repeat(_uniform(seed, pixels, 1, *_SCALE), 2, axis=1)
+    factor = 1 / tf.repeat(uniform(seed, pixels, 1, *_SCALE), 2, axis=1)
     return Move(factor, (1 - factor) * _size(pixels) / 2)
 
 
 def _crop(seed: tf.Tensor, pixels: tf.Tensor) -> Move:
-    drawn = _uniform(seed, pixels, 4, 0, 1)
+    drawn = uniform(seed, pixels, 4, 0, 1)
     factor = _CROP + (1 - _CROP) * drawn[:, :2]
     return Move(factor, drawn[:, 2:] * (1 - factor) * _size(pixels))
 
 
 def _color(seed: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    factors = _uniform(seed, pixels, pixels.shape[-1], 1 - _COLOR, 1 + _COLOR)
+    factors = uniform(seed, pixels, pixels.shape[-1], 1 - _COLOR, 1 + _COLOR)
     return pixels * factors[:, tf.newaxis, tf.newaxis]
 
 
 def _contrast(seed: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     mean = tf.reduce_mean(pixels, axis=(1, 2), keepdims=True)
-    factor = _uniform(seed, pixels, 1, 1 - _COLOR, 1 + _COLOR)[:, tf.newaxis, tf.newaxis]
+    factor = uniform(seed, pixels, 1, 1 - _COLOR, 1 + _COLOR)[:, tf.newaxis, tf.newaxis]
     return mean + (pixels - mean) * factor
 
 
 def _brightness(seed: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
-    added = _uniform(seed, pixels, 1, -255 * _BRIGHTNESS, 255 * _BRIGHTNESS)
+    added = uniform(seed, pixels, 1, -255 * _BRIGHTNESS, 255 * _BRIGHTNESS)
     return pixels + added[:, tf.newaxis, tf.newaxis]
 
 
-_MOVES: Mapping[str, Callable[[tf.Tensor, tf.Tensor], Move]] = {
+MOVES: Mapping[str, Callable[[tf.Tensor, tf.Tensor], Move]] = {
     "flip": _flip,
     "vertical_flip": partial(_flip, axes=(0.0, 1.0)),
     "shift": _shift,
     "scale": _scale,
     "crop": _crop,
 }
-_COLORS: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+COLORS: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
     "color": _color,
     "contrast": _contrast,
     "brightness": _brightness,
