@@ -43,7 +43,7 @@ def with_boxes(dataset: Dataset) -> Dataset:
     for part in dataset.parts:
         targets = _boxes(dataset, part)
         learned = any((~(image.crowd | image.difficult)).any() for image in targets.images)
-        if part is dataset.train and not learned:
+        if part.part == "train" and not learned:
             raise UsageError(
                 f"{dataset.name}: expected an object in the {part.part} part that is neither a crowd nor difficult, "
                 "received none"

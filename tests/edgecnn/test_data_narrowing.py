@@ -72,6 +72,12 @@ def test_largest_boxes_refuses_a_part_without_objects():
         largest_boxes(dataset_of(Boxes((Objects.of([], []),)), ("a",)))
 
 
+@pytest.mark.parametrize("labels", [[[0]], [[]]])
+def test_with_boxes_takes_data_that_have_no_part_to_learn_from(labels):
+    dataset = dataset_of(Boxes(tuple(Objects.of([SMALL] * len(ids), ids) for ids in labels * 2)))
+    assert with_boxes(dataset) is dataset
+
+
 def masks_of(*values):
     """A mask of one value an image."""
     return Masks.of([np.full((4, 4), value, np.uint8) for value in values], 2)
