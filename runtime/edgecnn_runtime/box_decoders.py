@@ -130,8 +130,9 @@ class YoloDecoder(_BoxesKind):
         """Returns how many classes an output of so many units scores: all but a box's four and the object's one."""
         return units - _BOX_UNITS
 
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
         """Returns what is wrong with the scales, the thresholds or the classes; as for every kind."""
+        del multiple_of
         if not self.scales:
             return f"expected one scale or more for decoder {self.kind!r}, received none"
         strides = [scale.stride for scale in self.scales]
@@ -185,8 +186,9 @@ class SuppressedDecoder(_BoxesKind):
         """Returns the thresholds by the names of the graph's inputs; as for every kind."""
         return {"score_thresholds": tuple(self.thresholds(self.scored)), "iou_threshold": (self.iou_threshold,)}
 
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
         """Returns what is wrong with the outputs, the thresholds or the classes; as for every kind."""
+        del multiple_of
         if None in image_size:
             return (
                 f"expected a fixed height and width, whose grids the graph of decoder {self.kind!r} holds, received "

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.map_decoders import Tiling
 
 Shape = tuple[int | None, ...]
-TaskName = Literal["classification", "localization", "detection"]
+TaskName = Literal["classification", "localization", "detection", "segmentation"]
 Reads = Literal["logits", "distances", "scores", "numbers"]  # numbers are no class scores, whatever they are
 Takes = Literal["softmax", "sigmoid", "nothing"]  # of one unit, a softmax scores one class; the others tell two apart
 Suppresses = Literal["nowhere", "runtime", "graph"]  # of boxes that overlap a better one: where they are dropped
@@ -35,6 +38,8 @@ class Kind:
         least_units: how many it must have.
         too_few: what fewer would mean, and what to write then; follows the number in a message.
         suppresses: where boxes drop each other. In the graph a little rounding makes and unmakes whole rows.
+        least_tolerance: how far rounding alone may move a number of a result that a golden sample holds, so that no
+            file asks for less.
     """
 
     task: ClassVar[TaskName]
@@ -43,20 +48,26 @@ class Kind:
     least_units: ClassVar[int]
     too_few: ClassVar[str] = "."
     suppresses: ClassVar[Suppresses] = "nowhere"
+    least_tolerance: ClassVar[float] = 0.0
 
     def num_classes(self, units: int) -> int:
         """Returns how many classes an output of so many units scores: one a unit, two where one tells two apart."""
         apart = self.takes != "softmax" and self.reads != "numbers"
         return 2 if units == 1 and apart else units
 
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
         """Returns what is wrong with a manifest beside the units of the output, or None.
 
         Args:
             outputs: the shapes of the outputs by name, without the batch axis.
             image_size: (height, width) of the network's input in pixels; None where it is free.
+            multiple_of: what a free height or width is a multiple of; None where both are fixed.
         """
-        del outputs, image_size
+        del outputs, image_size, multiple_of
+        return None
+
+    def cut_into(self) -> "Tiling | None":
+        """Returns the tiles that a picture is cut into, or None where the graph takes it whole."""
         return None
 
     def settings(self) -> Mapping[str, tuple[float, ...]]:

@@ -16,6 +16,9 @@ from edgecnn_runtime.decoder_kind import Kind, Reads, Takes
 from edgecnn_runtime.decoder_kind import OutputSpec as OutputSpec
 from edgecnn_runtime.decoder_kind import Shape as Shape
 from edgecnn_runtime.decoder_kind import TaskName as TaskName
+from edgecnn_runtime.map_decoders import MOST_CLASSES as MOST_CLASSES
+from edgecnn_runtime.map_decoders import ClassMapDecoder as ClassMapDecoder
+from edgecnn_runtime.map_decoders import Tiling as Tiling
 
 _ONE_SOFTMAX = (
     ', whose softmax is 1.0 for every image. Write "kind": "sigmoid" for one raw output that tells two classes apart, '
@@ -118,8 +121,9 @@ class LocationDecoder(Kind):
     boxes: str = "boxes"
     kind: Literal["location"] = "location"
 
-    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape) -> str | None:
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
         """Returns what is wrong with the boxes or with the input's size; as for every kind."""
+        del multiple_of
         if self.boxes not in outputs:
             return f"the decoder reads output {self.boxes!r}, but the outputs are {list(outputs)}"
         if outputs[self.boxes] != (4,):
@@ -140,6 +144,7 @@ Decoder = (
     | LocationDecoder
     | YoloDecoder
     | SuppressedDecoder
+    | ClassMapDecoder
 )
 
 

@@ -121,7 +121,35 @@ class DetectionParity:
         )
 
 
-DecodedParity = ScoresParity | LocationParity | DetectionParity  # level 2, one record a kind of result
+@dataclass(frozen=True, slots=True)
+class SegmentationParity:
+    """Level 2 of a task whose results are a class for each pixel.
+
+    Attributes:
+        images: how many images were compared.
+        agreement: the part of them on which both put at least 99.9 % of the pixels in the same class, 0 to 1.
+        max_pixels_difference: the largest part of an image's pixels that are of another class, as it is displayed, 0 to
+            1.
+        compared: how many class maps were judged.
+        kind: always "segmentation".
+    """
+
+    images: int
+    agreement: float
+    max_pixels_difference: float
+    compared: int
+    kind: Literal["segmentation"] = "segmentation"
+
+    def summary(self) -> str:
+        """Returns the agreement in a few words."""
+        return (
+            f"the same class map on {self.agreement:.4f} of {self.images} images, at most "
+            f"{self.max_pixels_difference:.4%} of an image's pixels of another class"
+        )
+
+
+# level 2, one record a kind of result
+DecodedParity = ScoresParity | LocationParity | DetectionParity | SegmentationParity
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ _LEAST_CROP = 0.01  # the scaled image is 100 times as large as the input then
 _MAX_SIZE = 1 << 24
 
 Color = Literal["rgb", "gray"]
-Resize = Literal["stretch", "letterbox", "center_crop"]
+Resize = Literal["stretch", "letterbox", "center_crop", "pad"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,12 @@ class ImageInput:
         width: pixels, or None where the graph takes any width.
         color: "rgb" (3 channels) or "gray" (1 channel); Pillow converts.
         resize: "stretch" to the size; "letterbox" keeps the aspect ratio and pads; "center_crop" scales the shorter
-            side to size / crop_fraction and cuts the middle.
-        crop_fraction: the part of the scaled image that center_crop keeps, 0.01 to 1; None for the other two.
-        pad_value: the gray level that letterbox pads with, 0 to 255; None for the other two.
-        multiple_of: height and width are rounded to this where they are None; None where both are fixed.
+            side to size / crop_fraction and cuts the middle; "pad", where both sizes are free, leaves the image as it
+            is and continues it by reflection on its right and lower side.
+        crop_fraction: the part of the scaled image that center_crop keeps, 0.01 to 1; None for the others.
+        pad_value: the gray level that letterbox pads with, 0 to 255; None for the others.
+        multiple_of: height and width are rounded to this where they are None, by "pad" upwards, which refuses a smaller
+            image; None where both are fixed.
         kind: always "image".
     """
 
@@ -105,7 +107,7 @@ class Manifest:
         _check_inputs(self.inputs)
         _check_outputs(self.outputs)
         image, shapes = self.image_input, {output.name: output.shape for output in self.outputs}
-        misfit = self.decoder.misfit(shapes, (image.height, image.width))
+        misfit = self.decoder.misfit(shapes, (image.height, image.width), multiple_of=image.multiple_of)
         if misfit is not None:
             raise ManifestError(f"manifest: {misfit}")
         _check_labels(self)
@@ -161,6 +163,10 @@ def _check_inputs(inputs: Sequence[ImageInput]) -> None:
         free = image.height is None or image.width is None
         if (image.multiple_of is not None) != free:
             raise ManifestError(f"{where}: multiple_of belongs to a free height or width, and only there")
+        if image.resize == "pad" and (image.height is not None or image.width is not None):
+            raise ManifestError(
+                f"{where}: expected a free height and width for resize 'pad', received {image.height} x {image.width}"
+            )
         if (image.crop_fraction is not None) != (image.resize == "center_crop"):
             raise ManifestError(f"{where}: crop_fraction belongs to resize 'center_crop', and only there")
         if (image.pad_value is not None) != (image.resize == "letterbox"):

@@ -65,9 +65,11 @@ class Preprocessor:
     - center_crop: scaled by one factor to cover round(input side / crop_fraction) (halves up) in both axes, which for a
       square input is the shorter side's new length; then the middle is cut out. Pillow does both in one step, so only
       the pixels that are kept are computed.
+    - pad: nothing is scaled. The image is in the upper left corner and is continued by reflection, its border not
+      repeated, up to the next multiple of `multiple_of` in both axes. One with a side below that is refused.
 
-    A height or width that the manifest leaves free becomes the multiple of `multiple_of` nearest to the image's own
-    (halves up, at least one multiple); then the rules above apply.
+    But for "pad", a height or width that the manifest leaves free becomes the multiple of `multiple_of` nearest to the
+    image's own (halves up, at least one multiple); then the rules above apply.
     """
 
     def __init__(self, spec: ImageInput) -> None:
@@ -93,21 +95,30 @@ class Preprocessor:
         picture, frames = open_picture(image)
         if picture.mode != self._mode:
             picture = picture.convert(self._mode)
-        picture, placement = self._place(picture)
-        pixels = np.asarray(picture, dtype=np.uint8)  # (H, W) or (H, W, 3)
+        placed, placement = self._place(picture)
+        pixels = np.asarray(placed, dtype=np.uint8)  # (H, W) or (H, W, 3)
         placement = placement if frames == 1 else replace(placement, frames=frames)
-        return pixels.reshape(1, picture.height, picture.width, self.spec.channels), placement
+        return pixels.reshape(1, *pixels.shape[:2], self.spec.channels), placement
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """Returns the input's (height, width) for an image of that size.
 
         Raises:
-            ImageError: a free size would make an input of over 50 megapixels.
+            ImageError: a free size would make an input of over 50 megapixels; or an image that is to be padded is
+                smaller than the least input.
         """
         spec = self.spec
+        multiple = _nearest_multiple
+        if spec.resize == "pad":
+            if min(height, width) < (least := spec.multiple_of or 1):
+                raise ImageError(
+                    f"image of {height} x {width}: expected a height and width of {least} pixels or more, the least "
+                    "that this network takes. Enlarge the image."
+                )
+            multiple = _next_multiple
         target = (
-            _nearest_multiple(height, spec.multiple_of) if spec.height is None else spec.height,
-            _nearest_multiple(width, spec.multiple_of) if spec.width is None else spec.width,
+            multiple(height, spec.multiple_of) if spec.height is None else spec.height,
+            multiple(width, spec.multiple_of) if spec.width is None else spec.width,
         )
         if target[0] * target[1] > MAX_PIXELS and None in (spec.height, spec.width):
             raise ImageError(
@@ -119,7 +130,7 @@ class Preprocessor:
         """Whether an image of that size becomes the input without resampling."""
         return self.target_size(height, width) == (height, width) and self.spec.crop_fraction in (None, 1.0)
 
-    def _place(self, picture: Image.Image) -> tuple[Image.Image, Placement]:
+    def _place(self, picture: Image.Image) -> tuple[Image.Image | npt.NDArray[np.uint8], Placement]:
         width, height = picture.size
         if self._keeps(height, width):
             return picture, _identity(height, width)
@@ -128,12 +139,20 @@ class Preprocessor:
             return _letterbox(picture, target, self.spec.pad_value or 0)
         if self.spec.resize == "center_crop":
             return _center_crop(picture, target, self.spec.crop_fraction or 1.0)
+        if self.spec.resize == "pad":
+            return _reflected(np.asarray(picture), target), _identity(height, width)
         scale = (target[0] / height, target[1] / width)
         return picture.resize(target[::-1], _BILINEAR), Placement((height, width), scale, (0.0, 0.0))
 
 
 def _identity(height: int, width: int) -> Placement:
     return Placement((height, width), (1.0, 1.0), (0.0, 0.0))
+
+
+def _reflected(pixels: npt.NDArray[np.uint8], target: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Returns the pixels, (H, W) or (H, W, 3), continued on their right and lower side."""
+    missing = [(0, wanted - side) for wanted, side in zip(target, pixels.shape, strict=False)]
+    return np.pad(pixels, [*missing, (0, 0)][: pixels.ndim], mode="reflect")
 
 
 def _letterbox(picture: Image.Image, target: tuple[int, int], pad_value: int) -> tuple[Image.Image, Placement]:
@@ -163,6 +182,11 @@ def _middle(side: int, length: float) -> tuple[float, float]:
 def _nearest_multiple(side: int, multiple_of: int | None) -> int:
     step = multiple_of or 1
     return max(1, _round(side / step)) * step
+
+
+def _next_multiple(side: int, multiple_of: int | None) -> int:
+    step = multiple_of or 1
+    return -(-side // step) * step
 
 
 def _round(value: float) -> int:

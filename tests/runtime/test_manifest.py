@@ -17,8 +17,9 @@ DECODERS = [SoftmaxDecoder, DistanceDecoder, SigmoidDecoder, ProbabilitiesDecode
 
 @st.composite
 def image_inputs(draw):
-    resize = draw(st.sampled_from(["stretch", "letterbox", "center_crop"]))
-    height, width = draw(st.none() | SIDES), draw(st.none() | SIDES)
+    resize = draw(st.sampled_from(["stretch", "letterbox", "center_crop", "pad"]))
+    sides = st.none() if resize == "pad" else st.none() | SIDES
+    height, width = draw(sides), draw(sides)
     if height is not None and width is not None:
         width = min(width, MEGAPIXELS // height)
     return ImageInput(
@@ -119,7 +120,7 @@ def test_unknown_keys_are_refused_everywhere(make_manifest, where):
         (["schema_version"], 2, "expected schema_version 1, received 2. Export the model again"),
         (["schema_version"], True, "expected schema_version 1, received True"),
         (["schema_version"], "1", "expected schema_version 1, received '1'"),
-        (["task"], "segmentation", "task: expected one of .*, received 'segmentation'"),
+        (["task"], "question", "task: expected one of .*, received 'question'"),
         (["inputs", 0, "color"], "bgr", "expected one of .*, received 'bgr'"),
         (["inputs", 0, "height"], 8.5, "expected an integer, received '8.5'"),
         (["inputs", 0, "height"], True, "expected an integer, received 'True'"),
@@ -130,12 +131,13 @@ def test_unknown_keys_are_refused_everywhere(make_manifest, where):
         (["inputs", 0, "crop_fraction"], 0.9, "crop_fraction belongs to resize 'center_crop'"),
         (["inputs", 0, "pad_value"], 0, "pad_value belongs to resize 'letterbox'"),
         (["inputs", 0, "resize"], "letterbox", "pad_value belongs to resize 'letterbox'"),
+        (["inputs", 0, "resize"], "pad", "expected a free height and width for resize 'pad', received 8 x 6"),
         (["inputs"], [], r"expected one input, an image, received 0"),
         (["labels"], ["a", "b"], "expected 3 labels for output 'logits', received 2"),
         (["labels"], ["a", "b", "a"], r"expected unique labels, received \['a'\] more than once"),
         (["labels", 0], 7, "expected a text, received '7'"),
         (["decoder", "output"], "boxes", r"the decoder reads output 'boxes', but the outputs are \['logits'\]"),
-        (["decoder", "kind"], "softmin", r"one of \['detections', 'distance', .*, 'softmax', 'yolo'\]"),
+        (["decoder", "kind"], "softmin", r"one of \['class_map', 'detections', .*, 'softmax', 'yolo'\]"),
         (["outputs", 0, "shape"], [1], "expected 2 units or more for decoder 'softmax', received 1.*\"sigmoid\""),
         (["outputs", 0, "shape"], [0], "expected sizes from 1 to 16777216, received"),
         (["outputs", 0, "shape"], [], r"to fix the number of its classes, received \(\)"),
@@ -171,6 +173,14 @@ def test_a_value_out_of_range_is_refused_when_it_is_made():
             decoder=SoftmaxDecoder(),
             outputs=(OutputSpec("logits", (3,)),),
         )
+
+
+@pytest.mark.parametrize("size", [{"height": None}, {"width": None}])
+def test_padding_is_for_two_free_sides(make_manifest, size):
+    free = {"multiple_of": 8, "resize": "pad"}
+    assert make_manifest(height=None, width=None, **free).image_input.resize == "pad"
+    with pytest.raises(ManifestError, match="expected a free height and width for resize 'pad', received"):
+        make_manifest(**size, **free)
 
 
 def test_a_manifest_cannot_be_edited(make_manifest):

@@ -147,6 +147,53 @@ def test_a_free_size_is_bounded():
         preprocessor(None, 1024, multiple_of=60_000)(np.zeros((2, 2), np.uint8))
 
 
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 16), st.sampled_from(["rgb", "gray"]))
+def test_padding_is_numpys_reflection_up_to_the_next_multiple(height, width, step, color):
+    channels = {"rgb": 3, "gray": 1}[color]
+    image = np.random.default_rng(0).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    prepare = preprocessor(None, None, color, "pad", multiple_of=step)
+    if min(height, width) < step:
+        with pytest.raises(ImageError, match=rf"image of {height} x {width}: expected .* of {step} pixels or more"):
+            prepare(image)
+        return
+    pixels, placement = prepare(image)
+    missing = [(0, -side % step) for side in (height, width)]
+    np.testing.assert_array_equal(pixels[0], np.pad(image, [*missing, (0, 0)], mode="reflect"))
+    assert pixels.flags.c_contiguous
+    assert placement == Placement((height, width), (1.0, 1.0), (0.0, 0.0))
+
+
+@pytest.mark.parametrize("color", ["rgb", "gray"])
+def test_a_padded_path_its_bytes_its_picture_and_its_array_give_equal_pixels(photo, encode, tmp_path, color):
+    data = encode(photo())
+    (tmp_path / "photo.png").write_bytes(data)
+    prepare = preprocessor(None, None, color, "pad", multiple_of=32)
+    expected, placement = prepare(np.asarray(photo()))
+    assert expected.shape[1:3] == (64, 64)
+    for source in (tmp_path / "photo.png", data, photo(), Image.open(io.BytesIO(data))):
+        pixels, other = prepare(source)
+        np.testing.assert_array_equal(pixels, expected)
+        assert other == placement
+
+
+def test_an_array_that_needs_no_padding_is_not_copied(photo):
+    array = np.asarray(photo(32, 64))
+    assert np.shares_memory(preprocessor(None, None, resize="pad", multiple_of=32)(array)[0], array)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (31, 500), (500, 31)])
+def test_an_image_below_the_least_input_is_not_padded(size, encode):
+    prepare = preprocessor(None, None, resize="pad", multiple_of=32)
+    for source in (np.zeros(size, np.uint8), encode(Image.new("L", size[::-1]))):
+        with pytest.raises(ImageError, match=rf"image of {size[0]} x {size[1]}: expected a height and width of 32"):
+            prepare(source)
+
+
+def test_a_padded_size_is_bounded():
+    with pytest.raises(ImageError, match="its input would be 60000 x 1024"):
+        preprocessor(None, None, resize="pad", multiple_of=1).target_size(60_000, 1024)
+
+
 @given(SIDES, SIDES, SIDES, SIDES, RESIZES, st.floats(0.05, 1.0))
 @example(1, 29, 1, 71, "center_crop", 1.0)  # a rounding error left the image
 def test_placement_there_and_back_is_the_identity(height, width, input_height, input_width, resize, crop_fraction):
