@@ -1,8 +1,10 @@
-"""Writing lines of text, and drawing boxes, on a copy of an image."""
+"""Writing lines of text, drawing boxes, and laying the colours of classes on a copy of an image."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from edgecnn_runtime.errors import EdgeCNNError
@@ -15,6 +17,7 @@ _TEXT_PART = 18  # the text is the shorter side divided by this, in pixels
 _SMALLEST_TEXT = 14
 _LONGEST_LINE = 300  # letters; more than any picture has room for
 _CAPTION_PART, _LINE_PART = 30, 180  # likewise of boxes: their text, and the width of their lines
+_COVERED = 128  # of 255: how much of a pixel the colour of its class takes
 _GOLDEN = 0.6180339887  # of the circle of hues: neighbouring classes look unlike, and no two alike for long
 
 
@@ -113,6 +116,65 @@ def _write_caption(
     y = round(y1 - height) if y1 >= height else round(y2) if is_low else max(0, round(y1))
     draw.rectangle((x, y, x + width, y + height), fill=color)
     draw.text((x + 2 - left, y + 2 - top), text, fill=_readable_on(color), font=font)
+
+
+def draw_classes(
+    image: Image.Image,
+    class_map: npt.NDArray[np.uint8],
+    captions: Mapping[int, str],
+    *,
+    typeface: Typeface | None = None,
+) -> Image.Image:
+    """Returns an RGB copy under the colours of its pixels' classes, with a legend; a small image is enlarged.
+
+    Args:
+        image: mode RGB or L; it stays as it is.
+        class_map: (H, W) uint8, of the image's size.
+        captions: by class, in the order of the legend; pixels of other classes stay as they are. What the picture has
+            no room for is counted.
+        typeface: as for `draw_lines`.
+
+    Raises:
+        EdgeCNNError: a font is damaged.
+        ValueError: the class map has another size than the image.
+    """
+    if class_map.shape != (image.height, image.width):
+        raise ValueError(
+            f"class map: expected the image's size, {(image.height, image.width)}, received {class_map.shape}. Draw on "
+            "the image that was answered."
+        )
+    canvas = image.convert("RGB")
+    covered = np.zeros(256, np.uint8)
+    covered[list(captions)] = _COVERED
+    colors = np.array([class_color(class_id) for class_id in range(256)], np.uint8)
+    canvas.paste(Image.fromarray(colors[class_map]), mask=Image.fromarray(covered[class_map]))
+    canvas = _enlarged(canvas)
+    _write_legend(
+        canvas, [(class_color(class_id), text) for class_id, text in captions.items()], typeface or Typeface()
+    )
+    return canvas
+
+
+def _write_legend(canvas: Image.Image, entries: Sequence[tuple[Color, str]], typeface: Typeface) -> None:
+    """Writes what colours mean into the upper left corner, one a line, white on black."""
+    size = max(_SMALLEST_TEXT, min(canvas.size) // _CAPTION_PART)
+    step = size + size // 2
+    room = max(1, (canvas.height - size // 2) // step)
+    marks: list[tuple[Color | None, str]] = [(color, _short(text)) for color, text in entries]
+    if len(marks) > room:
+        marks[room - 1 :] = [(None, f"and {len(marks) - room + 1} more")]
+    font = typeface.at(size, "".join(text for _, text in marks))
+    draw = ImageDraw.Draw(canvas)
+    with _whole_font():
+        boxes = [draw.textbbox((0, 0), text, font=font) for _, text in marks]
+        wide = max((right - left for left, _, right, _ in boxes), default=0)
+        top, bottom = min((box[1] for box in boxes), default=0), max((box[3] for box in boxes), default=0)
+        draw.rectangle((0, 0, 2.5 * size + wide, step * len(marks) + size // 2), fill="black")
+        for place, ((color, text), (left, *_)) in enumerate(zip(marks, boxes, strict=True)):
+            y = size // 2 + place * step
+            if color is not None:
+                draw.rectangle((size // 2, y, size // 2 + size, y + size), fill=color)
+            draw.text((2 * size - left, y + (size - bottom + top) // 2 - top), text, fill="white", font=font)
 
 
 def class_color(class_id: int) -> Color:

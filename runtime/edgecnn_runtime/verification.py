@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy.typing as npt
@@ -144,6 +144,7 @@ def verify(predictor: Predictor) -> Verification:
     limit = ALIKE if alike else ELSEWHERE[claims.precision]
     # other kernels round otherwise, and of a graph that suppresses by itself whole rows come and go by that
     with_outputs = alike or predictor.manifest.decoder.suppresses != "graph"
+    least = predictor.manifest.decoder.least_tolerance
     return Verification(
         predictor.provider,
         cpu_family(),
@@ -153,7 +154,7 @@ def verify(predictor: Predictor) -> Verification:
             _check(
                 predictor,
                 sample,
-                (sample.alike if alike else sample.elsewhere).capped(limit),
+                _tolerance(sample.alike if alike else sample.elsewhere, limit, least),
                 with_outputs=with_outputs,
             )
             for sample in claims.golden
@@ -241,6 +242,12 @@ def differences(
         yield from _digest_differences(held, got, tolerance.outputs * held.largest)
     for what, number in expected.result.numbers.items():
         yield Difference(what, number, received.result.numbers[what], tolerance.results)
+
+
+def _tolerance(allowed: Tolerance, limit: Tolerance, least: float) -> Tolerance:
+    """Returns what a file allows, within what the runtime does, and of results no less than rounding needs."""
+    capped = allowed.capped(limit)
+    return replace(capped, results=max(capped.results, least))
 
 
 def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgecnn_runtime.drawing import class_color, draw_boxes, paint_boxes
+from edgecnn_runtime.drawing import class_color, draw_boxes, draw_classes, paint_boxes
 
 
 def found(image, class_id):
@@ -45,6 +45,43 @@ def test_a_caption_does_not_hide_a_small_box():
 def test_the_smaller_of_two_boxes_is_on_top():
     drawn = draw_boxes(Image.new("RGB", (400, 400)), [(100, 100, 200, 200), (50, 100, 300, 350)], [4, 5], ["", ""])
     assert tuple(np.asarray(drawn)[100, 150]) == class_color(4)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (28, 20), (600, 400)])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_classes_lie_over_their_own_pixels(size, mode):
+    class_map = np.zeros(size[::-1], np.uint8)
+    class_map[size[1] // 2 :, size[0] // 2 :] = 3
+    image = Image.new(mode, size, "white")
+    drawn = np.asarray(draw_classes(image, class_map, {3: "x"}))
+    factor = drawn.shape[1] // size[0]
+    assert drawn.shape == (factor * size[1], factor * size[0], 3)
+    (covered,) = np.unique(drawn[factor * (size[1] // 2) :, factor * (size[0] // 2) :].reshape(-1, 3), axis=0)
+    np.testing.assert_allclose(covered, (np.array(class_color(3)) + 255) / 2, atol=1)
+    assert (drawn[-1, : factor * (size[0] // 2)] == 255).all()
+    assert (drawn[: factor * (size[1] // 2), -1] == 255).all()
+    assert (np.asarray(image) == 255).all()  # it stays as it is
+
+
+def test_a_legend_shows_the_colours_and_counts_what_has_no_room():
+    captions = {class_id: f"class {class_id}" for class_id in range(40)}
+    class_map = np.full((400, 400), 200, np.uint8)
+    few, many = (
+        np.asarray(draw_classes(Image.new("RGB", (400, 400)), class_map, dict(list(captions.items())[:count])))
+        for count in (3, 40)
+    )
+    shown = [[(drawn == class_color(one)).all(axis=-1).any() for one in range(40)] for drawn in (few, many)]
+    assert shown[0] == [True] * 3 + [False] * 37
+    assert 10 < sum(shown[1]) < 40
+    assert shown[1] == sorted(shown[1], reverse=True)
+    assert not few[100:].any()
+    assert many[360:].any()
+
+
+def test_classes_that_are_not_named_stay_as_they_are():
+    image = Image.new("RGB", (400, 400), "white")
+    drawn = draw_classes(image, np.zeros((400, 400), np.uint8), {})
+    assert (np.asarray(drawn)[20:] == 255).all()
 
 
 def test_neighbouring_classes_look_unlike():

@@ -14,6 +14,7 @@ _TASKS: Mapping[TaskName, str] = {
     "classification": "edgecnn_runtime.tasks.classification:CLASSIFICATION",
     "localization": "edgecnn_runtime.tasks.localization:LOCALIZATION",
     "detection": "edgecnn_runtime.tasks.detection:DETECTION",
+    "segmentation": "edgecnn_runtime.tasks.segmentation:SEGMENTATION",
 }
 
 
