@@ -1,13 +1,14 @@
 """From what the user gives to what a graph takes: one array an input, and where the image lies in its pixels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.images import ImageSource
-from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.manifest import ImageInput, Manifest
 from edgecnn_runtime.model import Feeds
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 
@@ -42,14 +43,16 @@ class Batch(NamedTuple):
 
 
 class Inputs:
-    """Makes what a graph takes, as its manifest says.
+    """Makes what a graph takes, as its manifest says, or of a graph that takes tiles what they are cut from.
 
     Args:
         manifest: of the model.
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self._name, self._preprocess = manifest.image_input.name, Preprocessor(manifest.image_input)
+        image = manifest.image_input
+        self._name = image.name
+        self._preprocess = Preprocessor(image if manifest.decoder.cut_into() is None else _whole(image))
 
     def __call__(self, image: ImageSource) -> Prepared:
         """Returns the feeds of one image.
@@ -63,6 +66,11 @@ class Inputs:
         """
         pixels, placement = self._preprocess(image)
         return Prepared({self._name: pixels}, placement)
+
+
+def _whole(image: ImageInput) -> ImageInput:
+    """Returns an input by which every picture stays as it is."""
+    return replace(image, height=None, width=None, resize="pad", crop_fraction=None, pad_value=None, multiple_of=1)
 
 
 def join(feeds: Sequence[Feeds]) -> dict[str, npt.NDArray[Any]]:

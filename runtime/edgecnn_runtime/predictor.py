@@ -33,7 +33,7 @@ from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.inputs import Inputs, Prepared, join
 from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.model import Feeds, read_by, run_all
+from edgecnn_runtime.model import Feeds, Model, read_by, run_all
 from edgecnn_runtime.other_processor import warn_of_other_processor
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.providers import CPU, Device
@@ -78,8 +78,7 @@ class Predictor:
         self.evidence = evidence
         self.claims = evidence
         self.verification: Verification | None = None
-        self.session = session
-        self._model = read_by(session, manifest.decoder)
+        self._take(session)
         self.inputs = Inputs(manifest)
         self._task = get_task(manifest.task)
         self._origin: _Origin | None = None
@@ -171,8 +170,8 @@ class Predictor:
 
     @property
     def batch(self) -> int | None:
-        """The graph's fixed batch size, or None where it is free."""
-        return self.session.batch
+        """The graph's fixed batch size; None where it is free, and where tiles of one image fill it."""
+        return self._batch
 
     def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
         """Returns the raw outputs of what is ready for the graph, one row an image.
@@ -267,13 +266,23 @@ class Predictor:
             )
         return _load, (self._origin, self.manifest.decoder)
 
+    def _take(self, session: Session) -> None:
+        """Answers by a loaded graph from now on."""
+        model: Model = read_by(session, self.manifest.decoder)
+        batch = together = session.batch
+        if self.manifest.decoder.cut_into() is not None:
+            from edgecnn_runtime.tiles import Tiled  # few files are read so
+
+            model, batch, together = Tiled(model, self.manifest, batch=batch), None, 1
+        self._batch, self._together, self._model, self.session = batch, together, model, session
+
     def _load_again(self) -> None:
         """Replaces a session whose threads are the parent's."""
         with loading_again():
             if self.session.lost and self._origin is not None and self._origin.path is not None:
                 with contextlib.closing((file := self._origin.read()).payload):
                     session = self._origin.options.session(file, self.evidence)
-                self._model, self.session = read_by(session, self.manifest.decoder), session
+                self._take(session)
                 release_free_memory()
                 _LOGGER.info("%s: loaded again in the forked process %d", file.name, os.getpid())
 
@@ -301,7 +310,7 @@ class Predictor:
                     (index, prepared)
                 )
         for same_size in ready.values():
-            step = self.batch or len(same_size)
+            step = self._together or len(same_size)
             for first in range(0, len(same_size), step):
                 indices, items = zip(*same_size[first : first + step], strict=True)
                 answers.update(zip(indices, self._answer_batch(items), strict=True))
