@@ -15,6 +15,7 @@ from edgecnn.models.adapter import KerasModel
 from edgecnn.models.layers import (
     RBF,
     BGRMeans,
+    BilinearUp,
     ConnectionTableConv2D,
     DepthMaxPool,
     DigitBitmaps,
@@ -23,12 +24,15 @@ from edgecnn.models.layers import (
     RandomSigns,
     TrainableAveragePooling,
     bottleneck_unit,
+    dilated_block,
     image_input,
     inception_module,
     residual_unit,
     scaled_around_zero,
     scaled_tanh,
+    skip_upsampled,
     squeeze_excite,
+    upsampled,
 )
 from edgecnn.models.loading import load_keras
 from edgecnn_exporters import export
@@ -79,6 +83,13 @@ CASES = [
         (6, 5, 8),
         lambda: lambda x: squeeze_excite(x, 4, name="gate"),
         {"Conv", "Relu", "Sigmoid", "Mul", "GlobalAveragePool", "ReduceMean", "Reshape"},
+    ),
+    _case("dilated_block", (9, 7, 2), lambda: lambda x: dilated_block(x, 3, (1, 2), name="wide"), {"Conv", "Relu"}),
+    _case(
+        "skip_upsampled",
+        (6, 4, 3),
+        lambda: lambda x: skip_upsampled(layers.AveragePooling2D(2)(x), x, name="skip"),
+        {"AveragePool", "ConvTranspose", "Conv", "Add"},
     ),
 ]
 
@@ -304,3 +315,84 @@ def test_inception_module_joins_its_branches_in_the_order_of_the_paper() -> None
     inputs = [tensor._keras_history.operation.name for tensor in model.get_layer("module").input]
     assert inputs == ["module_1x1", "module_3x3", "module_5x5", "module_pool_1x1"]
     assert model.output.shape == (None, 6, 5, 1 + 3 + 2 + 1)
+
+
+def test_dilated_block_equals_sums_over_cells_that_stand_apart() -> None:
+    image = keras.Input((9, 7, 2))
+    model = keras.Model(image, dilated_block(image, 3, (2, 3), name="wide"))
+    x = expected = batch_of((9, 7, 2))
+    for number, rate in ((1, 2), (2, 3)):
+        layer = model.get_layer(f"wide_{number}")
+        layer.set_weights([layer.get_weights()[0], np.array([0.1, -0.2, 0.3])])
+        expected = np.maximum(dilated_by_hand(expected, *layer.get_weights(), rate), 0)
+    np.testing.assert_allclose(model(x), expected, atol=1e-5)
+
+
+def dilated_by_hand(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, rate: int) -> np.ndarray:
+    count, height, width, _ = x.shape
+    made = np.tile(bias, (count, height, width, 1)).astype(np.float64)
+    for row in range(height):
+        for column in range(width):
+            for i in range(3):
+                for j in range(3):
+                    y, x_ = row + rate * (i - 1), column + rate * (j - 1)
+                    if 0 <= y < height and 0 <= x_ < width:
+                        made[:, row, column] += x[:, y, x_] @ kernel[i, j]
+    return made
+
+
+def test_dilated_block_sees_as_far_as_the_paper_says() -> None:
+    image = keras.Input((69, 69, 1))
+    model = keras.Model(image, dilated_block(image, 1, name="wide"))
+    for layer in model.layers[1:]:
+        layer.set_weights([np.ones((3, 3, 1, 1)), np.zeros(1)])
+    x = np.zeros((1, 69, 69, 1), np.float32)
+    x[0, 34, 34] = 1.0
+    seen = np.asarray(model(x))[0, :, :, 0] > 0
+    assert np.flatnonzero(seen.any(axis=0)).tolist() == list(range(1, 68))  # 67 of 69 cells: table 1, the last but one
+    assert np.flatnonzero(seen.any(axis=1)).tolist() == list(range(1, 68))
+
+
+@pytest.mark.parametrize("factor", [2, 8])
+def test_upsampled_begins_as_a_resize_of_each_channel(factor: int) -> None:
+    image = keras.Input((5, 4, 2))
+    made = np.asarray(keras.Model(image, upsampled(image, factor, name="up"))(x := batch_of((5, 4, 2))))
+    expected = np.asarray(tf.image.resize(x, (5 * factor, 4 * factor), method="bilinear"))
+    inside = slice(factor // 2, -factor // 2)  # nearer to the border there are no two cells to go between
+    assert made.shape == expected.shape
+    np.testing.assert_allclose(made[:, inside, inside], expected[:, inside, inside], atol=1e-5)
+
+
+def test_bilinear_up_enlarges_a_single_cell_to_a_tent() -> None:
+    tent = np.asarray(BilinearUp()((4, 4, 2, 2)))
+    steps = np.array([0.25, 0.75, 0.75, 0.25])
+    assert np.array_equal(tent[:, :, 0, 0], np.outer(steps, steps))
+    assert np.array_equal(tent[:, :, 1, 1], np.outer(steps, steps))
+    assert not tent[:, :, 0, 1].any()
+    assert not tent[:, :, 1, 0].any()
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 2, 2), (4, 5, 2, 2), (4, 4, 2, 3)])
+def test_bilinear_up_refuses_what_is_no_enlargement(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected a shape \(rows, columns, channels, channels\)"):
+        BilinearUp()(shape)
+
+
+def test_skip_upsampled_adds_a_transposed_convolution_and_the_scores_of_the_finer_map() -> None:
+    coarse, fine = keras.Input((3, 2, 2)), keras.Input((6, 4, 5))
+    model = keras.Model([coarse, fine], skip_upsampled(coarse, fine, name="skip"))
+    assert not np.any(model.get_layer("skip_score").get_weights()[0])
+    random = np.random.default_rng(3)
+    kernel, scores = random.normal(size=(4, 4, 2, 2)), random.normal(size=(1, 1, 5, 2))
+    model.get_layer("skip_up").set_weights([kernel])
+    model.get_layer("skip_score").set_weights([scores, np.array([0.5, -1.0])])
+    x, finer = batch_of((3, 2, 2)), batch_of((6, 4, 5))
+    expected = finer @ scores[0, 0] + [0.5, -1.0]
+    for row in range(3):
+        for column in range(2):
+            for i in range(4):
+                for j in range(4):
+                    y, x_ = 2 * row + i - 1, 2 * column + j - 1  # "same" cuts a row and a column off each side
+                    if 0 <= y < 6 and 0 <= x_ < 4:
+                        expected[:, y, x_] += x[:, row, column] @ kernel[i, j].T
+    np.testing.assert_allclose(model([x, finer]), expected, atol=1e-5)

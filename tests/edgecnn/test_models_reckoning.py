@@ -21,6 +21,7 @@ def test_reckon_gives_the_documented_check_value() -> None:
         (layers.DepthwiseConv2D(3), 7 * 7 * 3 * 3 * 4),
         (layers.SeparableConv2D(8, 3), 7 * 7 * (3 * 3 * 4 + 4 * 8)),
         (layers.Conv2DTranspose(8, 2, strides=2), 9 * 9 * 2 * 2 * 4 * 8),
+        (layers.Conv2DTranspose(4, 16, strides=8, padding="same"), 9 * 9 * 16 * 16 * 4 * 4),
         (layers.Dense(5), 9 * 9 * 4 * 5),
         (layers.MaxPooling2D(), 0),
     ],

@@ -2,6 +2,7 @@
 
 from edgecnn.models.layers.connection_table import ConnectionTableConv2D
 from edgecnn.models.layers.digit_bitmaps import DigitBitmaps
+from edgecnn.models.layers.dilation import dilated_block
 from edgecnn.models.layers.inception import InceptionBranches, inception_module
 from edgecnn.models.layers.pixels import BGRMeans, image_input, scaled_around_zero, scaled_to_one
 from edgecnn.models.layers.pooling import DepthMaxPool, TrainableAveragePooling
@@ -11,10 +12,12 @@ from edgecnn.models.layers.response_normalization import LocalResponseNormalizat
 from edgecnn.models.layers.scaled_tanh import scaled_tanh
 from edgecnn.models.layers.squeeze_excite import squeeze_excite
 from edgecnn.models.layers.units import scaled_units
+from edgecnn.models.layers.upsampling import BilinearUp, scored, skip_upsampled, upsampled
 
 __all__ = [
     "RBF",
     "BGRMeans",
+    "BilinearUp",
     "ConnectionTableConv2D",
     "DepthMaxPool",
     "DigitBitmaps",
@@ -23,6 +26,7 @@ __all__ = [
     "RandomSigns",
     "TrainableAveragePooling",
     "bottleneck_unit",
+    "dilated_block",
     "image_input",
     "inception_module",
     "residual_unit",
@@ -30,5 +34,8 @@ __all__ = [
     "scaled_tanh",
     "scaled_to_one",
     "scaled_units",
+    "scored",
+    "skip_upsampled",
     "squeeze_excite",
+    "upsampled",
 ]
