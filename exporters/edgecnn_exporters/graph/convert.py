@@ -26,6 +26,7 @@ import tf2onnx.graph
 
 from edgecnn_exporters.errors import ExportError, WeightsError
 from edgecnn_exporters.graph.layer_names import LayerNames, find_layer, mark, unique
+from edgecnn_exporters.graph.transposed import transposed_handlers
 from edgecnn_exporters.graph.writer import Converted, Weight
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -74,8 +75,9 @@ def convert(
     graph: onnx.ModelProto
     with _quiet() as messages, _inlined(), _in_order():
         try:
-            captured = _captured(function.get_concrete_function(*signature))
-            graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset, custom_op_handlers=_handlers())
+            traced = function.get_concrete_function(*signature)
+            captured, handlers = _captured(traced), _handlers() | transposed_handlers(traced.graph)
+            graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset, custom_op_handlers=handlers)
         except Exception as error:
             raise ExportError(
                 f"the conversion failed: {type(error).__name__}: {_summary(error)}{_said(messages)}. Check that the "
