@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from edgecnn.data.samples import Samples
@@ -14,6 +15,7 @@ from edgecnn.evaluation import evaluate
 from edgecnn.exporting.config import ExportConfig
 from edgecnn.exporting.export import export_source
 from edgecnn.models.adapter import KerasModel
+from edgecnn.models.head import read_head
 from edgecnn_exporters import ParityError, export
 from edgecnn_runtime import Placement, Predictor, decoders
 from edgecnn_runtime import manifest as parts
@@ -261,3 +263,11 @@ def test_a_model_without_inputs_is_refused_and_the_cure_works():
     with pytest.raises(ManifestError, match=r"knows its inputs, received a Sequential.*keras\.Model\(image"):
         KerasModel(fresh, manifest)
     assert KerasModel(wrapped, manifest).run({"image": draw(2)})["scores"].shape == (2, 3)
+
+
+def test_read_head_finds_a_transposed_convolution_linear():
+    image = keras.Input((4, 4, 2))
+    x = layers.Conv2DTranspose(3, 4, strides=2, padding="same", use_bias=False)(image)
+    model = keras.Model(image, x)
+    traced = tf.function(lambda x: [model(x)], autograph=False).get_concrete_function(tf.TensorSpec((None, 4, 4, 2)))
+    assert read_head(traced, 0) == "linear"

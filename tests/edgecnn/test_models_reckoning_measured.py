@@ -78,7 +78,14 @@ def most_live_bytes(model: keras.Model, pixels: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "width"), [("fashion_cnn", 28, 1.0), ("resnet34", 64, 0.25), ("googlenet", 64, 0.25)]
+    ("name", "size", "width"),
+    [
+        ("fashion_cnn", 28, 1.0),
+        ("resnet34", 64, 0.25),
+        ("googlenet", 64, 0.25),
+        ("unet", 64, 0.125),
+        ("fcn8s", 64, 0.1),
+    ],
 )
 def test_reckon_gives_the_buffers_that_live_when_layers_run_one_by_one(name: str, size: int, width: float) -> None:
     model = build_model(name, image_size=(size, size), width=width)
