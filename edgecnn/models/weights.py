@@ -1,6 +1,7 @@
 """Giving a built model weights from ImageNet or from a file: all of them, all but the head, or none and an error."""
 
 import contextlib
+import math
 import sys
 import urllib.error
 from collections import Counter
@@ -22,6 +23,7 @@ from edgecnn.models.weights_file import check_weights, is_darknet, open_weights
 
 _Result = TypeVar("_Result")
 _Shapes = tuple[tuple[int, ...], ...]
+_DENSE = frozenset({"fc1", "fc2"})  # of VGG, before its last layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,15 @@ def load_weights(model: keras.Model, spec: ModelSpec, source: str | Path) -> Loa
     if str(source) == "none":
         return LoadedWeights("none", layers=0)
     with _opened(model, spec, source) as (shapes, read):
-        left_out = _left_out(model, spec, received=shapes, source=source)
+        dense = _dense_as_convolutions(model, shapes)
+        shapes = {**shapes, **dense} if dense else shapes
+        left_out = _left_out(model, spec, received=shapes, source=source, kept=frozenset(dense))
         labels = imagenet_labels() if str(source) == "imagenet" and not left_out else None
         taken = [layer for layer in model.layers if layer.weights and layer.name not in left_out]
         values = [read(layer.name) for layer in taken]  # all of them, before the first is assigned
         head = shapes.get(model.output_names[0]) or ((),)
     for layer, weights in zip(taken, values, strict=True):
-        layer.set_weights(weights)
+        layer.set_weights([value.reshape(shape) for value, shape in zip(weights, _shapes(layer), strict=True)])
     return LoadedWeights(str(source), len(taken), left_out, labels, head[-1][-1] if head[-1] else None)
 
 
@@ -132,7 +136,8 @@ def _opened(
 
 def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
     build = getattr(keras.applications, str(spec.application))
-    with_head = len(model.outputs) == 1 and model.outputs[0].shape[-1] == spec.num_classes
+    fits = len(model.outputs) == 1 and model.outputs[0].shape[-1] == spec.num_classes
+    with_head = fits or bool(_convolutions(model).keys() & _DENSE)
     file = f"{spec.name}.weights.h5"
     return _downloaded(
         lambda: build(weights="imagenet", include_top=with_head),
@@ -161,9 +166,17 @@ def _by_own_name(spec: ModelSpec, names: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _left_out(
-    model: keras.Model, spec: ModelSpec, *, received: Mapping[str, _Shapes], source: str | Path
+    model: keras.Model,
+    spec: ModelSpec,
+    *,
+    received: Mapping[str, _Shapes],
+    source: str | Path,
+    kept: frozenset[str] = frozenset(),
 ) -> tuple[str, ...]:
-    """Returns the layers that a source of another head, or of the first layers alone, leaves; else raises."""
+    """Returns the layers that a source of another head, or of the first layers alone, leaves; else raises.
+
+    Layers of the head that are `kept` are not left.
+    """
     expected = {layer.name: _shapes(layer) for layer in model.layers if layer.weights}
     different = [name for name in {**expected, **received} if expected.get(name) != received.get(name)]
     if not different:
@@ -174,7 +187,7 @@ def _left_out(
     # A further convolution in the source makes it another architecture, as VGG-19's are to VGG-16.
     further = any(len(shape) > 2 for name in received.keys() - expected.keys() for shape in received[name])
     if backbone and not further and backbone.isdisjoint(different):
-        return tuple(name for name in expected if name not in backbone)
+        return tuple(name for name in expected if name not in backbone | kept)
     if backbone:  # a head may differ; what else differs is the reason
         different = [name for name in different if name in backbone or name not in expected] or different
     name = different[0]
@@ -182,6 +195,21 @@ def _left_out(
         f"{source}: not the weights of this {spec.name}: layer {name!r}: expected {_listed(expected.get(name))}, "
         f"received {_listed(received.get(name))}. Build the model, width and number of classes that the weights are of."
     )
+
+
+def _dense_as_convolutions(model: keras.Model, theirs: Mapping[str, _Shapes]) -> dict[str, _Shapes]:
+    """Returns the shapes of the convolutions that the model has for dense layers, where the source has their weights.
+
+    The source may have them as dense layers: the numbers are the same, in the same order (see
+    `edgecnn.models.convolutional`).
+    """
+    ours = {name: shapes for name, shapes in _convolutions(model).items() if name in _DENSE}
+    as_dense = {name: ((math.prod(kernel[:3]), kernel[3]), *rest) for name, (kernel, *rest) in ours.items()}
+    return ours if all(theirs.get(name) in (ours[name], as_dense[name]) for name in ours) else {}
+
+
+def _convolutions(model: keras.Model) -> dict[str, _Shapes]:
+    return {layer.name: _shapes(layer) for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
 
 
 def _listed(shapes: _Shapes | None) -> str:

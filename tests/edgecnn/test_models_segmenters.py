@@ -174,3 +174,56 @@ def test_unet_takes_all_but_the_logits_of_one_of_other_classes(tmp_path: Path) -
     for layer in ours.layers:
         if layer.weights and layer.name != "logits":
             assert all(map(np.array_equal, layer.get_weights(), theirs.get_layer(layer.name).get_weights()))
+
+
+@pytest.mark.parametrize("name", FCNS)
+def test_fcn_reads_a_picture_as_the_vgg16_does_that_it_has_the_weights_of(name: str, tmp_path: Path) -> None:
+    """At 224 x 224 the middle one of 7 x 7 cells sees the whole of pool5, as VGG-16's first dense layer does."""
+    size = (224, 224)
+    theirs = build_model("vgg16", image_size=size, num_classes=5, width=0.05, seed=3)
+    theirs.save(tmp_path / "vgg16.keras")
+    ours = build_model(name, image_size=size, num_classes=3, width=0.05, seed=1)
+    loaded = load_weights(ours, CATALOG[name], tmp_path / "vgg16.keras")
+    assert loaded.head_classes == 5
+    assert set(loaded.left_out) == {"logits"} | {one.name for one in ours.layers if one.name.endswith(("score", "_up"))}
+    image = pixels_of(ours, size, 2)
+    seen = np.asarray(keras.Model(ours.input, ours.get_layer("score").input)(image))
+    whole = np.asarray(keras.Model(theirs.input, theirs.get_layer("logits").input)(image))
+    assert seen.shape[1:3] == (7, 7)
+    assert np.ptp(whole) > 0
+    np.testing.assert_allclose(seen[:, 3, 3], whole, atol=1e-5 * np.abs(whole).max())
+
+
+def test_fcn_takes_the_backbone_alone_of_a_vgg16_for_pictures_of_another_size(tmp_path: Path) -> None:
+    theirs = build_model("vgg16", image_size=SIZE, num_classes=5, width=0.05, seed=3)
+    theirs.save(tmp_path / "vgg16.keras")
+    ours = build_model("fcn32s", image_size=SIZE, num_classes=3, width=0.05, seed=1)
+    loaded = load_weights(ours, CATALOG["fcn32s"], tmp_path / "vgg16.keras")
+    assert loaded.left_out == ("fc1", "fc2", "score", "logits")
+    kernel = "block5_conv3"
+    assert all(map(np.array_equal, ours.get_layer(kernel).get_weights(), theirs.get_layer(kernel).get_weights()))
+
+
+def test_fcn_takes_all_but_its_scores_of_one_of_other_classes(tmp_path: Path) -> None:
+    theirs = build_model("fcn32s", image_size=SIZE, num_classes=4, width=0.05, seed=3)
+    theirs.save(tmp_path / "four.keras")
+    ours = build_model("fcn8s", image_size=(64, 64), num_classes=3, width=0.05, seed=1)
+    loaded = load_weights(ours, CATALOG["fcn8s"], tmp_path / "four.keras")
+    assert not {"fc1", "fc2"} & set(loaded.left_out)
+    assert np.array_equal(ours.get_layer("fc1").get_weights()[0], theirs.get_layer("fc1").get_weights()[0])
+
+
+@pytest.mark.parametrize("classes", [21, 3])
+def test_fcn_asks_keras_for_the_dense_layers_too(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    narrow = build_model("vgg16", image_size=(224, 224), num_classes=1000, width=0.05, seed=3)
+
+    def published(**options: object) -> keras.Model:
+        asked.append(options)
+        return narrow
+
+    ours = build_model("fcn32s", image_size=SIZE, num_classes=classes, width=0.05, seed=1)
+    monkeypatch.setattr(keras.applications, "VGG16", published)
+    loaded = load_weights(ours, CATALOG["fcn32s"], "imagenet")
+    assert asked == [{"weights": "imagenet", "include_top": True}]
+    assert (loaded.left_out, loaded.labels) == (("score", "logits"), None)
