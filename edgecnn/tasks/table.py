@@ -23,8 +23,8 @@ class TaskRow:
         outputs: of a catalogue row, at the image size asked for, and a number of classes, the decoder and the output
             specs; a row may have its own.
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
-        arrays: of a part's targets and its images' placements, what is learned: arrays by name, a row an image, in
-            pixels of the network's input.
+        arrays: of a part's targets, its images' placements and the input's (height, width), what is learned: arrays by
+            name, a row an image, in pixels of the network's input.
         fit: of a manifest, the samples to learn from, the options and the manifest of the run that goes on or None, the
             manifest with what is fitted to them, before the first weight exists; None for nothing.
         of_head: of a manifest and a weights file whose head is taken, the manifest with what that head was trained on,
@@ -114,6 +114,21 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         settle="edgecnn.tasks.detection.operating_points:settled",
         demo="edgecnn.demonstration.plans:SHAPES",
         worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
+    ),
+    "segmentation": TaskRow(
+        own_results="edgecnn.tasks.segmentation.source:own_results",
+        narrow="edgecnn.data.narrowing:with_masks",
+        metric="edgecnn.tasks.segmentation.metric:ClassMapIoU",
+        outputs="edgecnn.tasks.segmentation.outputs:class_map",
+        arrays="edgecnn.tasks.segmentation.targets:arrays",
+        trainee="edgecnn.tasks.segmentation.trainee:trainee",
+        augmentations="edgecnn.augmentations:MASK_AUGMENTATIONS",
+        augment="edgecnn.training.augmenting:with_masks",
+        least_classes=2,
+        options=frozenset({"window"}),
+        check_options="edgecnn.tasks.segmentation.outputs:check_options",
+        pictures="edgecnn.tasks.segmentation.pictures:draw_pictures",
+        worst_cells="edgecnn.tasks.segmentation.pictures:compared_cells",
     ),
 }
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from edgecnn.augmentations import MOSAIC
 from edgecnn.data.augment import Augmentation, color_axes
 from edgecnn.data.augment_boxes import BoxAugmentation
+from edgecnn.data.augment_masks import MaskAugmentation
 from edgecnn.data.mosaic import mosaic
 from edgecnn.training.trainee import Arrays
 
@@ -83,6 +84,28 @@ def with_many_boxes(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seed
 
         def changed(pixels: tf.Tensor, arrays: Arrays, step: tf.Tensor) -> tuple[tf.Tensor, Arrays]:
             return change(*mosaic(pixels, arrays, tf.stack([tf.constant(seed, tf.int64), step * _SEEDS])), step)
+
+        return changed
+
+    return seeded
+
+
+def with_masks(names: Sequence[str], pixels: npt.NDArray[np.uint8]) -> Seeded:
+    """Returns changes that change the array "masks", (N, height, width) of the images' size, with the pixels.
+
+    Args:
+        names: of `MASK_AUGMENTATIONS`.
+        pixels: as for `images_alone`; not looked at.
+    """
+    del pixels
+    augmentation = MaskAugmentation(names)
+
+    def seeded(random: np.random.Generator) -> Change:
+        change = augmentation.seeded(random)
+
+        def changed(pixels: tf.Tensor, arrays: Arrays, step: tf.Tensor) -> tuple[tf.Tensor, Arrays]:
+            pixels, masks = change(pixels, arrays["masks"], step)
+            return pixels, {**arrays, "masks": masks}
 
         return changed
 

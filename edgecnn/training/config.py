@@ -15,7 +15,7 @@ Strategy = Literal["none", "mirrored"]
 # Keras' own defaults; sgd runs with momentum 0.9
 DEFAULT_LEARNING_RATES: Mapping[Optimizer, float] = MappingProxyType({"sgd": 0.01, "rmsprop": 0.001, "adam": 0.001})
 MAX_SEED = 2**32 - 1
-TASK_OPTIONS = ("class_weight", "multi_scale")  # which some tasks have; their rows say which
+TASK_OPTIONS = ("class_weight", "multi_scale", "window")  # which some tasks have; their rows say which
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class TrainConfig:
         class_weight: of a localizer, the weight of its class's loss, 0 to 1; the rest is the box's. None takes 0.8.
         multi_scale: of a detector, the least and the largest longer side of its input in pixels while it learns: every
             ten batches another one is drawn, of those that its coarsest grid divides. None keeps the input's size.
+        window: of a segmenter, (height, width) in pixels of a part of each image, at a place of its own each time, that
+            is learned from; what is held out is scored whole. None learns from whole images.
         seed: of weights, order, dropout and the held-out part, 0 to 2**32 - 1.
 
     Raises:
@@ -81,6 +83,7 @@ class TrainConfig:
     early_stopping: int | None = None
     class_weight: float | None = None
     multi_scale: tuple[int, int] | None = None
+    window: tuple[int, int] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -100,6 +103,7 @@ class TrainConfig:
         _check(self.class_weight is None or 0 <= self.class_weight <= 1, "class_weight", "0 to 1", self.class_weight)
         sides = self.multi_scale
         _check(sides is None or 0 < sides[0] <= sides[1], "multi_scale", "two sides, the smaller one first", sides)
+        _check(self.window is None or min(self.window) >= 1, "window", "a height and a width of 1 or more", self.window)
         self._check_transfer()
         if self.early_stopping is not None:
             _check(self.early_stopping >= 1, "early_stopping", "at least 1", self.early_stopping)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from edgecnn.data.augment_masks import random_crop
 from edgecnn.data.balance import repeats
 from edgecnn.tasks.table import TaskRow, load
 from edgecnn.training.augmenting import Seeded
@@ -108,6 +109,7 @@ def training_batches(
     targets: Targets,
     random: np.random.Generator,
     sizes: Sequence[tuple[int, int]] | None = None,
+    window: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
     """Returns batches to learn from.
 
@@ -119,6 +121,7 @@ def training_batches(
             as they are when the images are augmented.
         random: seeds the augmentation, once; what a batch becomes does not depend on when it is asked for.
         sizes: (height, width) to bring images and boxes to, another one every ten batches; None leaves them.
+        window: (height, width) to cut out of images and masks, before anything else; None leaves them whole.
 
     Returns:
         Pairs of pixels, uint8 (N, height, width, channels), and targets.
@@ -126,9 +129,14 @@ def training_batches(
     batches = _batches(data.train, draws, batch_size=batch_size)
     augment = None if data.augmentation is None else data.augmentation(random)
     resize = None if sizes is None else _resize(sizes, len(batches), random)
+    seed = None if window is None else int(random.integers(2**31))
 
     def prepare(step: Any, batch: Any) -> Any:
         pixels, arrays, changed = batch
+        if window is not None:
+            place = tf.stack([tf.constant(seed, tf.int64), step])
+            pixels, masks = random_crop(pixels, arrays["masks"], window, place)
+            arrays = {**arrays, "masks": masks}
         if augment is not None:
             new_pixels, new_arrays = augment(pixels, arrays, step)
             pixels = _where(changed, new_pixels, pixels)

@@ -52,7 +52,13 @@ def run_epoch(
     _seed_dropout(model, random)
 
     batches = training_batches(
-        data, draws, config.batch_size, targets=trainee.targets, random=random, sizes=trainee.sizes
+        data,
+        draws,
+        config.batch_size,
+        targets=trainee.targets,
+        random=random,
+        sizes=trainee.sizes,
+        window=trainee.window,
     )
     total = len(draws.positions)
 

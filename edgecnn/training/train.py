@@ -423,4 +423,5 @@ def _judge(run: _Run, trainee: Trainee, cached: _Pixels) -> EpochJudge | None:
 def _labelled(run: _Run, samples: Samples, cached: CachedPart) -> LabelledPixels:
     from edgecnn.training.feeding import LabelledPixels  # as in _trainee
 
-    return LabelledPixels(cached.pixels, load(run.row.arrays)(samples.targets, cached.placements))
+    arrays = load(run.row.arrays)(samples.targets, cached.placements, cached.pixels.shape[1:3])
+    return LabelledPixels(cached.pixels, arrays)

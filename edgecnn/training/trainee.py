@@ -49,6 +49,8 @@ class Trainee:
         watched: the name of the metric that is shown beside the loss, of one of the manifest's outputs.
         sizes: (height, width) in pixels that the input is brought to in turn while it learns, one every few batches;
             None for the manifest's alone. The model takes them all.
+        window: (height, width) in pixels that is cut out of each image, at a place of its own, while it learns; None
+            for whole images. The model takes both.
         summed: whether metrics of one name, of several outputs, are shares of one number, which is their sum.
 
     Raises:
@@ -62,6 +64,7 @@ class Trainee:
     encode: Encode
     watched: str
     sizes: Sequence[tuple[int, int]] | None = None
+    window: tuple[int, int] | None = None
     summed: bool = False
 
     def __post_init__(self) -> None:

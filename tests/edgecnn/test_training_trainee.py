@@ -181,7 +181,7 @@ def build_locator(*, image_size, channels, num_classes, width):
     return keras.Model(image, [layers.Dense(num_classes, name="logits")(x), layers.Dense(4, name="boxes")(x)])
 
 
-def arrays_of_boxes(targets, placements):
+def arrays_of_boxes(targets, placements, image_size):
     (alone,) = {len(image) for image in targets.images}
     assert alone == 1
     corners = [

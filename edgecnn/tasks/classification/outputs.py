@@ -23,14 +23,17 @@ def distances(spec: ModelSpec, num_classes: int) -> tuple[Decoder, tuple[OutputS
     return _one_output(DistanceDecoder(), num_classes)
 
 
-def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.NDArray[np.int64]]:
+def arrays(
+    targets: Targets, placements: Sequence[Placement], image_size: tuple[int, int] | None = None
+) -> dict[str, npt.NDArray[np.int64]]:
     """Returns "class_ids", (N,) int64.
 
     Args:
         targets: classes of N images.
         placements: N; a class is nowhere in particular.
+        image_size: of the input, likewise.
     """
-    del placements
+    del placements, image_size
     return {"class_ids": class_ids_of(targets)}
 
 

@@ -84,7 +84,9 @@ def input_sizes(manifest: Manifest, sides: tuple[int, int]) -> list[tuple[int, i
     return [(max(1, round(height * one)) * stride, max(1, round(width * one)) * stride) for one in factors]
 
 
-def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.NDArray[Any]]:
+def arrays(
+    targets: Targets, placements: Sequence[Placement], image_size: tuple[int, int] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """Returns the boxes and classes of images, in as many places an image as the fullest of them needs.
 
     Groups (`crowd`) and difficult objects have the class `NOT_LEARNED`: nobody is taught to find them, and nobody to
@@ -94,6 +96,7 @@ def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.N
     Args:
         targets: of N images.
         placements: one an image, N of them.
+        image_size: of the input; the placements say enough.
 
     Returns:
         "boxes", (N, K, 4) float32 xyxy in pixels of the network's input, zeros in the places that an image leaves
@@ -102,6 +105,7 @@ def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.N
     Raises:
         TypeError: they are no boxes.
     """
+    del image_size
     if not isinstance(targets, Boxes):
         raise TypeError(f"targets: expected boxes, received {type(targets).__name__}")
     places = max([1, *map(len, targets.images)])

@@ -19,12 +19,15 @@ def location(spec: ModelSpec, num_classes: int) -> tuple[LocationDecoder, tuple[
     return decoder, (OutputSpec(decoder.output, (num_classes,)), OutputSpec(decoder.boxes, (4,)))
 
 
-def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.NDArray[Any]]:
+def arrays(
+    targets: Targets, placements: Sequence[Placement], image_size: tuple[int, int] | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """Returns the classes and boxes of images that have one object each.
 
     Args:
         targets: of N images, as `edgecnn.data.narrowing.largest_boxes` leaves them.
         placements: one an image, N of them.
+        image_size: of the input; the placements say enough.
 
     Returns:
         "class_ids", (N,) int64, as the data count them, and "boxes", (N, 4) float32 xyxy in pixels of the network's
@@ -34,6 +37,7 @@ def arrays(targets: Targets, placements: Sequence[Placement]) -> dict[str, npt.N
         TypeError: they are no boxes.
         ValueError: an image has no object or several.
     """
+    del image_size
     if not isinstance(targets, Boxes):
         raise TypeError(f"targets: expected boxes, received {type(targets).__name__}")
     counts = {len(image) for image in targets.images}

@@ -59,7 +59,7 @@ def outputs(spec, num_classes):
     return ReadingDecoder(), (OutputSpec("value", (1,)),)
 
 
-def arrays(targets, placements):
+def arrays(targets, placements, image_size):
     return {"values": targets.values.astype(np.float32)[:, np.newaxis]}
 
 
