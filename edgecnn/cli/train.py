@@ -37,6 +37,7 @@ def train(
     early_stopping: options.EarlyStopping = None,
     class_weight: options.ClassWeight = None,
     multi_scale: options.MultiScale = None,
+    window: options.Window = None,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
@@ -69,6 +70,7 @@ def train(
             early_stopping=early_stopping,
             class_weight=class_weight,
             multi_scale=multi_scale,
+            window=window,
             seed=seed,
         )
         check_before_training(config, output, resume=resume, overwrite=overwrite)

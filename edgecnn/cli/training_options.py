@@ -89,6 +89,12 @@ MultiScale = Annotated[
         parser=read_sides, metavar="A,B", help="Of a detector: every ten batches another size, its longer side A to B."
     ),
 ]
+Window = Annotated[
+    Any,  # two sides or None; typer would ask for two arguments
+    typer.Option(
+        parser=read_image_size, metavar="H,W", help="Of a segmenter: learn from a part of each image, anywhere in it."
+    ),
+]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded; skipped.csv lists them.")
 ]

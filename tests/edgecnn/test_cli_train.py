@@ -53,7 +53,7 @@ def test_train_records_every_option(npz, run_dir, tmp_path):
         **{"model": "simple_cnn", "data": str(npz), "epochs": 1, "image_size": [10, 10], "width": 0.05},
         **{"augment": ["shift", "flip"], "schedule": "plateau", "optimizer": "sgd", "validation": 0.25},
         **{"early_stopping": 3, "learning_rate": 0.5, "batch_size": 9, "strategy": "mirrored", "num_classes": 3},
-        **{"warm_up": 5, "ema": 0.75, "multi_scale": None},
+        **{"warm_up": 5, "ema": 0.75, "multi_scale": None, "window": None},
         **{"seed": 7, "class_weight": None, "weights": weights, "balance": True, "freeze": None, "unfreeze_from": None},
     }
 

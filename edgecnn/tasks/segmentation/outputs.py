@@ -1,7 +1,14 @@
-"""What a network gives that answers with a class for every pixel."""
+"""What a network gives that answers with a class for every pixel, and which options suit its training."""
 
+from typing import TYPE_CHECKING
+
+from edgecnn.errors import UsageError
 from edgecnn.models.spec import ModelSpec
 from edgecnn_runtime.decoders import ClassMapDecoder, OutputSpec
+from edgecnn_runtime.manifest import Manifest
+
+if TYPE_CHECKING:
+    from edgecnn.training.config import TrainConfig
 
 
 def class_map(spec: ModelSpec, num_classes: int) -> tuple[ClassMapDecoder, tuple[OutputSpec, ...]]:
@@ -13,3 +20,23 @@ def class_map(spec: ModelSpec, num_classes: int) -> tuple[ClassMapDecoder, tuple
     """
     decoder = ClassMapDecoder()
     return decoder, (OutputSpec(decoder.output, (*spec.image_size, num_classes)),)
+
+
+def check_options(manifest: Manifest, config: "TrainConfig") -> None:
+    """Refuses options of a training that cannot take effect on this segmenter.
+
+    Raises:
+        UsageError: the window is larger than the images, or no multiple of the pixels of a coarsest cell.
+    """
+    if config.window is None:
+        return
+    from edgecnn.models.build import build_manifest, get_spec  # they import the table of tasks
+
+    image = manifest.image_input
+    sides = image.height or 0, image.width or 0
+    if any(side > whole for side, whole in zip(config.window, sides, strict=True)):
+        raise UsageError(
+            f"window: expected a part of the network's input of {sides[0]} x {sides[1]} pixels, received "
+            f"{config.window[0]} x {config.window[1]}. Give a smaller one, or a larger --image-size"
+        )
+    build_manifest(get_spec(config.model), None, image_size=config.window, width=config.width)
