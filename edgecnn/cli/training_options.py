@@ -92,7 +92,7 @@ MultiScale = Annotated[
 Window = Annotated[
     Any,  # two sides or None; typer would ask for two arguments
     typer.Option(
-        parser=read_image_size, metavar="H,W", help="Of a segmenter: learn from a part of each image, anywhere in it."
+        parser=read_sides, metavar="H,W", help="Of a segmenter: learn from a part of each image, anywhere in it."
     ),
 ]
 SkipBad = Annotated[

@@ -182,6 +182,7 @@ def build_locator(*, image_size, channels, num_classes, width):
 
 
 def arrays_of_boxes(targets, placements, image_size):
+    assert len(image_size) == 2
     (alone,) = {len(image) for image in targets.images}
     assert alone == 1
     corners = [
