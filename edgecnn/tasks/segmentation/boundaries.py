@@ -85,7 +85,8 @@ def count_boundary(truth: npt.NDArray[np.uint8], answer: npt.NDArray[np.uint8], 
 
 def _boundary(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Returns the pixels of a class that have one of another class beside them."""
-    return mask & ~ndimage.binary_erosion(mask, _CROSS, border_value=1)
+    found: npt.NDArray[np.bool_] = mask & ~ndimage.binary_erosion(mask, _CROSS, border_value=1)
+    return found
 
 
 def _near(some: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], reach: float) -> float:

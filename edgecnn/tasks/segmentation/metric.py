@@ -145,8 +145,10 @@ class ClassMapIoU:
             ClassMetrics(
                 None if labels is None else labels[class_id],
                 class_id,
-                *(None if np.isnan(one[class_id]) else float(one[class_id]) for one in (of_iou, of_dice, of_outline)),
-                int(true[class_id]),
+                iou=_told(of_iou[class_id]),
+                dice=_told(of_dice[class_id]),
+                boundary_f1=_told(of_outline[class_id]),
+                pixels=int(true[class_id]),
             )
             for class_id in range(len(true))
         )
@@ -191,7 +193,12 @@ def ious(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _parts(some: npt.NDArray[np.int64], of: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return np.divide(some, of, out=np.full(len(of), np.nan), where=of > 0)
+    found: npt.NDArray[np.float64] = np.divide(some, of, out=np.full(len(of), np.nan), where=of > 0)
+    return found
+
+
+def _told(part: np.float64) -> float | None:
+    return None if np.isnan(part) else float(part)
 
 
 def _mean(parts: npt.NDArray[np.float64]) -> float:

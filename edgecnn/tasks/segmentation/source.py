@@ -55,7 +55,7 @@ def _class_map(logits: tf.Tensor, placement: Placement) -> npt.NDArray[np.uint8]
     return np.asarray(tf.argmax(logits, axis=-1), np.uint8)
 
 
-def _between(logits: tf.Tensor, places: npt.NDArray[np.float64], axis: int, seen: tuple[int, int]) -> tf.Tensor:
+def _between(logits: tf.Tensor, places: npt.NDArray[Any], axis: int, seen: tuple[int, int]) -> tf.Tensor:
     """Returns the logits at places along an axis, between the two neighbours there."""
     first, last = seen[0], seen[1] - 1
     inside = places.clip(first, last)
