@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,8 @@ def iter_placed_batches(
     Args:
         samples: any part.
         preprocessor: of the model's image input.
-        batch_size: images a batch, at least 1; the last batch may have fewer, and those with bad pictures.
+        batch_size: images a batch, at least 1; the last batch may have fewer, and those with bad pictures. Where the
+            input has no fixed size, a batch ends too where the next image is of another one.
         on_bad: is told of each picture that cannot be decoded, which is left out; None refuses the first one.
 
     Raises:
@@ -61,9 +63,10 @@ def iter_placed_batches(
                 refuse_bad_pictures([result], of=len(samples))
             else:
                 on_bad(result)
-        if good:
-            pixels, placements = zip(*good.values(), strict=True)
-            positions = np.array(list(good), np.int64)
+        for _, group in groupby(good.items(), key=lambda item: item[1][0].shape):
+            chosen, found = zip(*group, strict=True)
+            pixels, placements = zip(*found, strict=True)
+            positions = np.array(chosen, np.int64)
             yield PlacedBatch(np.concatenate(pixels), placements, samples.targets.subset(positions), positions)
 
 
