@@ -36,3 +36,10 @@ MASK_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # those that carry ma
         "elastic": "bent as in the U-Net paper: places moved by some 10 pixels, smoothly from one to the next",
     }
 )
+
+_NOT_CARRYING_BOXES = tuple(name for name in MASK_AUGMENTATIONS if name not in BOX_AUGMENTATIONS)
+AUGMENTATION_NAMES = frozenset({*AUGMENTATIONS, *DETECTION_AUGMENTATIONS, *MASK_AUGMENTATIONS})
+AUGMENTATIONS_TOLD = (
+    f"{', '.join(AUGMENTATIONS)}; where there are boxes or masks {', '.join(BOX_AUGMENTATIONS)}; with boxes to detect "
+    f"{MOSAIC}; with masks {', '.join(_NOT_CARRYING_BOXES)}"
+)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.augmentations import AUGMENTATIONS, BOX_AUGMENTATIONS, MOSAIC
+from edgecnn.augmentations import AUGMENTATIONS_TOLD
 
 
 def read_names(text: str) -> tuple[str, ...]:
@@ -52,10 +52,7 @@ Augment = Annotated[
     typer.Option(
         parser=read_names,
         metavar="NAMES",
-        help=(
-            f"Of {', '.join(AUGMENTATIONS)}; or where there are boxes of {', '.join(BOX_AUGMENTATIONS)}, and to detect "
-            f"{MOSAIC}; with commas."
-        ),
+        help=f"Names with commas, of {AUGMENTATIONS_TOLD}.",
     ),
 ]
 Balance = Annotated[

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from edgecnn.augmentations import AUGMENTATIONS, BOX_AUGMENTATIONS, DETECTION_AUGMENTATIONS, MOSAIC
+from edgecnn.augmentations import AUGMENTATION_NAMES, AUGMENTATIONS_TOLD
 from edgecnn.errors import UsageError
 
 Optimizer = Literal["sgd", "rmsprop", "adam"]
@@ -178,10 +178,6 @@ def _check(holds: bool, option: str, expected: str, received: object) -> None:
 
 
 def _check_names(augment: tuple[str, ...]) -> None:
-    names = (
-        f"names of {', '.join(AUGMENTATIONS)}, or where there are boxes of {', '.join(BOX_AUGMENTATIONS)}, and to "
-        f"detect {MOSAIC}"
-    )
     for name in augment:
-        _check(name in {*AUGMENTATIONS, *DETECTION_AUGMENTATIONS}, "augment", names, repr(name))
+        _check(name in AUGMENTATION_NAMES, "augment", f"names of {AUGMENTATIONS_TOLD}", repr(name))
     _check(len(set(augment)) == len(augment), "augment", "each name once", ",".join(augment))
