@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from edgecnn.trained import Checkpoint
     from edgecnn_runtime import Manifest, Model
 
-_BATCH_SIZE = 64
-
 
 def evaluate(
     model: Annotated[
@@ -107,7 +105,7 @@ class _Opened(NamedTuple):
     load: Callable[[], Model]
     manifest: Manifest
     provider: str
-    batch: int
+    batch: int | None
     trained_on: str | None
 
 
@@ -124,14 +122,14 @@ def _open_trained(path: str, checkpoint: Checkpoint | None) -> _Opened:
         return KerasModel(trained.load(), trained.manifest)
 
     trained_on = None if trained.record is None else trained.record.data.fingerprint
-    return _Opened(load, trained.manifest, "TensorFlow", _BATCH_SIZE, trained_on)
+    return _Opened(load, trained.manifest, "TensorFlow", None, trained_on)
 
 
 def _open_file(path: str, device: DeviceName) -> _Opened:
     from edgecnn_runtime import Predictor  # loads ONNX Runtime
 
     predictor = Predictor.load(path, device=device)
-    evidence, batch = predictor.evidence, predictor.batch or _BATCH_SIZE
+    evidence, batch = predictor.evidence, predictor.session.batch
     trained_on = None if evidence is None else evidence.provenance.data_fingerprint
     return _Opened(lambda: predictor.session, predictor.manifest, predictor.provider, batch, trained_on)
 

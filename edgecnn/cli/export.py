@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecnn.cli import export_options as options
-from edgecnn.cli.options import CheckpointOption, ImageSize, SkipBad, Width
+from edgecnn.cli.options import CheckpointOption, SkipBad, Width
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -37,7 +37,9 @@ def export(
     golden_samples: options.GoldenSamples = 4,
     weights: options.Weights = None,
     labels: options.Labels = None,
-    image_size: ImageSize = None,
+    image_size: options.PictureSize = None,
+    tile: options.Tile = None,
+    overlap: options.Overlap = None,
     width: Width = None,
     manifest: options.ManifestFile = None,
     checkpoint: CheckpointOption = None,
@@ -57,6 +59,8 @@ def export(
             weights=weights,
             labels=labels,
             image_size=image_size,
+            tile=tile,
+            overlap=overlap,
             width=width,
             quantize=quantize,
             calibration_samples=calibration_samples,

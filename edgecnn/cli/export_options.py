@@ -5,7 +5,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from edgecnn.cli.options import read_batch
+from edgecnn.cli.options import read_batch, read_image_size
+
+
+def read_picture_size(text: str) -> tuple[int, int] | Literal["dynamic"]:
+    """Reads "H,W" in pixels, or "dynamic".
+
+    >>> read_picture_size("dynamic"), read_picture_size("224,160")
+    ('dynamic', (224, 160))
+
+    Raises:
+        typer.BadParameter: anything else.
+    """
+    return "dynamic" if text == "dynamic" else read_image_size(text)
+
 
 Data = Annotated[
     str | None,
@@ -31,6 +44,21 @@ TuneFor = Annotated[
 Nms = Annotated[
     Literal["runtime", "graph"],
     typer.Option(help="Where a detector's boxes are decoded and drop each other: graph is for other tools' sake."),
+]
+PictureSize = Annotated[
+    Any,  # a (height, width), "dynamic" or None; typer would ask for two arguments
+    typer.Option(
+        parser=read_picture_size,
+        metavar="H,W|dynamic",
+        help="Of a NAME, in pixels; of a segmenter dynamic: pictures of any size. [default: the source's]",
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Of a segmenter: pictures of any size, in squares of N pixels that overlap."),
+]
+Overlap = Annotated[
+    int | None, typer.Option(metavar="M", help="Pixels that squares have in common. [default: a quarter of --tile]")
 ]
 Batch = Annotated[
     Any,  # a number or None; typer would ask for an int

@@ -10,7 +10,10 @@ import numpy.typing as npt
 from edgecnn.data.bad_pictures import BadPicture, preprocess_or_not, refuse_bad_pictures
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Targets
+from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
+
+_MOST_TOGETHER, _PIXELS_TOGETHER = 64, 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +31,21 @@ class PlacedBatch:
     placements: tuple[Placement, ...]
     targets: Targets
     positions: npt.NDArray[np.int64]
+
+
+def images_together(manifest: Manifest) -> int:
+    """Returns how many images are prepared and answered at a time, where nobody says.
+
+    That is 64, or as many as have a million pixels, since a network holds some hundred numbers for each of its input's;
+    one where pictures keep their own size.
+
+    Args:
+        manifest: of the model.
+    """
+    image = manifest.image_input
+    if image.height is None or image.width is None or manifest.decoder.cut_into() is not None:
+        return 1
+    return max(1, min(_MOST_TOGETHER, _PIXELS_TOGETHER // (image.height * image.width)))
 
 
 def iter_placed_batches(

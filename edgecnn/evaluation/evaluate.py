@@ -7,16 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.bad_pictures import BadPicture, refuse_bad_pictures
-from edgecnn.data.batches import iter_placed_batches
+from edgecnn.data.batches import images_together, iter_placed_batches
 from edgecnn.data.samples import Samples
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import Evaluation
 from edgecnn.evaluation.pictures import Worst
 from edgecnn.tasks.table import metric_of
+from edgecnn_runtime.inputs import preprocessor_of
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model, read_by, run_all
-from edgecnn_runtime.preprocessing import Preprocessor
 from edgecnn_runtime.tasks.table import get_task
+from edgecnn_runtime.tiles import of_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def evaluate(
     manifest: Manifest,
     samples: Samples,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
     worst: Worst | None = None,
@@ -37,8 +38,9 @@ def evaluate(
         model: a Session, or a KerasModel.
         manifest: of the model; its labels are matched with the data's by name, in whatever order they stand.
         samples: at least one labelled image.
-        batch_size: images a run; every run gets exactly so many, the last one filled up with copies whose answers
-            are dropped. A graph of fixed batch needs its own number here (`Session.batch`).
+        batch_size: images a run, or tiles of one; every run gets exactly so many, the last one filled up with copies
+            whose answers are dropped. A graph of fixed batch needs its own number here (`Session.batch`). None takes
+            what suits the size of the images.
         skip_bad: leave the pictures out that cannot be decoded, and count them.
         on_batch: called with (images done, images in all).
         worst: keeps the worst answers.
@@ -52,9 +54,10 @@ def evaluate(
         OutputError: the model answers with NaN or infinity.
     """
     to_model, task, metric = class_map(manifest, samples), get_task(manifest.task), metric_of(manifest)()
-    answering, bad = read_by(model, metric.manifest.decoder), list[BadPicture]()
-    done = 0
-    for batch in iter_placed_batches(samples, Preprocessor(manifest.image_input), batch_size, on_bad=bad.append):
+    together = batch_size or images_together(manifest)
+    answering, batch_size = of_pictures(read_by(model, metric.manifest.decoder), manifest, together)
+    bad, done = list[BadPicture](), 0
+    for batch in iter_placed_batches(samples, preprocessor_of(manifest), batch_size or 1, on_bad=bad.append):
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
         outputs = run_all(answering, {manifest.image_input.name: batch.pixels}, batch_size)

@@ -47,7 +47,7 @@ def score_dataset(
     *,
     split: Split | None = None,
     trained_on: str | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     skip_bad: bool = False,
     on_batch: Callable[[int, int], None] | None = None,
     worst: Worst | None = None,
@@ -98,7 +98,7 @@ def narrow(manifest: Manifest, dataset: Dataset) -> Dataset:
 
 
 def explain(
-    evaluation: Evaluation, model: Model, manifest: Manifest, samples: Samples, *, batch_size: int = 64
+    evaluation: Evaluation, model: Model, manifest: Manifest, samples: Samples, *, batch_size: int | None = None
 ) -> list[str]:
     """Returns what must be known of a score, by the model's task; nothing where all is well.
 

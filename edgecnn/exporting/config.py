@@ -30,7 +30,10 @@ class ExportConfig:
         checkpoint: of a run folder, "best" or "last"; None takes the best where it was kept.
         weights: for a catalogue name: "none" for seeded random ones, "imagenet", or a .weights.h5 or .keras file.
         labels: a file with one label a line, for a catalogue name; None for those of the weights, or none.
-        image_size: (height, width) in pixels, for a catalogue name; None takes the published one.
+        image_size: (height, width) in pixels, for a catalogue name; None takes the published one. Or "dynamic" of any
+            segmenter: pictures keep their own size, padded to a multiple of its coarsest cell.
+        tile: pixels; of a segmenter, pictures keep their own size and go through the network in squares of this side.
+        overlap: pixels that two of them have in common; None takes a quarter of the side.
         width: multiplier on filters and units, for a catalogue name; None is 1.0.
         quantize: the precision of the layers, for a file of fewer bits; "none" for one of float32.
         calibration_samples: images of the train part that the ranges of int8 are taken from, 2 or more; None takes 300.
@@ -58,7 +61,7 @@ class ExportConfig:
     checkpoint: Literal["best", "last"] | None = None
     weights: str | None = None
     labels: Path | None = None
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[int, int] | Literal["dynamic"] | None = None
     width: float | None = None
     quantize: Quantize = "none"
     calibration_samples: int | None = None
@@ -68,6 +71,8 @@ class ExportConfig:
     reduce_range: bool = False
     tune_for: Processor = "any"
     nms: NmsPlace = "runtime"
+    tile: int | None = None
+    overlap: int | None = None
     golden_samples: int = 4
     skip_bad: bool = False
 
@@ -75,10 +80,16 @@ class ExportConfig:
         if not 0 <= self.golden_samples <= _MOST_GOLDEN_SAMPLES:
             raise UsageError(f"--golden-samples: expected 0 to {_MOST_GOLDEN_SAMPLES}, received {self.golden_samples}")
         self._check_fewer_bits()
+        if self.tile is not None and self.image_size is not None:
+            raise UsageError("--image-size: it cannot take effect with --tile, whose squares are the network's input.")
+        if self.overlap is not None and self.tile is None:
+            raise UsageError("--overlap: it needs --tile, whose squares overlap.")
+        if self.tile is not None and self.tile < 1:
+            raise UsageError(f"--tile: expected pixels, 1 or more, received {self.tile}")
         of_a_name = {
             "--weights": self.weights,
             "--labels": self.labels,
-            "--image-size": self.image_size,
+            "--image-size": self.built_size,
             "--width": self.width,
         }
         options = {"--manifest": self.manifest, "--checkpoint": self.checkpoint, **of_a_name}
@@ -116,6 +127,16 @@ class ExportConfig:
             raise UsageError(
                 "--reduce-range: it is for x86 without VNNI, --tune-for amx for x86 with AMX. Leave one of them out."
             )
+
+    @property
+    def any_size(self) -> bool:
+        """Whether pictures of any size go through the network whole."""
+        return self.image_size == "dynamic"
+
+    @property
+    def built_size(self) -> tuple[int, int] | None:
+        """The (height, width) that a model of the catalogue is built for; None for the published one."""
+        return None if self.image_size == "dynamic" else self.image_size
 
     @property
     def kind(self) -> SourceKind:

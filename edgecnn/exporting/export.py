@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -11,36 +11,49 @@ import numpy.typing as npt
 
 from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
 from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
-from edgecnn.data.batches import iter_placed_batches
+from edgecnn.data.batches import images_together, iter_placed_batches
 from edgecnn.data.parts import announce
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import TaskMetric, class_map
 from edgecnn.evaluation.scoring import explain, narrow
 from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.picture_size import any_size, coarsest, for_pictures
 from edgecnn.exporting.source import check_source, read_labels
 from edgecnn.exporting.tries_picture import draw_tries, remove_tries
 from edgecnn.models.adapter import KerasModel
+from edgecnn.models.any_size import resized
 from edgecnn.models.pretrained import pretrained_model
 from edgecnn.reads_and_writes import check_export
 from edgecnn.tasks.table import TASKS, load, metric_of
 from edgecnn.trained import open_trained
 from edgecnn_exporters import BudgetError, CalibrationImages, ExportReport, QuantizationConfig, export
-from edgecnn_runtime import Batch, Manifest, Preprocessor
+from edgecnn_runtime import Batch, Manifest
 from edgecnn_runtime.images import ImageSource
+from edgecnn_runtime.inputs import preprocessor_of
+from edgecnn_runtime.tiles import cut
 
 _CALIBRATION_SAMPLES = 300  # where nobody says how many
 _CALIBRATION_SEED = 0  # of the choice of images
-_BATCH_SIZE = 64
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A model, and what is known of where it came from."""
+    """A model, and what is known of where it came from.
+
+    Attributes:
+        model: for the pictures that the file takes.
+        manifest: of the file.
+        whole: where it takes tiles: the same model for pictures of any size.
+        seed: of its weights.
+        data: where it was trained on them.
+        data_fingerprint: of these.
+    """
 
     model: keras.Model
     manifest: Manifest
+    whole: KerasModel | None = None
     seed: int | None = None
     data: str | None = None
     data_fingerprint: str | None = None
@@ -99,9 +112,8 @@ def export_source(
             data_fingerprint=source.data_fingerprint,
             quantization=_quantization(config),
             nms=config.nms,
-            calibration=None
-            if dataset is None or images is None or images.calibration is None
-            else CalibrationImages(_Unlabelled(images.calibration, source.manifest), dataset.fingerprint),
+            whole=source.whole,
+            calibration=_calibration(config, dataset, images, source.manifest),
             on_stage=on_stage,
         )
     except BudgetError as error:
@@ -131,9 +143,9 @@ def _images(config: ExportConfig, dataset: Dataset, manifest: Manifest) -> _Imag
     calibration = None
     if config.quantize == "int8":
         announce("calibrating on images of", dataset, dataset.train)
-        calibration = _spread(dataset.train, config.calibration_samples or _CALIBRATION_SAMPLES)
+        calibration = _spread(dataset.train, _calibrating(config))
     parts = [dataset.test] if calibration is None else [dataset.test, calibration]
-    preprocessor = Preprocessor(manifest.image_input)
+    preprocessor = preprocessor_of(manifest)
     bad = [find_bad_pictures(part, preprocessor) for part in parts]
     found = [picture for part in bad for picture in part]
     if not config.skip_bad:
@@ -145,20 +157,37 @@ def _images(config: ExportConfig, dataset: Dataset, manifest: Manifest) -> _Imag
 
 
 def _open(config: ExportConfig) -> _Source:
+    source = _read(config)
+    manifest, image = for_pictures(config, source.manifest), source.manifest.image_input
+    if manifest == source.manifest:
+        return source
+    whole, multiple = None, coarsest(source.manifest)
+    if manifest.decoder.cut_into() is not None and multiple is not None:
+        free = source.model if image.height is None else resized(source.model, (None, None))
+        whole = KerasModel(free, any_size(source.manifest, multiple))
+    size = manifest.image_input.height, manifest.image_input.width
+    model = source.model if size == (image.height, image.width) else resized(source.model, size)
+    return replace(source, model=model, manifest=manifest, whole=whole)
+
+
+def _read(config: ExportConfig) -> _Source:
     if config.kind != "name":
         trained = open_trained(config.source, config.manifest, checkpoint=config.checkpoint)
-        record = trained.record
-        if record is None:
+        if (record := trained.record) is None:
             return _Source(trained.load(), trained.manifest)
         return _Source(
-            trained.load(), trained.manifest, record.config.seed, record.data.location, record.data.fingerprint
+            trained.load(),
+            trained.manifest,
+            seed=record.config.seed,
+            data=record.data.location,
+            data_fingerprint=record.data.fingerprint,
         )
     labels = None if config.labels is None else read_labels(config.labels)
     width = 1.0 if config.width is None else config.width
     named = pretrained_model(
-        config.source, config.weights or "none", labels=labels, image_size=config.image_size, width=width
+        config.source, config.weights or "none", labels=labels, image_size=config.built_size, width=width
     )
-    return _Source(named.model, named.manifest, named.seed)
+    return _Source(named.model, named.manifest, seed=named.seed)
 
 
 def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
@@ -199,6 +228,18 @@ def _quantization(config: ExportConfig) -> QuantizationConfig | None:
     )
 
 
+def _calibration(
+    config: ExportConfig, dataset: Dataset | None, images: _Images | None, manifest: Manifest
+) -> CalibrationImages | None:
+    if dataset is None or images is None or images.calibration is None:
+        return None
+    return CalibrationImages(_Unlabelled(images.calibration, manifest, _calibrating(config)), dataset.fingerprint)
+
+
+def _calibrating(config: ExportConfig) -> int:
+    return config.calibration_samples or _CALIBRATION_SAMPLES
+
+
 def _spread(samples: Samples, count: int) -> Samples:
     """Returns that many samples, the same ones every time, from all over the part: it may be sorted by class."""
     if len(samples) <= count:
@@ -219,18 +260,33 @@ class _Labelled:
 
     def __iter__(self) -> Iterator[Batch]:
         to_model = class_map(self.manifest, self.samples)
-        image = self.manifest.image_input
-        for batch in iter_placed_batches(self.samples, Preprocessor(image), _BATCH_SIZE):
-            yield Batch({image.name: batch.pixels}, batch.placements, batch.targets.truths(to_model))
+        name, together = self.manifest.image_input.name, images_together(self.manifest)
+        for batch in iter_placed_batches(self.samples, preprocessor_of(self.manifest), together):
+            yield Batch({name: batch.pixels}, batch.placements, batch.targets.truths(to_model))
 
 
 @dataclass(frozen=True, slots=True)
 class _Unlabelled:
-    """A part of the data in batches of pixels alone; it can be read again."""
+    """A part of the data in batches of pixels alone, as the network takes them; it can be read again.
+
+    Attributes:
+        samples: the images.
+        manifest: of the model; where it takes tiles, they are those of the images.
+        most: how many tiles are taken at most, as many of each image.
+    """
 
     samples: Samples
     manifest: Manifest
+    most: int
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        for pixels, _ in iter_batches(self.samples, Preprocessor(self.manifest.image_input), _BATCH_SIZE):
-            yield pixels
+        tiled, each = self.manifest.decoder.cut_into() is not None, max(1, self.most // len(self.samples))
+        for pixels, _ in iter_batches(self.samples, preprocessor_of(self.manifest), images_together(self.manifest)):
+            yield from _some_tiles(pixels, self.manifest, each) if tiled else (pixels,)
+
+
+def _some_tiles(picture: npt.NDArray[np.uint8], manifest: Manifest, count: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yields that many tiles of a picture, or all, from all over it."""
+    tiles = list(cut(picture, manifest))
+    chosen = range(len(tiles)) if len(tiles) <= count else np.linspace(0, len(tiles) - 1, count).astype(int)
+    yield from (tiles[index] for index in chosen)

@@ -5,6 +5,7 @@ from pathlib import Path
 from edgecnn.data.load import check_data
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.exporting.config import ExportConfig
+from edgecnn.exporting.picture_size import for_pictures
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn.outputs import recorded_data
 from edgecnn.trained import open_trained
@@ -16,7 +17,8 @@ def check_source(config: ExportConfig) -> None:
 
     Raises:
         UsageError: labels that cannot be read, a size or width that the model does not have, weights of another kind,
-            int8 without data to calibrate on, non-max suppression of a model that finds no boxes.
+            int8 without data to calibrate on, pictures of any size or tiles of a model that cannot take them, non-max
+            suppression of a model that finds no boxes.
         RunFolderError: the run folder is damaged or not finished.
         KerasFileError: the .keras file is missing, damaged, or holds what can run code.
         PretrainedWeightsError: the file of weights is missing or damaged.
@@ -27,6 +29,7 @@ def check_source(config: ExportConfig) -> None:
         manifest = _check_name(config)
     else:
         manifest = open_trained(config.source, config.manifest, checkpoint=config.checkpoint).manifest
+    for_pictures(config, manifest)
     if config.nms == "graph" and manifest.decoder.suppresses != "runtime":
         raise UsageError(
             f"--nms graph: it cannot take effect on {config.source}, whose decoder {manifest.decoder.kind!r} drops no "
@@ -60,7 +63,7 @@ def _check_name(config: ExportConfig) -> Manifest:
         raise UsageError("--labels: expected none with --weights imagenet, whose labels come with it. Leave it out.")
     labels = None if config.labels is None else read_labels(config.labels)
     width = 1.0 if config.width is None else config.width
-    manifest = build_manifest(spec, labels, image_size=config.image_size, width=width)
+    manifest = build_manifest(spec, labels, image_size=config.built_size, width=width)
     if weights != "none":
         from edgecnn.models.weights_file import check_weights  # loads h5py
 

@@ -61,6 +61,7 @@ def export(
     quantization: QuantizationConfig | None = None,
     calibration: CalibrationImages | None = None,
     nms: NmsPlace = "runtime",
+    whole: Source | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Writes a Keras model as one self-describing file, once it is proven to answer like the model.
@@ -68,10 +69,11 @@ def export(
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
     runtime's own reader and Session), "parity", those of the quantization, "settle" (where `settle` changes the
     manifest: the file is compared once more), "nms" (where the graph is to suppress: it is appended to what was proven,
-    and proven again), "golden" (samples, answered by the file itself; left out where there are to be none), "stamp" and
-    "verify" (the samples once more, through the finished file). All is made in a temporary folder beside `path`; the
-    file takes its name last. FILE.report.json beside it tells what was compared, on which
-    machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed comparison too.
+    and proven again), "seams" (where pictures go through in tiles), "golden" (samples, answered by the file itself;
+    left out where there are to be none), "stamp" and "verify" (the samples once more, through the finished file). All
+    is made in a temporary folder beside `path`; the file takes its name last. FILE.report.json beside it tells what was
+    compared, on which machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed
+    comparison too.
 
     Args:
         model: from the manifest's inputs to its raw outputs, built.
@@ -98,6 +100,8 @@ def export(
         quantization: for a file of fewer bits; None for one of float32.
         calibration: the images that int8 takes its ranges from; None for any other precision.
         nms: where a detector's boxes are decoded and drop each other: on the device by the runtime, or in the graph.
+        whole: where the manifest's decoder has tiles, the reference for pictures of any size, against which it is
+            measured what the tiles change; None does not measure it.
         on_stage: is told each stage's name when it begins.
 
     Raises:
@@ -162,6 +166,9 @@ def export(
                 target,
                 parity.parity.decoded.images,
             )
+        if whole is not None and parity.passed:
+            with stages("seams"):
+                parity = parity.with_seam(proof.seams(whole))
         tries = () if quantized is None else quantized.tries
         samples: tuple[GoldenSample, ...] = ()
         if golden_samples:

@@ -19,7 +19,7 @@ from edgecnn_exporters.errors import BudgetError, ExportError, ParityError
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.tries import Try
-from edgecnn_runtime.evidence import Evidence, Gate, Parity
+from edgecnn_runtime.evidence import Evidence, Gate, Parity, SegmentationParity
 from edgecnn_runtime.machine import cpu_family, cpu_name
 from edgecnn_runtime.providers import onnxruntime
 from edgecnn_runtime.report_file import hash_file, report_path
@@ -206,7 +206,11 @@ def rounded(parity: Parity) -> Parity:
         replace(tensor, max_abs=round_up(tensor.max_abs), max_relative=round_up(tensor.max_relative))
         for tensor in parity.tensors
     )
-    return replace(parity, tensors=tensors, decoded=replace(parity.decoded, **measured))
+    decoded = replace(parity.decoded, **measured)
+    if isinstance(decoded, SegmentationParity) and (seam := decoded.seam) is not None:
+        rounded_seam = replace(seam, max_pixels_difference=round_up(seam.max_pixels_difference))
+        decoded = replace(decoded, seam=rounded_seam)
+    return replace(parity, tensors=tensors, decoded=decoded)
 
 
 def rounded_gate(gate: Gate) -> Gate:

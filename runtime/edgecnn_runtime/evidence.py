@@ -122,6 +122,23 @@ class DetectionParity:
 
 
 @dataclass(frozen=True, slots=True)
+class SeamParity:
+    """What it changes that pictures are cut into tiles, against the source's answers to the whole pictures.
+
+    Attributes:
+        pictures: how many were compared, each larger than a tile.
+        height: of the largest, in pixels.
+        width: likewise.
+        max_pixels_difference: the largest part of a picture's pixels that are of another class, 0 to 1.
+    """
+
+    pictures: int
+    height: int
+    width: int
+    max_pixels_difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentationParity:
     """Level 2 of a task whose results are a class for each pixel.
 
@@ -131,6 +148,7 @@ class SegmentationParity:
         max_pixels_difference: the largest part of an image's pixels that are of another class, as it is displayed, 0 to
             1.
         compared: how many class maps were judged.
+        seam: where pictures are cut into tiles: what that changes; None where it was not measured.
         kind: always "segmentation".
     """
 
@@ -138,13 +156,22 @@ class SegmentationParity:
     agreement: float
     max_pixels_difference: float
     compared: int
+    seam: SeamParity | None = None
     kind: Literal["segmentation"] = "segmentation"
 
     def summary(self) -> str:
         """Returns the agreement in a few words."""
+        seam = (
+            ""
+            if self.seam is None
+            else (
+                f"; in tiles {self.seam.max_pixels_difference:.4%} at most of the pixels of {self.seam.pictures} whole "
+                f"pictures up to {self.seam.height} x {self.seam.width}"
+            )
+        )
         return (
             f"the same class map on {self.agreement:.4f} of {self.images} images, at most "
-            f"{self.max_pixels_difference:.4%} of an image's pixels of another class"
+            f"{self.max_pixels_difference:.4%} of an image's pixels of another class{seam}"
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn_runtime.images import ImageSource
-from edgecnn_runtime.manifest import ImageInput, Manifest
+from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Feeds
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
 
@@ -50,9 +50,8 @@ class Inputs:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        image = manifest.image_input
-        self._name = image.name
-        self._preprocess = Preprocessor(image if manifest.decoder.cut_into() is None else _whole(image))
+        self._name = manifest.image_input.name
+        self._preprocess = preprocessor_of(manifest)
 
     def __call__(self, image: ImageSource) -> Prepared:
         """Returns the feeds of one image.
@@ -68,9 +67,12 @@ class Inputs:
         return Prepared({self._name: pixels}, placement)
 
 
-def _whole(image: ImageInput) -> ImageInput:
-    """Returns an input by which every picture stays as it is."""
-    return replace(image, height=None, width=None, resize="pad", crop_fraction=None, pad_value=None, multiple_of=1)
+def preprocessor_of(manifest: Manifest) -> Preprocessor:
+    """Returns what makes the pixels of an image as a model wants them; where it takes tiles, those of the image."""
+    image = manifest.image_input
+    if manifest.decoder.cut_into() is not None:
+        image = replace(image, height=None, width=None, resize="pad", crop_fraction=None, pad_value=None, multiple_of=1)
+    return Preprocessor(image)
 
 
 def join(feeds: Sequence[Feeds]) -> dict[str, npt.NDArray[Any]]:

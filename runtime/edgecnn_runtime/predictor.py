@@ -271,9 +271,9 @@ class Predictor:
         model: Model = read_by(session, self.manifest.decoder)
         batch = together = session.batch
         if self.manifest.decoder.cut_into() is not None:
-            from edgecnn_runtime.tiles import Tiled  # few files are read so
+            from edgecnn_runtime.tiles import of_pictures  # few files are read so
 
-            model, batch, together = Tiled(model, self.manifest, batch=batch), None, 1
+            (model, batch), together = of_pictures(model, self.manifest, batch), 1
         self._batch, self._together, self._model, self.session = batch, together, model, session
 
     def _load_again(self) -> None:

@@ -39,13 +39,10 @@ class Tiled:
     """
 
     def __init__(self, model: Model, manifest: Manifest, *, batch: int | None = None) -> None:
-        tiling = manifest.decoder.cut_into()
-        if tiling is None:
-            raise ValueError("manifest: expected a decoder with tiles, received one without. Export with --tile.")
-        image = manifest.image_input
+        self._tiling, self._step = _tiling(manifest)
         self._model, self._batch = model, batch
-        self._input, self._output, self._classes = image.name, manifest.decoder.output, manifest.num_units
-        self._tiling, self._step = tiling, image.multiple_of or math.gcd(tiling.size, tiling.overlap)
+        self._input, self._output = manifest.image_input.name, manifest.decoder.output
+        self._classes = manifest.num_units
 
     def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
         """Returns the logits by their name, (N, H, W, classes) float32.
@@ -75,6 +72,39 @@ class Tiled:
                 weights = row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]
                 with np.errstate(invalid="ignore", over="ignore"):  # whoever reads the logits refuses such
                     sums[row.inside, column.inside] += answer[: len(row.weights), : len(column.weights)] * weights
+
+
+def of_pictures(model: Model, manifest: Manifest, batch: int | None) -> tuple[Model, int | None]:
+    """Returns a model that takes what `Inputs` makes of pictures, and how many rows a run of it takes.
+
+    Args:
+        model: takes what its graph takes.
+        manifest: of the model; where its decoder has no tiles, model and batch come back.
+        batch: how many rows a run of the model takes; None for any number.
+    """
+    if manifest.decoder.cut_into() is None:
+        return model, batch
+    return Tiled(model, manifest, batch=batch), None
+
+
+def cut(picture: npt.NDArray[Any], manifest: Manifest) -> Iterator[npt.NDArray[Any]]:
+    """Yields the tiles of a picture, one row each, as the network takes them.
+
+    Args:
+        picture: (1, H, W, channels) uint8.
+        manifest: its decoder says how pictures are cut.
+    """
+    tiling, step = _tiling(manifest)
+    for row, column in product(*(_Axis.cut(side, tiling, step).tiles() for side in picture.shape[1:3])):
+        yield picture[:, row.pixels[:, np.newaxis], column.pixels]
+
+
+def _tiling(manifest: Manifest) -> tuple[Tiling, int]:
+    """Returns how pictures are cut, and what the tiles' places are multiples of."""
+    tiling = manifest.decoder.cut_into()
+    if tiling is None:
+        raise ValueError("manifest: expected a decoder with tiles, received one without. Export with --tile.")
+    return tiling, manifest.image_input.multiple_of or math.gcd(tiling.size, tiling.overlap)
 
 
 class _Part(NamedTuple):

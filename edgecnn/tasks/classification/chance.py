@@ -63,7 +63,12 @@ def is_near_chance(evaluation: ClassificationEvaluation) -> bool:
 
 
 def explain_near_chance(
-    evaluation: ClassificationEvaluation, model: Model, manifest: Manifest, samples: Samples, *, batch_size: int = 64
+    evaluation: ClassificationEvaluation,
+    model: Model,
+    manifest: Manifest,
+    samples: Samples,
+    *,
+    batch_size: int | None = None,
 ) -> str | None:
     """Returns a warning where the answers are near chance, with the cause that was found or else the likeliest ones.
 
@@ -120,7 +125,7 @@ def _best_order(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.asarray(linear_sum_assignment(shares, maximize=True)[1], np.int64)
 
 
-def _other_pixels(model: Model, manifest: Manifest, samples: Samples, batch_size: int) -> Iterator[_Tried]:
+def _other_pixels(model: Model, manifest: Manifest, samples: Samples, batch_size: int | None) -> Iterator[_Tried]:
     """Shows the model some of the images changed."""
     chosen = samples.subset(np.unique(np.linspace(0, len(samples) - 1, _TRIED_ON).astype(np.int64)))
     for what, change in _CHANGES.items():

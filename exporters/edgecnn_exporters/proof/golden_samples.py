@@ -25,6 +25,7 @@ from edgecnn_runtime.manifest import Color
 from edgecnn_runtime.model import Model
 from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.tasks.table import decode
+from edgecnn_runtime.tiles import of_pictures
 from edgecnn_runtime.verification import describe
 
 _MODES: Mapping[Color, str] = {"rgb": "RGB", "gray": "L"}
@@ -101,6 +102,7 @@ def make_golden(
     """
     taken = list(itertools.islice(() if pictures is None else pictures, count)) or synthetic_pictures(count)
     limits, samples, apart = LIMITS[precision], [], list[float]()
+    reference, _ = of_pictures(reference, predictor.manifest, None)
     encodings = _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color)
     for name, encoded in itertools.islice(encodings, count):
         try:

@@ -1,9 +1,9 @@
 """What a comparison of a file with its source came to."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgecnn_runtime.evidence import Gate, Parity
+from edgecnn_runtime.evidence import Gate, Parity, SeamParity, SegmentationParity
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class ParityReport:
     def passed(self) -> bool:
         """Whether every gate passed."""
         return all(gate.passed for gate in self.gates)
+
+    def with_seam(self, seam: SeamParity | None) -> "ParityReport":
+        """Returns the same with what it changes that pictures are cut into tiles; of a segmenter."""
+        assert isinstance(self.parity.decoded, SegmentationParity), "no other task has tiles"
+        return replace(self, parity=replace(self.parity, decoded=replace(self.parity.decoded, seam=seam)))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON object of FILE.report.json."""

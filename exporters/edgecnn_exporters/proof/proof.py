@@ -9,14 +9,17 @@ from edgecnn_exporters.proof.compare import compare
 from edgecnn_exporters.proof.gates import Gates
 from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
+from edgecnn_exporters.proof.seams import compare_seams
 from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.proof.synthetic import synthetic_images
+from edgecnn_runtime.evidence import SeamParity
 from edgecnn_runtime.inputs import Batch, Inputs, join
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Session
+from edgecnn_runtime.tiles import of_pictures
 
 SYNTHETIC = "synthetic"
 UNIDENTIFIED = "unidentified"
@@ -48,6 +51,7 @@ class Proof:
         self._evaluation = evaluation
         self._images_from = SYNTHETIC if evaluation is None else fingerprint or UNIDENTIFIED
         self._of_file: Metric | None = None  # what the last file's answers come to
+        self._source, _ = of_pictures(reference, manifest, None)
         self._of_source, self._of_graph, self._graph_sha256 = Answers(), Answers(), ""
 
     def compare(
@@ -81,13 +85,14 @@ class Proof:
 
         if graph_sha256 != self._graph_sha256:
             self._of_graph, self._graph_sha256 = Answers(), graph_sha256
+        file, batch = of_pictures(session, self._manifest, session.batch)
         report = compare(
-            RememberedSource(self._reference, self._of_source),
-            Remembered(session, self._of_graph),
+            RememberedSource(self._source, self._reference, self._of_source),
+            Remembered(file, self._of_graph),
             self._manifest,
             self._batches(),
             images_from=self._images_from,
-            candidate_batch=session.batch,
+            candidate_batch=batch,
             metric=None if self._metric is None else new_metric,
             gates=gates,
             decoding=decoding,
@@ -95,6 +100,14 @@ class Proof:
         )
         self._of_file = None if report.parity.metric is None else made[-1]
         return report
+
+    def seams(self, whole: Source) -> SeamParity | None:
+        """Returns what it changes that pictures are cut into tiles; as `compare_seams`.
+
+        Args:
+            whole: the source for pictures of any size.
+        """
+        return compare_seams(whole, self._source, self._manifest, self._evaluation)
 
     def settle(self, settle: Settle) -> Manifest | None:
         """Returns the manifest that the last file's own answers ask for, by which all that follows is compared.
@@ -167,12 +180,13 @@ class RememberedSource(Remembered):
     """The same of a source, which says itself what its answers mean.
 
     Args:
-        source: is asked what is not remembered.
+        model: as for `Remembered`.
+        source: says what its answers mean.
         answers: as for `Remembered`.
     """
 
-    def __init__(self, source: Source, answers: Answers) -> None:
-        super().__init__(source, answers)
+    def __init__(self, model: Model, source: Source, answers: Answers) -> None:
+        super().__init__(model, answers)
         self._source = source
 
     def results(

@@ -42,6 +42,13 @@ def synthetic_pictures(count: int) -> list[_Pixels]:
     return [np.rint(np.clip(picture, 0, 255)).astype(np.uint8) for picture in drawn]
 
 
+def large_pictures(count: int, side: int, channels: int) -> Iterator[_Pixels]:
+    """Yields the same pictures every time, (side, side, channels) uint8: smooth shapes, noise, one after the other."""
+    generator = np.random.default_rng(_SEED)
+    for number in range(count):
+        yield _image(number, generator, side, side, channels)
+
+
 def _image(number: int, generator: np.random.Generator, height: int, width: int, channels: int) -> _Pixels:
     drawn = _DRAWN[number % len(_DRAWN)](generator, height, width, channels)
     return np.rint(np.clip(drawn, 0, 255)).astype(np.uint8)  # (H, W, C)
