@@ -1,6 +1,6 @@
 """How `edgecnn run` writes answers: each format streams, and a run that is cut short leaves whole entries."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,13 @@ from edgecnn.cli.streams import Results, printable, say, to_json
 from edgecnn.csv_text import to_csv
 from edgecnn_runtime import Failure, Result
 from edgecnn_runtime.tasks.boxes import EDGES
+from edgecnn_runtime.tasks.segmentation import Segmentation
+from edgecnn_runtime.tasks.task import Regions, Task
 
 AnswerFormat = Literal["text", "json", "jsonl", "csv", "coco", "yolo"]
-BOX_FORMATS = ("coco", "yolo")
+BOXES: frozenset[Regions] = frozenset({"boxes"})
+MASKS: frozenset[Regions] = frozenset({"masks"})
+FORMS = {"coco": BOXES | MASKS, "yolo": BOXES}  # what the formats that say where things are have a place for
 _LONGEST_ID = 18  # digits, which other readers' 64 bits hold
 
 
@@ -32,7 +36,13 @@ class AnswerWriter(Protocol):
 
 @contextmanager
 def answer_writer(
-    format: AnswerFormat, results: Results, limit: int, columns: Sequence[str], *, on_terminal: bool = False
+    format: AnswerFormat,
+    results: Results,
+    limit: int,
+    columns: Sequence[str],
+    *,
+    polygons: bool = False,
+    on_terminal: bool = False,
 ) -> Iterator[AnswerWriter]:
     """Gives the writer of a format, and closes it however the block ends.
 
@@ -41,12 +51,13 @@ def answer_writer(
         results: where answers go; failed images of the formats that have no place for them go to stderr.
         limit: how many predictions an answer shows, best first.
         columns: of a prediction in CSV; see `Task.columns`.
+        polygons: whether JSON holds the outlines of masks too.
         on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
     """
     kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
         "text": partial(LinesWriter, lines=text_lines),
-        "json": JsonWriter,
-        "jsonl": JsonLinesWriter,
+        "json": partial(JsonWriter, polygons=polygons),
+        "jsonl": partial(JsonLinesWriter, polygons=polygons),
         "csv": partial(CsvWriter, columns=columns, on_terminal=on_terminal),
         "coco": CocoWriter,
         "yolo": partial(LinesWriter, lines=named_yolo_lines),
@@ -58,22 +69,21 @@ def answer_writer(
         writer.close()
 
 
-def check_boxes(columns: Sequence[str], options: Mapping[str, object]) -> None:
-    """Refuses what needs boxes where a prediction has none.
+def check_regions(task: Task[Result], options: Mapping[str, tuple[object, Collection[Regions]]]) -> None:
+    """Refuses what needs boxes or masks where a prediction has none.
 
     Args:
-        columns: of a prediction; see `Task.columns`.
-        options: by name, as they were given; None where they were not.
+        task: of the model.
+        options: by name, each as it was given, None where it was not, and what it needs one of.
 
     Raises:
         typer.BadParameter: an option was given.
     """
-    if set(EDGES) <= set(columns):
-        return
-    for option, value in options.items():
-        if value is not None:
+    for option, (value, needed) in options.items():
+        if value is not None and task.regions not in needed:
             raise typer.BadParameter(
-                f"{value} expects answers with boxes, received a model whose answers have {', '.join(columns)}.",
+                f"{value} expects answers with {' or '.join(sorted(needed))}, received a model whose answers have "
+                f"{', '.join(task.columns)}.",
                 param_hint=option,
             )
 
@@ -107,30 +117,34 @@ def text_lines(answer: Result, limit: int) -> list[str]:
 
 
 class JsonLinesWriter:
-    """One JSON object a line."""
+    """One JSON object a line.
 
-    def __init__(self, results: Results, limit: int) -> None:
-        self._results, self._limit = results, limit
+    Args:
+        polygons: whether predictions hold the outlines of their masks too.
+    """
+
+    def __init__(self, results: Results, limit: int, *, polygons: bool = False) -> None:
+        self._results, self._limit, self._polygons = results, limit, polygons
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the answer's object."""
-        self._results.line(_format_object(answer, self._limit))
+        self._results.line(_format_object(answer, self._limit, polygons=self._polygons))
 
     def close(self) -> None:
         """Has nothing to end."""
 
 
 class JsonWriter:
-    """One JSON list of objects, which is whole once it is closed."""
+    """One JSON list of objects, which is whole once it is closed; its arguments are those of `JsonLinesWriter`."""
 
-    def __init__(self, results: Results, limit: int) -> None:
-        self._results, self._limit = results, limit
+    def __init__(self, results: Results, limit: int, *, polygons: bool = False) -> None:
+        self._results, self._limit, self._polygons = results, limit, polygons
         self._separator = "\n  "
         self._results.write("[")
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the answer's object."""
-        self._item(_format_object(answer, self._limit))
+        self._item(_format_object(answer, self._limit, polygons=self._polygons))
 
     def _item(self, text: str) -> None:
         self._results.write(self._separator + text)
@@ -142,24 +156,26 @@ class JsonWriter:
 
 
 class CocoWriter(JsonWriter):
-    """One JSON list of boxes, as COCO's tools read results (https://cocodataset.org/#format-results)."""
+    """One JSON list of boxes or masks, as COCO's tools read results (https://cocodataset.org/#format-results).
+
+    A class of a class map has no score of its own; since those tools want one, it is 1.
+    """
 
     def write(self, answer: Result | Failure) -> None:
-        """Writes the answer's boxes; a failure goes to stderr."""
+        """Writes the answer's boxes or masks; a failure goes to stderr."""
         if isinstance(answer, Failure):
             say(f"edgecnn: {answer.message}")
             return
         stem = Path(answer.source or "").stem
         image_id = int(stem) if stem.isascii() and stem.isdecimal() and len(stem) <= _LONGEST_ID else stem
         for found in answer.predictions(self._limit):
-            x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
-            item = {
-                "image_id": image_id,
-                "category_id": found["class"] + 1,
-                "bbox": [x1, y1, x2 - x1, y2 - y1],
-                "score": found["confidence"],
-            }
-            self._item(to_json(item))
+            item = {"image_id": image_id, "category_id": found["class"] + 1, "score": found.get("confidence", 1)}
+            if "segmentation" in found:
+                where: dict[str, Any] = {"segmentation": found["segmentation"]}
+            else:
+                x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
+                where = {"bbox": [x1, y1, x2 - x1, y2 - y1]}
+            self._item(to_json({**item, **where}))
 
 
 def yolo_lines(answer: Result, limit: int) -> list[str]:
@@ -218,6 +234,11 @@ def _flat(prediction: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _format_object(answer: Result | Failure, limit: int) -> str:
-    tree = answer.to_dict() if isinstance(answer, Failure) else answer.to_dict(limit)
+def _format_object(answer: Result | Failure, limit: int, *, polygons: bool) -> str:
+    if isinstance(answer, Failure):
+        return to_json(answer.to_dict())
+    tree = answer.to_dict(limit)
+    if polygons and isinstance(answer, Segmentation):
+        for found in tree["predictions"]:
+            found["polygons"] = answer.polygons(found["class"])
     return to_json(tree)

@@ -66,7 +66,7 @@ def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str
         model,
         f"model       {manifest['model']['name']}, width {manifest['model']['width']}, {manifest['task']}",
         *(f"input       {_format_tensor(tensor)}" for tensor in graph["inputs"]),
-        *(f"            {image['color']}, {image['resize']}" for image in manifest["inputs"]),
+        *(f"            {image['color']}, {_format_size(image, manifest['decoder'])}" for image in manifest["inputs"]),
         *(f"            {_format_tensor(tensor)}, has a default" for tensor in graph["inputs_with_default"]),
         *(f"output      {_format_tensor(tensor)}" for tensor in graph["outputs"]),
         f"labels      {'none: the model never saw data' if labels is None else ', '.join(labels)}",
@@ -78,6 +78,13 @@ def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str
     if evidence is None:
         return [*lines, "evidence    none: the file was altered, or never proven"]
     return [*lines, *_format_evidence(evidence, decoded), _format_golden(report["golden"])]
+
+
+def _format_size(image: dict[str, Any], decoder: dict[str, Any]) -> str:
+    """Returns how a picture of any size is brought to the network's."""
+    if (tiles := decoder.get("tiles")) is not None:
+        return f"the picture's own size, in tiles of {tiles['size']} that have {tiles['overlap']} pixels in common"
+    return str(image["resize"]) if image["resize"] != "pad" else f"padded to a multiple of {image['multiple_of']}"
 
 
 def _format_decoder(decoder: dict[str, Any], labels: list[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`--save DIR`, `--crop DIR`, `--txt DIR`: files beside the answers, never on top of an input."""
+"""`--save DIR`, `--crop DIR`, `--txt DIR`, `--masks DIR`: files beside the answers, never on top of an input."""
 
 import errno
 import math
@@ -16,6 +16,9 @@ from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.results import Failure
 from edgecnn_runtime.sources import iter_sources
 from edgecnn_runtime.tasks.boxes import EDGES
+from edgecnn_runtime.tasks.segmentation import Segmentation
+
+CLASSES = "classes.txt"  # names beside masks
 
 
 class PictureFolder:
@@ -141,6 +144,24 @@ class LabelFolder(PictureFolder):
         del image
         lines = yolo_lines(result, self._limit)
         write_text(self._folder / self._free_name(_stem(result)), "".join(f"{line}\n" for line in lines))
+
+
+class MaskFolder(PictureFolder):
+    """A folder that gets one PNG of the class ids of all pixels an image, and what the classes are called.
+
+    The arguments are those of `PictureFolder`. The ids are the indices of a palette in the colours of `--save`; names
+    stand in `classes.txt`, one a line, in their order: so the folder can be the masks/ of a data set.
+    """
+
+    option = "--masks"
+
+    def _write(self, result: Result, image: ImageSource) -> None:
+        del image
+        assert isinstance(result, Segmentation), "asked of models with masks alone"
+        if not self._names:
+            write_text(self._folder / CLASSES, "".join(f"{name}\n" for name in result.names()))
+        with replacing(self._folder / self._free_name(_stem(result))) as temporary:
+            result.palette_image().save(temporary, format="PNG", optimize=True)
 
 
 def open_typeface(font: Path | None) -> Typeface:

@@ -71,7 +71,7 @@ def run(
     ] = None,
     format: Annotated[
         Literal["text", "json", "jsonl", "csv", "coco", "yolo"],
-        typer.Option(help="text, jsonl, yolo stream line by line; json, coco are one list. coco, yolo hold boxes."),
+        typer.Option(help="text, jsonl, yolo stream line by line; json, coco are one list. yolo holds boxes."),
     ] = "text",
     save: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save annotated pictures here; it must hold no input.")
@@ -83,6 +83,11 @@ def run(
     txt: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Save a YOLO .txt an image here; it must hold no input.")
     ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Save a PNG of class ids an image here; it must hold no input."),
+    ] = None,
+    polygons: Annotated[bool, typer.Option("--polygons", help="Of masks, the outlines in json and jsonl too.")] = False,
     allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.
@@ -94,18 +99,21 @@ def run(
     one image. A file whose own name begins with @ is ./@NAME. URLs, cameras and videos are not read.
 
     --format coco is the list of results that COCO's tools read: image_id is the number that a file's name is, or else
-    that name, and category_id counts the classes from 1. --format yolo has a line "# SOURCE" an image and one a box:
+    that name, and category_id counts the classes from 1; of a segmenter each class is one mask, with a score of 1.
+    --format yolo has a line "# SOURCE" an image and one a box:
     class from 0, centre x, centre y, width and height as parts of the image, score.
     """
     check_font(font, save)
-    _check_own_folders({"--save": save, "--crop": crop, "--txt": txt})
+    _check_own_folders({"--save": save, "--crop": crop, "--txt": txt, "--masks": masks})
+    if polygons and format not in ("json", "jsonl"):
+        raise typer.BadParameter(f"it needs --format json or jsonl, received {format}.", param_hint="--polygons")
     if sources.count("@-") + ("-" in sources) > 1:
         raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
-        from edgecnn.cli.answers import BOX_FORMATS, answer_writer, check_boxes  # these load ONNX Runtime
+        from edgecnn.cli.answers import BOXES, FORMS, MASKS, answer_writer, check_regions  # these load ONNX Runtime
         from edgecnn.cli.decoder_options import DecoderOptions, changed_decoder
-        from edgecnn.cli.pictures import CropFolder, LabelFolder, PictureFolder, open_typeface
+        from edgecnn.cli.pictures import CropFolder, LabelFolder, MaskFolder, PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
         from edgecnn_runtime.sources import describe, iter_sources, read_stdin
         from edgecnn_runtime.tasks.table import get_task
@@ -116,12 +124,21 @@ def run(
         asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
         predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
         task = get_task(predictor.manifest.task)
-        check_boxes(task.columns, {"--format": format if format in BOX_FORMATS else None, "--crop": crop, "--txt": txt})
+        check_regions(
+            task,
+            {
+                "--format": (FORMS.get(format) and format, FORMS.get(format, BOXES)),
+                "--crop": (crop, BOXES),
+                "--txt": (txt, BOXES),
+                "--masks": (masks, MASKS),
+                "--polygons": ("it" if polygons else None, MASKS),
+            },
+        )
         limit = task.shown if top_k is None else top_k
-        is_saved = any(folder is not None for folder in (save, crop, txt))
+        is_saved = any(folder is not None for folder in (save, crop, txt, masks))
         held = "-" if "-" in sources else "@-" if is_saved and "@-" in sources else None  # else as it comes
         stdin = None if held is None else read_stdin(held)
-        kinds = ((PictureFolder, save), (CropFolder, crop), (LabelFolder, txt))
+        kinds = ((PictureFolder, save), (CropFolder, crop), (LabelFolder, txt), (MaskFolder, masks))
         folders = [
             kind(folder, sources, limit, model=model, typeface=typeface if folder is save else None, stdin=stdin)
             for kind, folder in kinds

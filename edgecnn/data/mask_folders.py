@@ -101,7 +101,9 @@ def layout_of(path: Path, faults: Faults) -> tuple[list[MaskPart], GivenClasses]
     if files:
         given = classes_in_yaml(mapping(composed(files[0]), files[0], "an object with names"), files[0])
     else:
-        given = classes_in_text(path)
+        folders = (path, *(part.place.masks for part in parts))
+        found = (classes_in_text(folder) for folder in folders)
+        given = next((one for one in found if one.names is not None), GivenClasses())
     if any(part.place.is_voc for part in parts):
         given = GivenClasses(given.names, given.ignored | ({IGNORE} - (given.names or {}).keys()), given.origin)
     return parts, given

@@ -14,11 +14,13 @@ MOST, FEWEST = 32, 8  # images
 _PIXELS = MOST * 256 * 256  # of all, where that is more than the fewest: larger images take longer, and prove more each
 _SEED = 20170412
 _PICTURE = (48, 64)  # (height, width) of a picture that is yet to be prepared
-_FREE_SIDE = 256  # pixels, where the graph takes any size; rounded to the input's multiple
+_FREE_SIDES = (256, 201, 131)  # pixels in turn, where the graph takes any: most are no multiple of anything
 
 
 def synthetic_images(spec: ImageInput, *, count: int | None = None, batch_size: int = 8) -> Iterator[_Pixels]:
     """Yields the same images every time, as uint8 (N, H, W, C) with N up to `batch_size`.
+
+    Where height or width is free, each batch has another size, which need not be a multiple of the input's.
 
     Args:
         spec: the input they are for.
@@ -26,12 +28,15 @@ def synthetic_images(spec: ImageInput, *, count: int | None = None, batch_size: 
         batch_size: how many at a time.
     """
     generator = np.random.default_rng(_SEED)
-    height, width = (_side(size, spec.multiple_of) for size in (spec.height, spec.width))
+    height, width = (side or max(_FREE_SIDES) for side in (spec.height, spec.width))
     if count is None:
         whole = _PIXELS // (height * width) // len(_DRAWN) * len(_DRAWN)  # as many of each kind
         count = min(MOST, max(FEWEST, whole))
     for first in range(0, count, batch_size):
-        numbers = range(first, min(first + batch_size, count))
+        numbers, turn = range(first, min(first + batch_size, count)), first // batch_size
+        height, width = (
+            _side(side, turn + axis, spec.multiple_of) for axis, side in enumerate((spec.height, spec.width))
+        )
         yield np.stack([_image(number, generator, height, width, spec.channels) for number in numbers])
 
 
@@ -85,6 +90,5 @@ def _constant(generator: np.random.Generator, height: int, width: int, channels:
 _DRAWN: tuple[_Draw, ...] = (_noise, _blobs, _gradient, _constant)
 
 
-def _side(size: int | None, multiple_of: int | None) -> int:
-    step = multiple_of or 1
-    return size or max(step, _FREE_SIDE // step * step)
+def _side(side: int | None, turn: int, multiple_of: int | None) -> int:
+    return side or max(multiple_of or 1, _FREE_SIDES[turn % len(_FREE_SIDES)])

@@ -17,7 +17,7 @@ from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.tasks.scores import ScoredClasses, compare_scores, hold_scores, sigmoid, softmax, two_classes
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, read_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
@@ -58,6 +58,7 @@ class _Classification:
     name: TaskName = "classification"
     word: str | None = "classify"  # https://docs.ultralytics.com/tasks/
     columns: tuple[str, ...] = ("name", "class", "confidence")
+    regions: Regions | None = None
     shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Classification]:

@@ -24,7 +24,7 @@ from edgecnn_runtime.tasks.anchors import Cells, boxes_of, cells_at
 from edgecnn_runtime.tasks.boxes import EDGES, in_image, non_max_suppression, to_xyxy, told_box
 from edgecnn_runtime.tasks.detection_comparison import compare_boxes, compared_by, hold_boxes
 from edgecnn_runtime.tasks.scores import sigmoid
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, check_finite, read_output, shaped_output
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, check_finite, read_output, shaped_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
@@ -140,6 +140,7 @@ class _Detection:
     # not: https://docs.ultralytics.com/tasks/
     word: str | None = None
     columns: tuple[str, ...] = ("name", "class", "confidence", *EDGES)
+    regions: Regions | None = "boxes"
     shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:

@@ -18,7 +18,7 @@ from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.tasks.boxes import EDGES, in_images, iou, to_xyxy, told_box
 from edgecnn_runtime.tasks.scores import ScoredClasses, compare_scores, hold_scores, softmax
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, read_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
@@ -82,6 +82,7 @@ class _Localization:
     # not: https://docs.ultralytics.com/tasks/
     word: str | None = None
     columns: tuple[str, ...] = ("name", "class", "confidence", *EDGES)
+    regions: Regions | None = "boxes"
     shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Localization]:

@@ -20,7 +20,7 @@ from edgecnn_runtime.map_decoders import CELLS, SETTLED_OTHERWISE
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.tasks.class_maps import class_map
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Task, read_output
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, read_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
@@ -160,6 +160,7 @@ class _Segmentation:
     # https://docs.ultralytics.com/tasks/
     word: str | None = None
     columns: tuple[str, ...] = ("name", "class", "pixels", "share")
+    regions: Regions | None = "masks"
     shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Segmentation]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from edgecnn_runtime.results import Result
 _RUN = 8000  # numbers; OpenBLAS starts its threads above 10,000
 _MANY = 8 * _RUN
 
+Regions = Literal["boxes", "masks"]
 R = TypeVar("R", bound=Result)
 Outputs = Mapping[str, npt.NDArray[Any]]
 
@@ -50,12 +51,14 @@ class Task(Protocol[R]):
         name: as manifests write it.
         word: what YOLO runtimes call it; None where none of them would read the outputs for what they are.
         columns: of a prediction in CSV: its keys, those of objects in it in their place.
+        regions: what a prediction says of where it is: boxes, masks, or nothing.
         shown: how many predictions an answer shows where nobody says how many.
     """
 
     name: TaskName
     word: str | None
     columns: tuple[str, ...]
+    regions: Regions | None
     shown: int
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[R]:

@@ -78,8 +78,21 @@ def test_shuffle_transposed_convolutions_leaves_groups_alone(transposed):
     assert not shuffle_transposed_convolutions(transposed((1, 4, 3, 3), 2, group=2, made=(1, 2, 6, 6)))[1]
 
 
-def test_shuffle_transposed_convolutions_leaves_a_free_size_alone(transposed):
-    model = transposed((1, 3, "height", "width"), made=(1, 2, "tall", "wide"))
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_shuffle_transposed_convolutions_of_a_free_size_answers_alike(
+    transposed, run, operators, largest_difference, side
+):
+    model = transposed((1, 3, "height", "width"), kernel=(side, side), made=(1, 2, "tall", "wide"))
+    shuffled, changed = shuffle_transposed_convolutions(model)
+    assert changed
+    assert operators(shuffled) == ["Conv", "DepthToSpace"]
+    for size in ((1, 1), (4, 5), (7, 2)):
+        feeds = draw((1, 3, *size))
+        assert largest_difference(run(model, feeds), run(shuffled, feeds)) <= 1e-6
+
+
+def test_shuffle_transposed_convolutions_leaves_blocks_of_a_free_size_that_are_no_squares_alone(transposed):
+    model = transposed((1, 3, "height", "width"), kernel=(2, 3), made=(1, 2, "tall", "wide"))
     assert not shuffle_transposed_convolutions(model)[1]
 
 
