@@ -40,8 +40,16 @@ def test_synthetic_images_differ_from_one_another():
     assert len({image.tobytes() for image in images}) > MOST * 0.9
 
 
-def test_synthetic_images_of_a_free_size_fit_its_multiple():
-    assert drawn(None, 48, multiple_of=96).shape[1:3] == (192, 48)
+def test_synthetic_images_of_a_free_size_are_of_several_sizes():
+    spec = ImageInput(name="image", height=None, width=None, color="rgb", multiple_of=32)
+    sizes = [images.shape[1:3] for images in synthetic_images(spec)]
+    assert len(set(sizes)) >= 3
+    assert any(side % 32 for size in sizes for side in size)
+
+
+def test_synthetic_images_of_a_free_size_are_no_smaller_than_its_multiple():
+    spec = ImageInput(name="image", height=None, width=64, color="gray", multiple_of=224)
+    assert {images.shape[1:3] for images in synthetic_images(spec)} == {(256, 64), (224, 64)}
 
 
 @pytest.mark.parametrize("side", [1, 2])
