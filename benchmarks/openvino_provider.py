@@ -92,7 +92,7 @@ def rows_of(case: Case, played: Sequence[Mapping[str, Any]]) -> list[dict[str, A
                 "ratio": summary((base / times).tolist()),
                 "agreement": float(np.mean(classes == reference.argmax(axis=1))),
                 "max_relative": float(np.abs(logits - reference).max() / np.abs(reference).max()),
-                "accuracy": float(np.mean(classes == case.class_ids)) if case.trained else None,
+                "accuracy": float(np.mean(classes == case.truths)) if case.trained else None,
                 "images": len(logits),
                 "nodes": one["nodes"],
             }

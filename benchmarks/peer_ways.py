@@ -17,6 +17,7 @@ from edgecnn.data import Samples, load_dataset
 from edgecnn.models import build_manifest, build_model, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import RANDOM_SEED
+from edgecnn.tasks.segmentation.targets import arrays
 from edgecnn_runtime import Manifest, Preprocessor
 from edgecnn_runtime.machine import has_amx
 
@@ -38,7 +39,7 @@ class Case:
         folder: of the files.
         outputs: the shapes of the outputs by name, without the batch axis.
         images: (N, H, W, C) uint8, of the test part or of all, ready for the network.
-        class_ids: (N,) of the images; of a detector all 0.
+        truths: (N,) classes of the images, of a detector all 0; or (N, H, W) classes of their pixels.
         trained: whether the accuracy means anything.
         train: what the int8 ways calibrate on.
         preprocess: an image to what the network takes.
@@ -50,7 +51,7 @@ class Case:
     folder: Path
     outputs: Mapping[str, tuple[int | None, ...]]
     images: Pixels
-    class_ids: npt.NDArray[np.int64]
+    truths: npt.NDArray[Any]
     trained: bool
     train: Samples
     preprocess: Preprocessor
@@ -109,10 +110,12 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
     preprocess = Preprocessor(manifest.image_input)
     shown = dataset.select(None)
     chosen = np.unique(np.linspace(0, len(shown) - 1, images).astype(int))
-    pixels = np.concatenate([preprocess(shown[index][0])[0] for index in chosen])
-    class_ids = shown.targets.classes()[chosen]
+    rows, placements = zip(*(preprocess(shown[index][0]) for index in chosen), strict=True)
+    pixels, targets = np.concatenate(rows), shown.targets.subset(chosen)
+    is_map = manifest.task == "segmentation"
+    truths = arrays(targets, placements, pixels.shape[1:3])["masks"] if is_map else targets.classes()
     outputs = {spec.name: spec.shape for spec in manifest.outputs}
-    return Case(name, model, folder, outputs, pixels, class_ids, train is not None, dataset.train, preprocess)
+    return Case(name, model, folder, outputs, pixels, truths, train is not None, dataset.train, preprocess)
 
 
 def own_ways() -> tuple[str, ...]:

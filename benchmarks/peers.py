@@ -9,7 +9,7 @@ One Keras model a row, seeded or trained, and every way to run it, in turn in on
 
 LiteRT and OpenVINO are left out where they are not installed. The int8 ways calibrate on the same images. Quality is
 the accuracy where the model is trained, and the part of the test images on which the best class is Keras' own; of a
-detector, the cell and anchor that is surest of an object.
+detector, the cell and anchor that is surest of an object; of a segmenter, both are parts of the pixels.
 
     uv run --with ai-edge-litert --with openvino --with nncf python benchmarks/peers.py [--only MODEL] [--runs N]
 """
@@ -60,6 +60,24 @@ MODELS = {
         Model("xception", "flowers"),
         Model("alexnet", "flowers"),
         Model("yolov3_tiny", "coco128"),
+        Model(
+            "unet",
+            "membrane",
+            (
+                "--width",
+                "0.5",
+                "--batch-size",
+                "2",
+                "--epochs",
+                "8",
+                "--learning-rate",
+                "0.0005",
+                "--warm-up",
+                "20",
+                "--seed",
+                "1",
+            ),
+        ),
     )
 }
 
@@ -131,7 +149,7 @@ def measure(case: Case, threads: int, runs: int) -> list[dict[str, Any]]:
                 "latency_ms": summary(times.tolist()),
                 "ratio": summary(ratios.tolist()),
                 "agreement": float(np.mean(classes == reference)),
-                "accuracy": float(np.mean(classes == case.class_ids)) if case.trained else None,
+                "accuracy": float(np.mean(classes == case.truths)) if case.trained else None,
                 "images": len(case.images),
                 "size_bytes": case.sizes.get(name),
             }
@@ -151,14 +169,15 @@ def take_turns(answers: Mapping[str, Answer], pixels: Pixels, runs: int) -> dict
 
 
 def best(answer: Answer, images: Pixels) -> npt.NDArray[np.int64]:
-    """Returns the best class of each image, or its surest cell, one at a time, (N,)."""
-    return np.array([int(np.argmax(_certainties(answer(images[index : index + 1])))) for index in range(len(images))])
+    """Returns the best class of each image, or its surest cell, one at a time, (N,); or of each pixel, (N, H, W)."""
+    outputs = (answer(images[index : index + 1]) for index in range(len(images)))
+    return np.array([np.argmax(_certainties(one), axis=-1) for one in outputs])
 
 
 def _certainties(outputs: Outputs) -> npt.NDArray[np.float32]:
-    """Returns the logits of the classes, or those of the objects of all grids, in the order of the names."""
+    """Returns the logits of the one image's classes, or those of the objects of all grids, in the names' order."""
     if "logits" in outputs:
-        return outputs["logits"].reshape(-1)
+        return outputs["logits"][0]
     return np.concatenate([outputs[name][..., 4].reshape(-1) for name in sorted(outputs)])
 
 

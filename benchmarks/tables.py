@@ -42,6 +42,7 @@ def with_tables(text: str) -> str:
         "accuracy": accuracy_block(),
         "localization": localization_block(),
         "detection": detection_block(),
+        "segmentation": segmentation_block(),
         "int8": int8_block(),
         "elsewhere": elsewhere_block(),
         "peers": peers_block(),
@@ -191,6 +192,41 @@ def full_size_table(results: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "file", "export, s", "peak GB", "MB", "part of float32", "a photo, ms")
     return markdown(header, body)
+
+
+def segmentation_block() -> str:
+    """Returns what the segmenters found, under the command that makes the rows."""
+    return (
+        f"`uv run python benchmarks/segmentation.py`, one seed each:\n\n"
+        f"{segmentation_table(_in_order('segmentation'))}\n\n"
+        f"`unet` of `membrane` in tiles of 512 with 128 in common:\n\n{tiles_table(_rows('segmentation_tiles'))}\n\n"
+        f"As published, with random weights:\n\n{full_size_table(_rows('segmentation_full_size'))}"
+    )
+
+
+def segmentation_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns mean IoU and what else is known of it, of the Keras model, its file and its int8 file."""
+    scores = ("mean_iou", "mean_dice", "boundary_f1", "pixel_accuracy")
+    body = (
+        (f"`{row['model']}`", ", ".join(filter(None, (row["data"], row["how"]))), row["epochs"],
+         f"{row['seconds']:.0f}", way, *(f"{row[key][name]:.4f}" for name in scores),
+         row["wanted"] or "-", f"{row[key]['images']:,} {row[key]['split']}")
+        for row in rows
+        for key, way in (("keras", "Keras"), ("file", "file"), ("int8", "int8 file"))
+    )  # fmt: skip
+    header = ("model", "data", "epochs", "seconds", "of", "mean IoU", "mean dice", "boundary F1", "pixel accuracy")
+    return markdown((*header, "wanted", "images"), body)
+
+
+def tiles_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what it changes that pictures are cut into tiles, and what a large one takes on one thread."""
+    body = (
+        (row["file"], f"{row['seam']:.4%} of {row['pictures']}", f"{row['apart']:.4%}", row["large"],
+         f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e6:,.0f}")
+        for row in rows
+    )  # fmt: skip
+    header = ("file", "seam at the export", f"apart from the whole at {rows[0]['whole'] if rows else '-'}")
+    return markdown((*header, "large picture", "seconds", "peak MB"), body)
 
 
 def decoding_table(rows: Sequence[dict[str, Any]]) -> str:

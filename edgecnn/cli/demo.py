@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgecnn.demonstration.plans import DemoPlan
     from edgecnn.demonstration.way import Demo
 
-DemoTask = Literal["classification", "detection"]  # those whose rows have one
+DemoTask = Literal["classification", "detection", "segmentation"]  # those whose rows have one
 
 
 def demo(
@@ -27,13 +27,13 @@ def demo(
             "--output",
             "-o",
             metavar="DIR",
-            help="Folder for what it makes. [default: demo; of detection demo-detection]",
+            help="Folder for what it makes. [default: demo; of another task demo-TASK]",
             show_default=False,
         ),
     ] = None,
     task: Annotated[
         DemoTask,
-        typer.Option(help="classification of scikit-learn's digits in seconds; detection of drawn shapes in minutes."),
+        typer.Option(help="classification of scikit-learn's digits in seconds; of drawn shapes in minutes the others."),
     ] = "classification",
 ) -> None:
     """Train on embedded data, export in float32 and int8, evaluate, run and measure: a table and a picture."""

@@ -70,6 +70,28 @@ SHAPES = DemoPlan(
     agreement="same boxes as Keras",
     show="edgecnn.tasks.detection.demo:show",
 )
+PIXELS = DemoPlan(
+    "shapes",
+    "demo-segmentation",
+    "drawn shapes with their masks",
+    TrainConfig(
+        model="unet",
+        data="shapes",
+        epochs=5,
+        batch_size=16,
+        learning_rate=0.002,
+        schedule="cosine",
+        warm_up=50,
+        augment=("flip",),
+        image_size=(96, 128),
+        width=0.125,
+        seed=1,
+    ),
+    metric="mean_iou",
+    told="mean IoU",
+    agreement="same class map as Keras",
+    show="edgecnn.tasks.segmentation.demo:show",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +139,7 @@ class DemoFolder:
             begun = self.run_dir.is_dir() and names <= {UNFINISHED, LOCK_NAME}
             is_ours = (begun or not self.run_dir.exists()) and not any(path.exists() for path in files)
         if not is_ours:
-            other = next((plan for plan in (DIGITS, SHAPES) if plan.training == trained), None)
+            other = next((plan for plan in (DIGITS, SHAPES, PIXELS) if plan.training == trained), None)
             received = "one whose contents the demo did not make" if other is None else f"the demo of {other.images}"
             raise UsageError(
                 f"{self.path}: expected an empty folder or that of an earlier demo of {self.plan.images}, received "

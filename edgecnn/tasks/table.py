@@ -128,6 +128,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         options=frozenset({"window"}),
         check_options="edgecnn.tasks.segmentation.outputs:check_options",
         pictures="edgecnn.tasks.segmentation.pictures:draw_pictures",
+        demo="edgecnn.demonstration.plans:PIXELS",
         worst_cells="edgecnn.tasks.segmentation.pictures:compared_cells",
     ),
 }
