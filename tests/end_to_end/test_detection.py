@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-import subprocess
-import sys
 
 import pytest
+from in_one_process import run_commands
+from in_one_process import said as what_they_said
 from PIL import Image
 
 from edgecnn.data.scenes import KINDS, boxes_of, render
@@ -14,32 +14,6 @@ from edgecnn.data.shapes import MOST, scene_of
 
 pytestmark = pytest.mark.slow
 TEST = 300  # pictures of the test part, all of them: the points are of these
-# One process, because TensorFlow takes seconds to start; prints what each command said.
-WHOLE_WAY = """
-import contextlib, io, json, os, sys
-from pathlib import Path
-
-from edgecnn.cli import main
-
-folder, done = Path(sys.argv[1]), {}
-demo = folder / "demo"
-
-def command(name, *arguments):
-    with (folder / "stdout").open("w+b") as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
-        kept = os.dup(1)
-        os.dup2(stdout.fileno(), 1)
-        code = main([str(argument) for argument in arguments])
-        os.dup2(kept, 1)
-        stdout.seek(0)
-        done[name] = {"code": code, "stdout": stdout.read().decode(), "stderr": stderr.getvalue()}
-
-command("demo", "demo", "--task", "detection", "-o", demo)
-command("data", "data", "shapes", "--format", "json")
-command("anchors", "anchors", "shapes", "--count", "6", "--image-size", "192,256", "--format", "json")
-command("evaluate", "evaluate", demo / "run", "--data", "shapes", "--format", "json", "--save", folder / "drawn")
-command("without", "export", demo / "run" / "model.keras", "-o", folder / "without.onnx")
-(folder / "done.json").write_text(json.dumps(done))
-"""
 
 
 @pytest.fixture(scope="session")
@@ -50,15 +24,25 @@ def gone(made_once):
         (folder / "pictures").mkdir()
         for index in range(TEST):
             Image.fromarray(render(scene_of("test", index, MOST))).save(folder / "pictures" / f"{index:03}.png")
-        done = subprocess.run([sys.executable, "-c", WHOLE_WAY, folder], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        demo, size = folder / "demo", ("--image-size", "192,256")
+        shapes, drawn = ("--data", "shapes", "--format", "json"), folder / "drawn"
+        run_commands(
+            folder,
+            {
+                "demo": ("demo", "--task", "detection", "-o", demo),
+                "data": ("data", "shapes", "--format", "json"),
+                "anchors": ("anchors", "shapes", "--count", "6", *size, "--format", "json"),
+                "evaluate": ("evaluate", demo / "run", *shapes, "--save", drawn),
+                "without": ("export", demo / "run" / "model.keras", "-o", folder / "without.onnx"),
+            },
+        )
 
     return made_once("detector", go)
 
 
 @pytest.fixture(scope="session")
 def said(gone):
-    return json.loads((gone / "done.json").read_text())
+    return what_they_said(gone)
 
 
 @pytest.fixture(scope="session", params=["float32", "int8"])

@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 from drawn_shapes import write_yolo
+from in_one_process import run_commands
+from in_one_process import said as what_they_said
 from PIL import Image
 
 from edgecnn.data.scenes import boxes_of
@@ -18,15 +20,13 @@ from edgecnn_runtime.tasks.boxes import iou
 
 pytestmark = pytest.mark.slow
 IMAGES = {"train": 240, "test": 60}
-# One process, because TensorFlow takes seconds to start: teaches, exports and evaluates; prints what each said.
 TEACH = """
-import contextlib, io, json, os, sys
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from edgecnn.cli import main
 from edgecnn.data import load_dataset
 from edgecnn.data.narrowing import largest_boxes
 from edgecnn.tasks.localization.losses import encode, loss_weights, losses
@@ -35,15 +35,6 @@ from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 from edgecnn_runtime.preprocessing import Preprocessor
 
 folder, size, shapes = Path(sys.argv[1]), (32, 32), Path(sys.argv[1]) / "data"
-
-def command(*arguments):
-    with (folder / "stdout").open("w+b") as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
-        kept = os.dup(1)
-        os.dup2(stdout.fileno(), 1)
-        code = main([str(argument) for argument in arguments])
-        os.dup2(kept, 1)
-        stdout.seek(0)
-        return {"code": code, "stdout": stdout.read().decode(), "stderr": stderr.getvalue()}
 
 part = largest_boxes(load_dataset(str(shapes))).train
 image = ImageInput("image", *size, "rgb", resize="letterbox", pad_value=114)
@@ -67,15 +58,6 @@ model.compile(optimizer=keras.optimizers.Adam(2e-3), loss=losses(), loss_weights
 model.fit(pixels, truths, epochs=40, verbose=0)
 model.save(folder / "model.keras")
 (folder / "manifest.json").write_text(manifest.to_json())
-
-done, data = {}, ("--data", shapes)
-done["float32"] = command("export", folder / "model.keras", "-o", folder / "float32.onnx", *data)
-bits = ("--quantize", "int8", "--max-drop", "0.02", "--min-speedup", "0")
-done["int8"] = command("export", folder / "model.keras", "-o", folder / "int8.onnx", *data, *bits)
-done["evaluate"] = command("evaluate", folder / "model.keras", *data, "--format", "json")
-classes = ("--data", "digits", "-o", folder / "digits.onnx")
-done["classes"] = command("export", folder / "model.keras", *classes)
-(folder / "done.json").write_text(json.dumps(done))
 """
 
 
@@ -87,13 +69,24 @@ def taught(made_once):
         write_yolo(folder / "data", IMAGES, 1, val="test")
         done = subprocess.run([sys.executable, "-c", TEACH, folder], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+        model, data = folder / "model.keras", ("--data", folder / "data")
+        bits = ("--quantize", "int8", "--max-drop", "0.02", "--min-speedup", "0")
+        run_commands(
+            folder,
+            {
+                "float32": ("export", model, "-o", folder / "float32.onnx", *data),
+                "int8": ("export", model, "-o", folder / "int8.onnx", *data, *bits),
+                "evaluate": ("evaluate", model, *data, "--format", "json"),
+                "classes": ("export", model, "--data", "digits", "-o", folder / "digits.onnx"),
+            },
+        )
 
     return made_once("localizer", teach)
 
 
 @pytest.fixture(scope="session")
 def said(taught):
-    return json.loads((taught / "done.json").read_text())
+    return what_they_said(taught)
 
 
 @pytest.fixture(scope="session")
