@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from edgecnn.errors import DatasetError
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.image_files import read_image_file
+from edgecnn_runtime.images import displayed
 from edgecnn_runtime.regular_file import open_regular_file, reason
 from edgecnn_runtime.strict_pillow import StrictPillow
 
@@ -97,7 +98,7 @@ def read_levels(path: Path) -> Levels:
     """
     try:
         with open_regular_file(path) as stream, StrictPillow(str(path)):
-            image = ImageOps.exif_transpose(read_image_file(stream, str(path)).image)
+            image = displayed(read_image_file(stream, str(path)).image)
     except ImageError as error:
         raise DatasetError(str(error)) from error
     except OSError as error:

@@ -128,6 +128,12 @@ def read_shape(path: str | os.PathLike[str]) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
+def displayed(image: Image.Image) -> Image.Image:
+    """Returns the decoded picture of a file turned as it is displayed, in the mode that it has."""
+    turn = _UPRIGHT.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
 def check_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Returns the array as (H, W, C), without a copy.
 

@@ -1,6 +1,8 @@
 import logging
 import re
+import struct
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,11 @@ from PIL import Image
 
 from edgecnn.data.faults import Faults
 from edgecnn.data.load import load_dataset, read_dataset
+from edgecnn.data.mask_files import read_levels
 from edgecnn.data.masks import read_masks
 from edgecnn.data.targets import Masks
 from edgecnn.errors import DatasetError
+from edgecnn_runtime.images import open_image
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 HEIGHT, WIDTH = 6, 8
@@ -171,6 +175,32 @@ def test_a_mask_that_exif_turns_is_turned(write):
     stored = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)  # what the turn undoes
     stored.save(root / "masks" / "a.png", exif=exif)
     assert (truths(load_dataset(str(root)))[0] == upright // 255).all()
+
+
+def test_a_turn_that_cannot_be_read_turns_nothing_as_in_pictures(write):
+    root = write({"a": checks(0, 255), "b": checks(0)})
+    path = root / "masks" / "a.png"
+    content, chunk = path.read_bytes(), b"eXIfrubbish"
+    place = content.index(b"IDAT") - 4
+    said = struct.pack(">I", 7) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(content[:place] + said + content[place:])
+    assert open_image(path).size == (WIDTH, HEIGHT)
+    assert (truths(load_dataset(str(root)))[0] == checks(0, 1)).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "1"])
+def test_every_turn_of_a_mask_is_that_of_a_picture(write, orientation, mode):
+    values = np.zeros((HEIGHT, WIDTH), np.uint8)
+    values[:2, :3] = values[4, 1:] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    mask = Image.fromarray(values).convert(mode)
+    if mode == "P":
+        mask = palette_mask(values // 255, [(0, 0, 0), (255, 255, 255)])
+    path = write({"a": mask}) / "masks" / "a.png"
+    mask.save(path, exif=exif)
+    assert ((read_levels(path).values > 0) == (np.asarray(open_image(path).convert("L")) > 0)).all()
 
 
 def test_a_mask_of_another_size_is_refused(write):
