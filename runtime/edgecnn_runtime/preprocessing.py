@@ -100,6 +100,11 @@ class Preprocessor:
         placement = placement if frames == 1 else replace(placement, frames=frames)
         return pixels.reshape(1, *pixels.shape[:2], self.spec.channels), placement
 
+    @property
+    def least_side(self) -> int:
+        """The least height and width of an image, in pixels; a smaller one is refused."""
+        return self.spec.multiple_of or 1 if self.spec.resize == "pad" else 1
+
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """Returns the input's (height, width) for an image of that size.
 
@@ -110,10 +115,10 @@ class Preprocessor:
         spec = self.spec
         multiple = _nearest_multiple
         if spec.resize == "pad":
-            if min(height, width) < (least := spec.multiple_of or 1):
+            if min(height, width) < self.least_side:
                 raise ImageError(
-                    f"image of {height} x {width}: expected a height and width of {least} pixels or more, the least "
-                    "that this network takes. Enlarge the image."
+                    f"image of {height} x {width}: expected a height and width of {self.least_side} pixels or more, "
+                    "the least that this network takes. Enlarge the image."
                 )
             multiple = _next_multiple
         target = (

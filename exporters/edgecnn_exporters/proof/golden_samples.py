@@ -21,6 +21,7 @@ from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import Gate
 from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, GoldenSample, Tolerance, Trace
 from edgecnn_runtime.images import ImageSource, open_image
+from edgecnn_runtime.inputs import preprocessor_of
 from edgecnn_runtime.manifest import Color
 from edgecnn_runtime.model import Model
 from edgecnn_runtime.predictor import Predictor
@@ -103,7 +104,8 @@ def make_golden(
     taken = list(itertools.islice(() if pictures is None else pictures, count)) or synthetic_pictures(count)
     limits, samples, apart = LIMITS[precision], [], list[float]()
     reference, _ = of_pictures(reference, predictor.manifest, None)
-    encodings = _encode([open_image(picture) for picture in taken], predictor.manifest.image_input.color)
+    color, least = predictor.manifest.image_input.color, preprocessor_of(predictor.manifest).least_side
+    encodings = _encode([open_image(picture) for picture in taken], color, least)
     for name, encoded in itertools.islice(encodings, count):
         try:
             trace, difference = _trace(predictor, raw or predictor, reference, encoded)
@@ -132,33 +134,35 @@ def _trace(predictor: Predictor, raw: Predictor, reference: Model, encoded: byte
     return trace, max(output.max_relative for output in differences)
 
 
-def _encode(pictures: Sequence[Image.Image], color: Color) -> Iterator[tuple[str, bytes]]:
+def _encode(pictures: Sequence[Image.Image], color: Color, least: int) -> Iterator[tuple[str, bytes]]:
     """Yields four small encoded images with their names: each picture once, or in turn where there are fewer.
 
-    Between them they are PNG and JPEG, of the input's own size and of another, of either colour, upright and turned.
+    Between them they are PNG and JPEG, of the input's own size and of another, of either colour, upright and turned. No
+    side is below `least` pixels, whatever that does to the shape of a long and narrow picture.
     """
     own = [picture.convert(_MODES[color]) for _, picture in zip(range(MAX_SAMPLES), itertools.cycle(pictures))]
-    yield "plain.png", _smallest(own[0], lambda picture: _encoded(picture, "PNG"))
-    yield "resized.jpg", _smallest(_scaled(own[1], _ENLARGED, _ENLARGED), lambda picture: _encoded(picture, "JPEG"))
-    yield "turned.jpg", _smallest(_scaled(own[2], 1, 4 / 3), _encoded_turned)
+    yield "plain.png", _smallest(own[0], lambda picture: _encoded(picture, "PNG"), least)
+    larger = _scaled(own[1], _ENLARGED, _ENLARGED)
+    yield "resized.jpg", _smallest(larger, lambda picture: _encoded(picture, "JPEG"), least)
+    yield "turned.jpg", _smallest(_scaled(own[2], 1, 4 / 3), _encoded_turned, least)
     if color == "rgb":
-        yield "gray.png", _smallest(own[3], lambda picture: _encoded(picture.convert("L"), "PNG"))
+        yield "gray.png", _smallest(own[3], lambda picture: _encoded(picture.convert("L"), "PNG"), least)
     else:
-        yield "tinted.png", _smallest(own[3], lambda picture: _encoded(_tinted(picture), "PNG"))
+        yield "tinted.png", _smallest(own[3], lambda picture: _encoded(_tinted(picture), "PNG"), least)
 
 
-def _smallest(picture: Image.Image, encode: Callable[[Image.Image], bytes]) -> bytes:
+def _smallest(picture: Image.Image, encode: Callable[[Image.Image], bytes], least: int) -> bytes:
     """Returns the picture, encoded at the largest of a few sizes at which that is small enough."""
     for side in _SIDES:
         factor = min(1.0, side / max(picture.size))
-        encoded = encode(_scaled(picture, factor, factor))
+        encoded = encode(_scaled(picture, factor, factor, least=least))
         if len(encoded) <= _ENCODED_BYTES:
             break
     return encoded
 
 
-def _scaled(picture: Image.Image, vertical: float, horizontal: float) -> Image.Image:
-    size = (max(1, round(picture.width * horizontal)), max(1, round(picture.height * vertical)))
+def _scaled(picture: Image.Image, vertical: float, horizontal: float, *, least: int = 1) -> Image.Image:
+    size = (max(least, round(picture.width * horizontal)), max(least, round(picture.height * vertical)))
     return picture if size == picture.size else picture.resize(size, Image.Resampling.BILINEAR)
 
 

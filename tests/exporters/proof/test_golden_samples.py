@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import segmentations
 from PIL import Image
 
 from edgecnn_exporters import ExportError, ParityError
@@ -13,6 +14,7 @@ from edgecnn_exporters.proof.golden_samples import ALIKE, LIMITS, make_golden
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.errors import ModelFileError
 from edgecnn_runtime.golden import MAX_BYTES
+from edgecnn_runtime.session import Session
 
 
 @pytest.fixture
@@ -114,6 +116,19 @@ def test_make_golden_takes_pictures_of_any_shape(make, model, pictures):
     golden = make(model, pictures)
     assert golden.gate.passed
     assert len(golden.samples) == 4
+
+
+@pytest.mark.parametrize("size", [(40, 400), (400, 40), (64, 160), (32, 32)])
+@pytest.mark.parametrize("tiles", [None, (32, 8)])
+def test_make_golden_takes_long_and_narrow_pictures_for_a_network_that_pads(size, tiles):
+    """A picture that is large enough must not be shrunk below what the network takes."""
+    session = Session(segmentations.make_graph((None, None)), device="cpu", threads=1)
+    predictor = Predictor(session, segmentations.make_manifest((None, None), multiple_of=32, tiles=tiles))
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    samples = make_golden(predictor, session, [noise], precision="float32").samples
+    least = 1 if tiles else 32
+    assert [min(opened(sample).size) >= least for sample in samples] == [True] * 4
+    assert sum(len(sample.image_bytes) <= 8192 for sample in samples) == 4
 
 
 @pytest.mark.parametrize("precision", LIMITS)
