@@ -90,9 +90,8 @@ def random_crop(pixels: tf.Tensor, masks: tf.Tensor, size: tuple[int, int], seed
     if not all(0 < wanted <= side for wanted, side in zip(size, sides, strict=True)):
         raise ValueError(f"size: expected a window inside of {tuple(sides)} (height, width), received {size}")
     for axis, (wanted, side) in enumerate(zip(size, sides, strict=True), start=1):
-        first = tf.random.stateless_uniform(
-            tf.shape(pixels)[:1], seed + tf.constant([0, axis], seed.dtype), 0, side - wanted + 1, tf.int32
-        )
+        own = tf.random.fold_in(seed, axis)  # a sum would be the seed of another batch
+        first = tf.random.stateless_uniform(tf.shape(pixels)[:1], own, 0, side - wanted + 1, tf.int32)
         kept = first[:, tf.newaxis] + tf.range(wanted)  # (N, wanted)
         pixels, masks = (tf.gather(one, kept, axis=axis, batch_dims=1) for one in (pixels, masks))
     return pixels, masks

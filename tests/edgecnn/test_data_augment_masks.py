@@ -179,6 +179,17 @@ def test_a_crop_follows_from_its_seed_and_a_whole_one_is_the_image():
     assert (cropped((HEIGHT, WIDTH), count=2)[0] == places(2)).all()
 
 
+def test_rows_and_columns_of_one_batch_say_nothing_of_those_of_the_next():
+    """In a square image, where both are drawn from as many places."""
+    place = tf.constant(np.tile(np.arange(40 * 40).reshape(40, 40), (64, 1, 1)))
+    starts = []
+    for step in range(4):
+        _, window = random_crop(place[..., tf.newaxis], place, (10, 10), tf.constant([7, step], tf.int64))
+        starts += np.divmod(window.numpy()[:, 0, 0], 40)
+    alike = [(one == other).mean() for number, one in enumerate(starts) for other in starts[:number]]
+    assert max(alike) < 0.3
+
+
 @pytest.mark.parametrize("size", [(HEIGHT + 1, 4), (4, WIDTH + 1), (0, 4)])
 def test_a_crop_larger_than_the_image_is_refused(size):
     with pytest.raises(ValueError, match=r"expected a window inside of \(48, 60\)"):
