@@ -7,9 +7,9 @@ from edgecnn.exporting.config import ExportConfig
 from edgecnn.models.catalog import CATALOG
 from edgecnn_runtime.decoders import ClassMapDecoder, Decoder, Tiling
 from edgecnn_runtime.manifest import ImageInput, Manifest
+from edgecnn_runtime.map_decoders import largest_overlap
 
 _OVERLAP = 4  # a tile has this part of its size in common with the next where nobody says
-_LEAST_MOVE = 8  # the part of a tile that it is moved on by at least
 
 
 def for_pictures(config: ExportConfig, manifest: Manifest) -> Manifest:
@@ -87,7 +87,7 @@ def _tiling(size: int, overlap: int | None, step: int) -> Tiling:
             raise UsageError(
                 f"{option}: expected a multiple of {step}, the pixels of its coarsest cell, received {number}"
             )
-    most = (size - max(step, size // _LEAST_MOVE)) // step * step
+    most = largest_overlap(size, step)
     if most < step:
         raise UsageError(f"--tile: expected {2 * step} pixels or more, received {size}")
     if overlap is None:

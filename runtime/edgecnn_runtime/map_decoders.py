@@ -13,13 +13,19 @@ _LARGEST_TILE = 4096  # pixels; the smallest picture is reflected up to a whole 
 _LEAST_MOVE = 8  # a tile is moved on by this part of its size at least, so that a file cannot ask for endless runs
 
 
+def largest_overlap(size: int, step: int) -> int:
+    """Returns how many pixels tiles may have in common, which move on by some `step` and by an eighth at least."""
+    return (size - max(step, size // _LEAST_MOVE)) // step * step
+
+
 @dataclass(frozen=True, slots=True)
 class Tiling:
     """How a picture goes through the network part by part, and at its own size: see `edgecnn_runtime.tiles`.
 
     Attributes:
         size: pixels of the network's input that a tile is wide and high.
-        overlap: pixels that a tile has in common with the one beside it, at least; above 0, at most 7/8 of the size.
+        overlap: pixels that a tile has in common with the one beside it, at least; above 0, at most 7/8 of the size, and
+            less than it by what the network's sizes are multiples of.
     """
 
     size: int
@@ -29,16 +35,19 @@ class Tiling:
         """Returns what is wrong with the tiles beside an input, or None; what it takes is as for `Kind.misfit`."""
         if not 2 <= self.size <= _LARGEST_TILE:
             return f"tiles: expected a size from 2 to {_LARGEST_TILE}, received {self.size}"
-        most = self.size - max(1, self.size // _LEAST_MOVE)
-        if not 0 < self.overlap <= most:
-            return f"tiles: expected an overlap from 1 to {most} for a size of {self.size}, received {self.overlap}"
         if any(side not in (None, self.size) for side in image_size):
             return (
                 f"tiles: expected the size of the network's input, {image_size[0]} x {image_size[1]}, received "
                 f"{self.size} x {self.size}"
             )
-        if self.size % (multiple_of or 1):
+        step = multiple_of or 1
+        if self.size % step:
             return f"tiles: expected a size that {multiple_of}, multiple_of, divides, received {self.size}"
+        most = largest_overlap(self.size, step)
+        if most < 1:
+            return f"tiles: expected a size of {2 * step} or more, twice multiple_of, received {self.size}"
+        if not 0 < self.overlap <= most:
+            return f"tiles: expected an overlap from 1 to {most} for a size of {self.size}, received {self.overlap}"
         return None
 
 

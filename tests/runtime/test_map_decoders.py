@@ -54,6 +54,14 @@ def made(*, size=(16, 16), shape=(16, 16, 3), labels=None, tiles=None, multiple_
             "expected a size that 8, multiple_of, divides, received 20",
         ),
         (
+            {"tiles": Tiling(16, 12), "size": FREE, "shape": (*FREE, 3)},
+            "expected an overlap from 1 to 8 for a size of 16, received 12",
+        ),
+        (
+            {"tiles": Tiling(16, 4), "size": FREE, "shape": (*FREE, 3), "multiple_of": 16},
+            "expected a size of 32 or more, twice multiple_of, received 16",
+        ),
+        (
             {"tiles": Tiling(32, 4), "size": (None, 16), "shape": (None, 16, 3)},
             "expected the size of the network's input, None x 16, received 32 x 32",
         ),

@@ -3,14 +3,16 @@
 import dataclasses
 import math
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import segmentations
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgecnn_runtime import Predictor, SessionError
+from edgecnn_runtime.map_decoders import largest_overlap
 from edgecnn_runtime.model import run_all
 from edgecnn_runtime.session import Session
 from edgecnn_runtime.tiles import Tiled
@@ -94,6 +96,29 @@ def test_tiles_are_added_up_as_plain_numpy_does(height, width, tiles):
     expected = brute_force(Places(), pixels[0], size, overlap, step)
     found = Tiled(Places(), manifest).run({"image": pixels})["logits"][0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=5e-3)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 90), st.integers(2, 6), st.integers(1, 40), st.sampled_from([None, 4, 8]))
+def test_tiles_have_as_much_in_common_as_is_said(side, cells, overlap, multiple_of):
+    size, free = 8 * cells, {} if multiple_of is None else {"size": (None, None), "multiple_of": multiple_of}
+    assume(overlap <= largest_overlap(size, multiple_of or 1))
+    where = np.arange(side, dtype=np.uint8)[np.newaxis, np.newaxis, :, np.newaxis].repeat(3, axis=3)
+    seen = []
+
+    class Seen(Pixels):
+        def run(self, feeds):
+            seen.append(feeds["image"][0, 0, :, 0].astype(int))
+            return super().run(feeds)
+
+    Tiled(Seen(), make_manifest(**{"size": (size, size), **free}, tiles=(size, overlap))).run({"image": where})
+    whole = np.pad(np.arange(side), (0, max(0, seen[-1][0] + size - side)), mode="reflect")
+    starts = [int(tile[0]) for tile in seen]
+    for start, tile in zip(starts, seen, strict=True):
+        np.testing.assert_array_equal(tile, whole[start : start + size])
+    assert all(size - (later - start) >= overlap for start, later in pairwise(starts))
+    assert starts[-1] + size >= side
+    assert not any(start % (multiple_of or 1) for start in starts)
 
 
 def test_a_tile_counts_most_in_its_middle():
