@@ -1,6 +1,7 @@
 """What every file of one export is proven with: the source, the images, the metric."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from edgecnn_exporters.proof.source import Source
 from edgecnn_exporters.proof.synthetic import synthetic_images
 from edgecnn_runtime.evidence import SeamParity
 from edgecnn_runtime.inputs import Batch, Inputs, join
-from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.manifest import ImageInput, Manifest
 from edgecnn_runtime.model import Model
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
@@ -130,9 +131,17 @@ class Proof:
         inputs = Inputs(self._manifest)
         return (
             Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
-            for images in synthetic_images(self._manifest.image_input)
+            for images in synthetic_images(_drawn_for(self._manifest))
             if (prepared := [inputs(image) for image in images])
         )
+
+
+def _drawn_for(manifest: Manifest) -> ImageInput:
+    """Returns the size of drawn images: of the input; where they are cut, of two tiles, one with a border below it."""
+    image, tiling = manifest.image_input, manifest.decoder.cut_into()
+    if tiling is None:
+        return image
+    return replace(image, height=max(1, tiling.size * 3 // 4 - 1), width=tiling.size * 5 // 4 + 1, multiple_of=None)
 
 
 class Answers:

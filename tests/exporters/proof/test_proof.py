@@ -1,4 +1,6 @@
 import numpy as np
+import pytest
+import segmentations
 
 from edgecnn_exporters.proof import proof
 from edgecnn_exporters.proof.gates import float32_gates
@@ -79,3 +81,31 @@ def test_proof_asks_the_source_once_and_each_graph_once():
     ]
     assert passed == [True, True, False, False]
     assert (source.asked, first.asked, second.asked) == (4, 4, 4)  # 32 images, 8 at a time
+
+
+TILED = segmentations.make_manifest(tiles=(16, 4))
+
+
+class Mapping:
+    """Logits of each pixel alone; a session that takes two tiles a run, and a source."""
+
+    batch = 2
+
+    def __init__(self, order=1):
+        self.order = order
+
+    def run(self, feeds):
+        pixels = feeds["image"].astype(np.float32)
+        return {"logits": (pixels - 127)[:: self.order]}
+
+    def results(self, outputs, placements, manifest=None):
+        return decode(manifest or TILED, outputs, placements)
+
+
+@pytest.mark.parametrize(("order", "passed"), [(1, True), (-1, False)])
+def test_drawn_images_are_of_several_tiles(order, passed):
+    """A file that exchanges the tiles of a run answers pictures of a single tile as it should."""
+    proved = Proof(Mapping(), TILED, None, None, None)
+    report = proved.compare(Mapping(order), float32_gates, graph_sha256="a")
+    assert report.passed is passed
+    assert report.parity.decoded.compared >= 8
