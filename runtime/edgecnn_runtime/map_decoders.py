@@ -24,8 +24,8 @@ class Tiling:
 
     Attributes:
         size: pixels of the network's input that a tile is wide and high.
-        overlap: pixels that a tile has in common with the one beside it, at least; above 0, at most 7/8 of the size, and
-            less than it by what the network's sizes are multiples of.
+        overlap: pixels that a tile has in common with the one beside it, at least; above 0, at most 7/8 of the size,
+            and less than it by what the network's sizes are multiples of.
     """
 
     size: int
