@@ -1,5 +1,6 @@
 """Where a data set keeps its pictures and masks, and what it says of the classes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from edgecnn.data.folders import PART_NAMES
 from edgecnn.data.marked import entries, in_parts, is_folder, listed_stems, pictures_in
 from edgecnn.data.mask_classes import NAME_KEYS, GivenClasses, classes_in_text, classes_in_yaml
 from edgecnn.data.mask_files import IGNORE
+from edgecnn.data.samples import PartName
 from edgecnn.data.yaml_nodes import (
     Node,
     at,
@@ -160,7 +162,9 @@ def _configured_place(part: str, node: Node, file: Path, root: Path, faults: Fau
 def _parts(path: Path, faults: Faults) -> list[MaskPart]:
     place = _place(path)
     if place is None:
-        return [MaskPart(part, inner) for part, inner in in_parts(path, _place).items()]
+        places = in_parts(path, _place)
+        _leave_out_parts_without_masks(path, places, faults)
+        return [MaskPart(part, inner) for part, inner in places.items()]
     images = pictures_in(place.images)
     lists = {name: path / "ImageSets" / "Segmentation" / f"{name}.txt" for name in _LISTS if place.is_voc}
     given = {name: file for name, file in lists.items() if file.is_file()}
@@ -190,11 +194,30 @@ def _parts(path: Path, faults: Faults) -> list[MaskPart]:
     ]
 
 
+def _leave_out_parts_without_masks(path: Path, places: Mapping[PartName, MaskPlace], faults: Faults) -> None:
+    """Says which parts have pictures alone, as those have that others are to be judged by.
+
+    Raises:
+        DatasetError: the train part is one.
+    """
+    pictured = in_parts(path, lambda folder: folder if _one_of(folder, _IMAGES) else None) if places else {}
+    for part in pictured.keys() - places.keys():
+        said = f"{pictured[part]}: expected masks/ beside the pictures of the {part} part, received none"
+        if part == "train":
+            raise DatasetError(said)
+        faults.note("parts without masks", said)
+        logger.warning("%s, so it is left out", said)
+
+
 def _place(path: Path) -> MaskPlace | None:
     """Returns where a folder keeps pictures and masks; None where it has no folders of both."""
-    folders = {entry.name.lower(): entry for entry in entries(path) if entry.is_dir()}
-    images = next((folders[name] for name in _IMAGES if name in folders), None)
-    masks = next((folders[name] for name in (_MASKS, _VOC_MASKS) if name in folders), None)
+    images, masks = _one_of(path, _IMAGES), _one_of(path, (_MASKS, _VOC_MASKS))
     if images is None or masks is None:
         return None
     return MaskPlace(images, masks, is_voc=masks.name.lower() == _VOC_MASKS)
+
+
+def _one_of(path: Path, names: Sequence[str]) -> Path | None:
+    """Returns the folder in a folder that has the first of these names, in any letter case; None where none has."""
+    folders = {entry.name.lower(): entry for entry in entries(path) if entry.is_dir()}
+    return next((folders[name] for name in names if name in folders), None)

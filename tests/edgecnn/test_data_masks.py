@@ -273,6 +273,20 @@ def test_parts_lie_in_folders_above_or_below(write, tmp_path):
         assert not dataset.is_split
 
 
+def test_a_part_without_masks_is_left_out_and_said_unless_it_is_the_one_to_learn_from(write, caplog):
+    root = write({"a": checks(0, 255), "b": checks(0)}, images="val/images", folder="val/masks")
+    for part in ("train", "test"):
+        (root / part / "images").mkdir(parents=True)
+        Image.new("L", (WIDTH, HEIGHT)).save(root / part / "images" / "c.png")
+    expected = "expected masks/ beside the pictures of the {0} part, received none"
+    assert refused(root) == f"{root}/train: {expected.format('train')}"
+    (root / "train").rename(root / "other")
+    faults = Faults()
+    assert [part.part for part in read_dataset(str(root), faults).dataset.parts] == ["val"]
+    assert faults.notes[0].message == f"{root}/test: {expected.format('test')}"
+    assert f"{root}/test: {expected.format('test')}, so it is left out" in caplog.text
+
+
 def test_without_parts_a_fifth_becomes_the_test_part(write):
     dataset = load_dataset(str(write({str(index): checks(0, 255) for index in range(10)})))
     assert [(part.part, len(part)) for part in dataset.parts] == [("train", 8), ("test", 2)]
