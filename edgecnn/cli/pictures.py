@@ -11,7 +11,7 @@ from edgecnn.cli.answers import yolo_lines
 from edgecnn.errors import UsageError, WriteError
 from edgecnn.outputs import Input, Output, check_outputs
 from edgecnn_runtime import Result
-from edgecnn_runtime.fonts import Typeface
+from edgecnn_runtime.fonts import Typeface, legible
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.results import Failure
 from edgecnn_runtime.sources import iter_sources
@@ -159,7 +159,7 @@ class MaskFolder(PictureFolder):
         del image
         assert isinstance(result, Segmentation), "asked of models with masks alone"
         if not self._names:
-            write_text(self._folder / CLASSES, "".join(f"{name}\n" for name in result.names()))
+            write_text(self._folder / CLASSES, "".join(f"{legible(name)}\n" for name in result.names()))
         with replacing(self._folder / self._free_name(_stem(result))) as temporary:
             result.palette_image().save(temporary, format="PNG", optimize=True)
 

@@ -46,6 +46,30 @@ def test_masks_get_no_class_that_was_not_there(names, step):
     assert set(np.unique(changed)) <= {3, 7, 255}
 
 
+class Seeds:
+    """In place of a generator: gives the seeds that a test wants."""
+
+    def __init__(self, *seeds):
+        self.seeds = seeds
+
+    def integers(self, _, size):
+        assert size == len(self.seeds)
+        return np.array(self.seeds)
+
+
+@pytest.mark.parametrize("names", [("flip", "crop"), ("crop", "flip"), ("vertical_flip", "shift"), ("flip", "elastic")])
+def test_changes_come_one_after_the_other_in_the_order_of_their_names(names):
+    def changed(names, masks, *seeds):
+        augment, pixels = MaskAugmentation(names).seeded(Seeds(*seeds)), tf.zeros((*masks.shape, 3), tf.uint8)
+        return augment(pixels, tf.constant(masks), tf.constant(0, tf.int64))[1].numpy()
+
+    masks = np.tile(X, (16, 1, 1)) if "flip" in names else np.tile(Y, (16, 1, 1))
+    after = changed(names[1:], changed(names[:1], masks, 1), 2)
+    assert (changed(names, masks, 1, 2) == after).mean() > 0.99  # a place halfway between two may round otherwise
+    other = changed(names[:1], changed(names[1:], masks, 2), 1)
+    assert (other == after).mean() < 0.9
+
+
 @pytest.mark.parametrize("name", MOVING)
 def test_every_moving_change_moves_something(name):
     pixels, mask = augmented([name], places(8), np.tile(X + Y, (8, 1, 1)))

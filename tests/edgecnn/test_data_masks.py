@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgecnn.cli.pictures import MaskFolder
 from edgecnn.data.faults import Faults
 from edgecnn.data.load import load_dataset, read_dataset
 from edgecnn.data.mask_files import read_levels
@@ -16,6 +17,7 @@ from edgecnn.data.masks import read_masks
 from edgecnn.data.targets import Masks
 from edgecnn.errors import DatasetError
 from edgecnn_runtime.images import open_image
+from edgecnn_runtime.tasks.segmentation import Segmentation
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 HEIGHT, WIDTH = 6, 8
@@ -186,6 +188,20 @@ def test_a_turn_that_cannot_be_read_turns_nothing_as_in_pictures(write):
     path.write_bytes(content[:place] + said + content[place:])
     assert open_image(path).size == (WIDTH, HEIGHT)
     assert (truths(load_dataset(str(root)))[0] == checks(0, 1)).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 86, 255])
+def test_what_edgecnn_run_writes_as_masks_is_read_again(write, tmp_path, classes):
+    root = write({"a": None, "b": None})
+    labels = ("first\nline", *(f"name {number}" for number in range(1, classes)))
+    folder = MaskFolder(root / "masks", [str(tmp_path / "x.png")], 1)
+    maps = [np.resize(np.arange(classes, dtype=np.uint8), (HEIGHT, WIDTH)), checks(1)]
+    for name, class_map in zip("ab", maps, strict=True):
+        result = Segmentation(class_map, labels=labels, shape=class_map.shape, source=f"{name}.png")
+        assert folder.saved(result, root / "images" / f"{name}.png") is result
+    dataset = load_dataset(str(root))
+    assert dataset.labels == ("first line", *labels[1:])
+    assert all((truth == class_map).all() for truth, class_map in zip(truths(dataset), maps, strict=True))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

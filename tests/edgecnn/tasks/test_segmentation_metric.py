@@ -121,6 +121,32 @@ def test_boundaries_are_met_as_by_brute_force():
             assert counts.recall[class_id] == pytest.approx(recall or 0.0)
 
 
+def test_f1_of_boundaries_is_that_of_the_mean_precision_and_the_mean_recall():
+    """Precision over the images in which a class was answered, recall over those that show it."""
+    first = np.zeros((1, 9), np.uint8), np.zeros((1, 9), np.uint8)
+    first[0][0, 6:], first[1][0, 3:] = 1, 1  # of the boundary 5|6, answered as 2|3: out of reach
+    second = np.zeros((1, 9), np.uint8), np.zeros((1, 9), np.uint8)
+    second[0][0, 4:] = second[1][0, 4:] = 1
+    third = np.zeros((1, 9), np.uint8), np.zeros((1, 9), np.uint8)
+    third[1][0, 1:3] = 2  # answered, and nowhere true
+    found = fed([first, second, third]).evaluation()
+    # cell: precision (0 + 1) / 2, recall (0 + 1) / 2; ground: precision (0 + 1 + 0) / 3, recall (0 + 1) / 2
+    assert [entry.boundary_f1 for entry in found.per_class] == [
+        pytest.approx(2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2)),
+        pytest.approx(1 / 2),
+        0.0,
+    ]
+    assert found.boundary_f1 == pytest.approx((0.4 + 0.5 + 0) / 3)
+    assert fed([second, second]).evaluation().boundary_f1 == 1
+
+
+def test_a_boundary_is_met_within_a_part_of_the_diagonal():
+    for shift, met in ((1, True), (3, True), (4, False)):  # .75 % of the diagonal of 300 x 400 is 3.75
+        truth, answer = (np.zeros((300, 400), np.uint8) for _ in range(2))
+        truth[:, 200:], answer[:, 200 + shift :] = 1, 1
+        assert count_boundary(truth, answer, 2).recall.tolist() == [met, met]
+
+
 def test_boundaries_beside_what_is_ignored_do_not_count():
     truth = np.uint8([[0] * 6, [0, 0, IGNORE, IGNORE, 1, 1], [0] * 6])
     counts = count_boundary(truth, np.zeros_like(truth), 2)
