@@ -18,7 +18,7 @@ from edgecnn_runtime.results import Result
 
 WORST = "worst.png"
 _MOST = 12  # images on a sheet
-_COLUMNS = 4  # two images, each twice
+_COLUMNS = 4  # two images, each twice; or one of a task that draws four cells of it
 
 
 class Answered(NamedTuple):
@@ -68,9 +68,10 @@ class Worst:
 
 
 class EvaluationPictures:
-    """Draws worst.png, where the metric is a mean over the images, and the pictures of the task.
+    """Draws worst.png, the images with the lowest scores of their own, and the pictures of the task.
 
-    In worst.png each image stands twice, as the task's row draws it: as the data label it, and as it was answered.
+    In worst.png each image stands as often as the task's row draws it: as the data label it, as it was answered, and
+    perhaps by itself and where the two differ.
 
     Args:
         folder: is made where it is missing.

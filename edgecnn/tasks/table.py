@@ -45,7 +45,7 @@ class TaskRow:
         settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
             written with; None for the manifest as it is.
         demo: the `DemoPlan` of the task; None where it has none.
-        worst_cells: of the manifest, the samples and one of the worst answers, the two cells of it in worst.png.
+        worst_cells: of the manifest, the samples and one of the worst answers, its cells in worst.png, two or four.
     """
 
     own_results: str
