@@ -33,6 +33,7 @@ def made(*, size=(16, 16), shape=(16, 16, 3), labels=None, tiles=None, multiple_
     ("fields", "message"),
     [
         ({"shape": (8, 16, 3)}, r"expected shape \(16, 16, classes\), the input's height and width, received \(8, 16"),
+        ({"size": (16, 24), "shape": (24, 16, 3)}, r"expected shape \(16, 24, classes\)"),
         ({"shape": (None, None, 3)}, r"expected shape \(16, 16, classes\)"),
         ({"size": FREE}, r"expected shape \(None, None, classes\).*received \(16, 16, 3\)"),
         ({"size": (None, 16)}, r"expected shape \(None, 16, classes\)"),

@@ -130,6 +130,15 @@ def test_what_the_image_is_padded_with_does_not_leak_into_it():
     assert not class_map(logits, Placement((16, 32), (0.25, 0.25), (2.0, 0.0))).any()
 
 
+@pytest.mark.parametrize(("side", "fitted"), [(11, 50), (13, 54), (19, 21), (21, 46), (23, 54)])
+def test_no_rounding_error_takes_a_row_of_the_padding_for_one_of_the_image(side, fitted):
+    """In floating point, side * (fitted / side) is a little more than fitted for these."""
+    assert side * (fitted / side) + 7 > fitted + 7
+    logits = np.zeros((fitted + 14, 8, 2), np.float32)
+    logits[:7, :, 1] = logits[7 + fitted :, :, 1] = 1000  # of the padding alone
+    assert not class_map(logits, Placement((side, 8), (fitted / side, 1.0), (7.0, 0.0))).any()
+
+
 @pytest.mark.parametrize("placement", [Placement((2, 2), (1, 1), (0, 0)), Placement((5, 3), (0.4, 2 / 3), (0, 0))])
 def test_of_equal_logits_the_lower_class_wins(placement):
     logits = np.zeros((2, 2, 4), np.float32)
