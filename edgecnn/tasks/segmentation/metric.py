@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.targets import IGNORE
+from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import ClassShare, shown_part
 from edgecnn.tasks.segmentation.boundaries import BoundaryCounts, count_boundary
 from edgecnn_runtime.manifest import Manifest
@@ -121,7 +122,16 @@ class ClassMapIoU:
             self._image_scores.append(_mean(ious(confusion)))
 
     def value(self) -> float:
-        """Returns the mean IoU so far, 0 to 1."""
+        """Returns the mean IoU so far, 0 to 1.
+
+        Raises:
+            UsageError: the data say nothing of any pixel, as those do whose truth is kept secret; any answer is right.
+        """
+        if not self._confusion.any():
+            raise UsageError(
+                f"masks: expected a pixel to judge by that is not ignored, received none in {len(self._image_scores)} "
+                "images. Give another part or other data"
+            )
         return _mean(ious(self._confusion))
 
     def scores(self) -> None:
@@ -137,6 +147,9 @@ class ClassMapIoU:
 
         Args:
             skipped: how many images were left out.
+
+        Raises:
+            UsageError: as `value` does.
         """
         right, true = np.diag(self._confusion), self._confusion.sum(axis=1)
         of_iou, of_dice = ious(self._confusion), _parts(2 * right, true + self._confusion.sum(axis=0))
@@ -157,7 +170,7 @@ class ClassMapIoU:
             images=len(self._image_scores),
             mean_iou=self.value(),
             mean_dice=_mean(of_dice),
-            pixel_accuracy=float(right.sum() / max(int(true.sum()), 1)),
+            pixel_accuracy=float(right.sum() / true.sum()),
             boundary_f1=float(outlined.mean()) if outlined.size else None,
             per_class=per_class,
             confusion=self._confusion.copy(),

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecnn.data.targets import IGNORE
+from edgecnn.errors import UsageError
 from edgecnn.tasks.segmentation.boundaries import count_boundary
 from edgecnn.tasks.segmentation.metric import ClassMapIoU
 from edgecnn_runtime.decoders import ClassMapDecoder, OutputSpec
@@ -78,9 +79,19 @@ def test_pixels_are_counted_over_all_images_and_not_in_the_mean_of_images():
 
 
 def test_an_image_of_which_nothing_is_said_costs_nothing():
-    metric = fed([(np.full((2, 2), IGNORE), np.zeros((2, 2)))])
-    assert metric.value() == 1.0
-    assert metric.evaluation().boundary_f1 is None
+    said, unsaid = ([[0, 1]], [[0, 0]]), (np.full((2, 2), IGNORE), np.zeros((2, 2)))
+    assert fed([said, unsaid]).value() == fed([said]).value() == pytest.approx(1 / 4)
+    assert fed([said, unsaid]).image_scores().tolist() == [1 / 4, 1.0]
+
+
+def test_no_score_is_given_where_nothing_is_said_of_any_image():
+    """Test parts whose truth is kept secret have such masks, and any answer would be a perfect one."""
+    metric = fed([(np.full((2, 2), IGNORE), np.zeros((2, 2)))] * 3)
+    for ask in (metric.value, metric.evaluation):
+        with pytest.raises(UsageError, match="expected a pixel to judge by that is not ignored, received none in 3"):
+            ask()
+    outlines = fed([([[IGNORE, IGNORE, 0, 0]], [[0, 1, 0, 0]])]).evaluation()
+    assert (outlines.boundary_f1, outlines.mean_iou) == (None, 1.0)
 
 
 def test_a_mask_of_another_size_is_refused():
