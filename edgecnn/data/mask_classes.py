@@ -58,29 +58,32 @@ class MaskClasses:
         return f"expected the values {listed(known)}{of}, received {listed(values.tolist())}{hint}"
 
 
-def resolve_classes(given: GivenClasses, found: Collection[int], where: Path) -> MaskClasses:
+def resolve_classes(given: GivenClasses, found: Collection[Collection[int]], where: Path) -> MaskClasses:
     """Decides what the values in masks mean.
 
-    Where names are given by number, or none are, and all masks hold 0 and 255 alone, these are classes 0 and 1. Else
-    the value is the class, and without names there are as many as the largest value below 255 says.
+    Where names are given by number, or none are, and most masks that hold more than 0 hold 0 and 255 alone, these are
+    classes 0 and 1: the others were smoothed at their edges, most likely, and are the ones to refuse. Else the value is
+    the class, and without names there are as many as the largest value below 255 says.
 
     Args:
         given: what the data say.
-        found: the values in all masks.
+        found: the values in each mask.
         where: the folder or file, for messages.
 
     Raises:
         DatasetError: without names, fewer than two classes.
     """
-    values = set(found) - given.ignored
-    names = given.names
-    is_binary = IGNORE in values and values <= _BINARY
+    each = [set(values) - given.ignored for values in found]
+    marked = [values for values in each if values - {0}]
+    is_binary = 2 * sum(values <= _BINARY for values in marked) > len(marked)
+    names, values = given.names, set[int]().union(*each)
     if names is None:
         last = 1 if is_binary else max(values - {IGNORE}, default=0)
         if last == 0:
+            received = listed(sorted(set[int]().union(*found)))
             raise DatasetError(
-                f"{where}: expected masks of at least 2 classes, received the values {listed(sorted(found))} alone. "
-                "Name the classes in classes.txt, one a line, if this is right."
+                f"{where}: expected masks of at least 2 classes, received the values {received} alone. Name the "
+                "classes in classes.txt, one a line, if this is right."
             )
         names = {value: f"class {value}" for value in range(last + 1)}
     if is_binary and set(names) == {0, 1}:

@@ -54,7 +54,7 @@ def read_masks(path: Path, faults: Faults | None = None) -> Dataset:
     parts, given = layout_of(path, faults)
     palette: dict[int, Color] = {}
     read = [(part, _read(part, palette, faults)) for part in parts]
-    shown = {int(value) for _, found in read for one in found for value in one.pattern.values}
+    shown = [one.pattern.values.tolist() for _, found in read for one in found]
     if not shown:
         raise DatasetError(f"{path}: expected pictures with masks, received none")
     classes = resolve_classes(given, shown, path)

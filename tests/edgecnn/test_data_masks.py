@@ -132,6 +132,22 @@ def test_a_yaml_file_names_values_and_says_which_say_nothing(write, text, labels
     assert (truths(dataset)[0] == checks(*expected)).all()
 
 
+@pytest.mark.parametrize("names", [None, "cell\nwall\n"])
+@pytest.mark.parametrize("values", [(0, 90, 255), (0, 90, 200)])
+def test_a_smoothed_mask_among_black_and_white_ones_is_the_one_that_is_refused(write, names, values):
+    masks = {"a": checks(0, 255), "b": checks(*values), "c": checks(255), "d": checks(0)}
+    root = write(masks)
+    if names:
+        (root / "classes.txt").write_text(names)
+    said = refused(root)
+    assert said.startswith(f"{root}/masks/b.png: expected the values 0, 255")
+    assert f"received {', '.join(map(str, values))}" in said
+    assert "ignore" not in said
+    dataset = load_dataset(str(root), skip_bad=True)
+    assert stems(dataset) == ["a", "c", "d"]
+    assert dataset.labels == (("cell", "wall") if names else ("class 0", "class 1"))
+
+
 @pytest.mark.parametrize("names", [None, "a\nb\n"])
 def test_255_beside_other_classes_is_refused_where_nobody_says_what_it_is(write, names):
     root = write({"a": checks(0, 1), "b": checks(0, 1, 255)})
