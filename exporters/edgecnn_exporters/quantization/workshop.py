@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from edgecnn_exporters.regions import compute_layers, with_producer
 from edgecnn_exporters.rewrites import rewrite, tune_for_amx
 from edgecnn_runtime.evidence import AMX_WEIGHTS, Calibration, Gate, Quantization
 from edgecnn_runtime.machine import has_amx
+from edgecnn_runtime.preprocessing import Preprocessor
 from edgecnn_runtime.providers import cuda_problem
 from edgecnn_runtime.session import Session
 
@@ -142,7 +144,7 @@ class FileWorkshop:
         ranges = self._ranges(method)
         with self._stages("sensitivity"):
             feeds = list(itertools.islice(self._feeds(), _SENSITIVITY_IMAGES))
-            expected = _answers(self._float32_payload, feeds)
+            expected = list(_answers(self._float32_payload, feeds))
             errors = {}
             for layer in compute_layers(self._graph):
                 nodes = with_producer(self._graph, layer)
@@ -229,8 +231,14 @@ class FileWorkshop:
         return measure_speedup(self._float32_payload, payload, next(self._feeds()), device="cuda")
 
     def _feeds(self) -> Iterator[dict[str, Pixels]]:
-        images = synthetic_images(self._image) if self._calibration is None else self._calibration.batches
+        images = self._drawn() if self._calibration is None else self._calibration.batches
         return feeds_of(images, self._image.name, self._float32.batch)
+
+    def _drawn(self) -> Iterator[Pixels]:
+        """Yields drawn images as the graph takes them: of a free size most must be padded first."""
+        prepare = Preprocessor(self._image)
+        for images in synthetic_images(self._image):
+            yield np.concatenate([prepare(image)[0] for image in images])
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,16 +294,20 @@ def quantize_file(
     return Quantized(workshop.candidate, workshop.parity, workshop.quantization(tries[-1]), tuple(tries))
 
 
-def _answers(payload: bytes, feeds: Iterable[dict[str, Pixels]]) -> list[dict[str, npt.NDArray[Any]]]:
+def _answers(payload: bytes, feeds: Iterable[dict[str, Pixels]]) -> Iterator[dict[str, npt.NDArray[Any]]]:
     session = Session(payload, device="cpu")
-    return [session.run(feed) for feed in feeds]
+    return (session.run(feed) for feed in feeds)
 
 
-def _error(expected: list[dict[str, npt.NDArray[Any]]], received: list[dict[str, npt.NDArray[Any]]]) -> float:
-    """Returns the squared differences of the outputs as a part of their squares, summed over the outputs."""
-    error = 0.0
-    for name in expected[0]:
-        reference = np.concatenate([outputs[name] for outputs in expected]).astype(np.float64)
-        difference = np.concatenate([outputs[name] for outputs in received]) - reference
-        error += float(np.square(difference).sum()) / max(float(np.square(reference).sum()), _SMALLEST)
-    return error
+def _error(expected: Iterable[dict[str, npt.NDArray[Any]]], received: Iterable[dict[str, npt.NDArray[Any]]]) -> float:
+    """Returns the squared differences of the outputs as a part of their squares, summed over the outputs.
+
+    Maps may have another size in each run.
+    """
+    differences, squares = defaultdict[str, float](float), defaultdict[str, float](float)
+    for reference, answer in zip(expected, received, strict=True):
+        for name, values in reference.items():
+            known = values.astype(np.float64)
+            differences[name] += float(np.square(answer[name] - known).sum())
+            squares[name] += float(np.square(known).sum())
+    return sum(differences[name] / max(squares[name], _SMALLEST) for name in differences)

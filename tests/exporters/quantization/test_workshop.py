@@ -5,15 +5,17 @@ import itertools
 import numpy as np
 import onnx
 import pytest
+import segmentations
 from ranked_metric import Ranked
 
 from edgecnn.tasks.classification.metric import Accuracy
+from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.errors import CalibrationError, QuantizationError
 from edgecnn_exporters.proof.gates import quantized_gates
 from edgecnn_exporters.proof.proof import Proof
 from edgecnn_exporters.quantization.calibration import CalibrationImages
 from edgecnn_exporters.quantization.config import QuantizationConfig
-from edgecnn_exporters.quantization.workshop import quantize_file
+from edgecnn_exporters.quantization.workshop import FileWorkshop, _error, quantize_file
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +212,43 @@ def test_config_is_frozen():
     config = QuantizationConfig("float16")
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.max_drop = 1.0
+
+
+@pytest.fixture
+def of_any_size(tmp_path):
+    """Makes the workshop of a segmenter for pictures of any size, and the sizes that it is calibrated on."""
+    sizes = ((24, 40), (16, 16), (48, 8), (32, 32))
+
+    def make(precision):
+        manifest = segmentations.make_manifest((None, None), multiple_of=8)
+        model = onnx.load_from_string(segmentations.make_graph((None, None), batch=1))
+        with_samples = precision == "int8"
+        draw = np.random.default_rng(0).integers
+        images = [draw(0, 256, (1, *size, 3), dtype=np.uint8) for size in sizes]
+        return FileWorkshop(
+            Candidate.write(model, tmp_path / "float32.onnx", manifest, 1),
+            QuantizationConfig(precision),
+            CalibrationImages(images) if with_samples else None,
+            tmp_path,
+            judge=lambda _: pytest.fail("nothing is to be judged"),
+            stages=lambda _: contextlib.nullcontext(),
+        )
+
+    return make
+
+
+def test_layers_are_ranked_where_maps_have_another_size_in_each_run(of_any_size):
+    (only,) = of_any_size("int8").by_sensitivity("minmax")
+    assert len(only) >= 1
+
+
+def test_drawn_images_of_a_free_size_are_as_the_graph_takes_them(of_any_size):
+    sides = [side for feed in of_any_size("float16")._feeds() for side in feed["image"].shape[1:3]]
+    assert len(set(sides)) > 1
+    assert not any(side % 8 for side in sides)
+
+
+def test_the_error_is_the_sum_of_the_parts_of_each_output():
+    expected = [{"a": np.array([[3.0, 4.0]]), "b": np.ones((1, 2))}, {"a": np.zeros((1, 5)), "b": np.ones((1, 2))}]
+    received = [{"a": np.array([[3.0, 5.0]]), "b": np.ones((1, 2))}, {"a": np.ones((1, 5)), "b": np.zeros((1, 2))}]
+    assert _error(expected, received) == pytest.approx((1 + 5) / 25 + 2 / 4)
