@@ -72,17 +72,6 @@ MANIFEST = Manifest(
 )
 
 
-def test_proof_asks_the_source_once_and_each_graph_once():
-    source, first, second = Summing(), Summing(), Summing(error=1.0)
-    proved = Proof(source, MANIFEST, None, None, None)
-    passed = [
-        proved.compare(session, float32_gates, graph_sha256=sha256).passed
-        for session, sha256 in [(first, "a"), (first, "a"), (second, "b"), (second, "b")]
-    ]
-    assert passed == [True, True, False, False]
-    assert (source.asked, first.asked, second.asked) == (4, 4, 4)  # 32 images, 8 at a time
-
-
 TILED = segmentations.make_manifest(tiles=(16, 4))
 
 
@@ -109,3 +98,14 @@ def test_drawn_images_are_of_several_tiles(order, passed):
     report = proved.compare(Mapping(order), float32_gates, graph_sha256="a")
     assert report.passed is passed
     assert report.parity.decoded.compared >= 8
+
+
+def test_proof_asks_the_source_once_and_each_graph_once():
+    source, first, second = Summing(), Summing(), Summing(error=1.0)
+    proved = Proof(source, MANIFEST, None, None, None)
+    passed = [
+        proved.compare(session, float32_gates, graph_sha256=sha256).passed
+        for session, sha256 in [(first, "a"), (first, "a"), (second, "b"), (second, "b")]
+    ]
+    assert passed == [True, True, False, False]
+    assert (source.asked, first.asked, second.asked) == (4, 4, 4)  # 32 images, 8 at a time
