@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import typer
 
@@ -12,8 +12,7 @@ from edgecnn.cli.streams import Results, printable, say, to_json
 from edgecnn.csv_text import to_csv
 from edgecnn_runtime import Failure, Result
 from edgecnn_runtime.tasks.boxes import EDGES
-from edgecnn_runtime.tasks.segmentation import Segmentation
-from edgecnn_runtime.tasks.task import Regions, Task
+from edgecnn_runtime.tasks.task import Masks, Regions, Task
 
 AnswerFormat = Literal["text", "json", "jsonl", "csv", "coco", "yolo"]
 BOXES: frozenset[Regions] = frozenset({"boxes"})
@@ -170,12 +169,12 @@ class CocoWriter(JsonWriter):
         image_id = int(stem) if stem.isascii() and stem.isdecimal() and len(stem) <= _LONGEST_ID else stem
         for found in answer.predictions(self._limit):
             item = {"image_id": image_id, "category_id": found["class"] + 1, "score": found.get("confidence", 1)}
-            if "segmentation" in found:
-                where: dict[str, Any] = {"segmentation": found["segmentation"]}
+            if (box := found.get("box")) is not None:
+                x1, y1, x2, y2 = (box[edge] for edge in EDGES)
+                item["bbox"] = [x1, y1, x2 - x1, y2 - y1]
             else:
-                x1, y1, x2, y2 = (found["box"][edge] for edge in EDGES)
-                where = {"bbox": [x1, y1, x2 - x1, y2 - y1]}
-            self._item(to_json({**item, **where}))
+                item["segmentation"] = found["segmentation"]
+            self._item(to_json(item))
 
 
 def yolo_lines(answer: Result, limit: int) -> list[str]:
@@ -238,7 +237,8 @@ def _format_object(answer: Result | Failure, limit: int, *, polygons: bool) -> s
     if isinstance(answer, Failure):
         return to_json(answer.to_dict())
     tree = answer.to_dict(limit)
-    if polygons and isinstance(answer, Segmentation):
+    if polygons:
+        masks = cast(Masks, answer)
         for found in tree["predictions"]:
-            found["polygons"] = answer.polygons(found["class"])
+            found["polygons"] = masks.polygons(found["class"])
     return to_json(tree)

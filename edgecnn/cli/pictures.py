@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from edgecnn.atomic import make_folder, replacing, write_text
 from edgecnn.cli.answers import yolo_lines
@@ -16,7 +17,7 @@ from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.results import Failure
 from edgecnn_runtime.sources import iter_sources
 from edgecnn_runtime.tasks.boxes import EDGES
-from edgecnn_runtime.tasks.segmentation import Segmentation
+from edgecnn_runtime.tasks.task import Masks
 
 CLASSES = "classes.txt"  # names beside masks
 
@@ -157,11 +158,11 @@ class MaskFolder(PictureFolder):
 
     def _write(self, result: Result, image: ImageSource) -> None:
         del image
-        assert isinstance(result, Segmentation), "asked of models with masks alone"
+        masks = cast(Masks, result)
         if not self._names:
-            write_text(self._folder / CLASSES, "".join(f"{legible(name)}\n" for name in result.names()))
+            write_text(self._folder / CLASSES, "".join(f"{legible(name)}\n" for name in masks.names()))
         with replacing(self._folder / self._free_name(_stem(result))) as temporary:
-            result.palette_image().save(temporary, format="PNG", optimize=True)
+            masks.palette_image().save(temporary, format="PNG", optimize=True)
 
 
 def open_typeface(font: Path | None) -> Typeface:

@@ -103,4 +103,4 @@ def coarsest(manifest: Manifest) -> int | None:
     if image.height is None and image.width is None:
         return image.multiple_of
     row = CATALOG.get(manifest.model.name)
-    return None if row is None or row.task != "segmentation" else row.multiple_of
+    return None if row is None or row.task != manifest.task else row.multiple_of

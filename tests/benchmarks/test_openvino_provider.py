@@ -11,7 +11,7 @@ from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 CPU, OPENVINO = "CPUExecutionProvider", "OpenVINOExecutionProvider"
-CASE = SimpleNamespace(name="a", trained=True, class_ids=np.array([0, 1]))
+CASE = SimpleNamespace(name="a", trained=True, truths=np.array([0, 1]))
 
 
 def played(file: str, provider: str, milliseconds: float, logits: list[list[float]]) -> dict:

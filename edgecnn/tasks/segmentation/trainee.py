@@ -26,7 +26,10 @@ def trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: Tra
     output = manifest.decoder.output
     if config.window is not None:
         model = resized(model, (None, None))  # learns from windows, and is scored on whole images
-    mean_iou = keras.metrics.MeanIoU(manifest.num_classes, ignore_class=IGNORE, sparse_y_pred=False, name="mean_iou")
+    classes = manifest.num_classes
+    mean_iou = keras.metrics.IoU(
+        classes, target_class_ids=range(classes), ignore_class=IGNORE, sparse_y_pred=False, name="mean_iou"
+    )
 
     def encode(arrays: Arrays, image_size: Size) -> dict[str, Any]:
         del image_size

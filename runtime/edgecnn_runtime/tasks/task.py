@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from edgecnn_runtime.decoders import OutputSpec, TaskName
 from edgecnn_runtime.errors import OutputError, SessionError
@@ -21,6 +22,22 @@ _MANY = 8 * _RUN
 Regions = Literal["boxes", "masks"]
 R = TypeVar("R", bound=Result)
 Outputs = Mapping[str, npt.NDArray[Any]]
+
+
+class Masks(Protocol):
+    """What a result says besides where its task's regions are masks."""
+
+    def names(self) -> list[str]:
+        """Returns a name for each class, in the order of their ids."""
+        ...
+
+    def palette_image(self) -> Image.Image:
+        """Returns the class of every pixel as a picture of mode "P", whose indices are the ids."""
+        ...
+
+    def polygons(self, class_id: int) -> list[list[tuple[int, int]]]:
+        """Returns the outlines of a class: rings of (x, y) along the edges of pixels."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
