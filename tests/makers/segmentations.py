@@ -2,6 +2,7 @@
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from edgecnn_runtime.decoders import ClassMapDecoder, OutputSpec, Tiling
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
@@ -51,3 +52,29 @@ def blobs(height, width, *, classes=3, seed=0):
         for a, b, c, d in random.uniform([3, 0, 3, 0], [9, 6, 9, 6], (classes, 4))
     ]
     return np.argmax(fields, axis=0).astype(np.uint8)
+
+
+def shade(class_map, *, seed=0):
+    """A gray picture that shows a class map: brighter the higher the class, with noise over it, (H, W) uint8."""
+    noise = np.random.default_rng(seed).normal(0, 25, class_map.shape)
+    return np.clip(60 + 60 * class_map + noise, 0, 255).astype(np.uint8)
+
+
+def write_masks(folder, sizes, *, labels=LABELS):
+    """Writes a data set of pictures and masks: `write_masks(folder, {"train": [(40, 50)], "test": [(33, 70)]})`.
+
+    Args:
+        folder: gets PART/images, PART/masks and classes.txt.
+        sizes: (height, width) of the pictures of each part.
+        labels: of the classes.
+    """
+    seed = 0
+    for part, shapes in sizes.items():
+        for kind in ("images", "masks"):
+            (folder / part / kind).mkdir(parents=True)
+        for index, (height, width) in enumerate(shapes):
+            seed += 1
+            truth = blobs(height, width, classes=len(labels), seed=seed)
+            Image.fromarray(shade(truth, seed=seed)).save(folder / part / "images" / f"{index:03}.png")
+            Image.fromarray(truth).save(folder / part / "masks" / f"{index:03}.png")
+    (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels))

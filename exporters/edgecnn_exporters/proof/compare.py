@@ -105,7 +105,8 @@ class _Comparison:
         self._source, self._manifest, self._judge = source, manifest, gates
         self._reading, self._task = Reading(manifest), get_task(manifest.task)
         self._metrics: tuple[Metric, Metric] | None = None if metric is None else (metric(), metric())
-        self._outputs = [OutputDifference(output.name) for output in manifest.outputs]
+        tiled = manifest.decoder.cut_into() is not None
+        self._outputs = [OutputDifference(output.name, tiled or None in output.shape) for output in manifest.outputs]
         self.decoded = DecodedDifference()
         self._read_by: Manifest | None = None  # level 2
         self._non_finite: list[int] = []

@@ -21,17 +21,19 @@ class OutputDifference:
 
     Attributes:
         output: its name.
+        any_size: whether it is a map whose size is the image's own, so that no place in it is in all images: its spread
+            is over the places too then.
         max_abs: the largest |candidate - reference| so far.
         max_reference: the largest |reference| so far.
         worst_image: the number of the image with the largest difference.
-        images: how many so far.
     """
 
     output: str
+    any_size: bool = False
     max_abs: float = 0.0
     max_reference: float = 0.0
     worst_image: int = 0
-    images: int = 0
+    _rows: int = 0  # so far: images, or the places in all of them
     _squared_error: float = 0.0
     _squares: float = 0.0  # of the reference, summed
     _mean: Any = 0.0  # of the reference over the images, of each of its numbers
@@ -47,8 +49,9 @@ class OutputDifference:
         """The root mean square of the differences, as a part of the reference's own spread over the images.
 
         The spread is of each number about its mean over the images: an output that does not depend on the image is off
-        by 1 at least, one whose classes are in another order by about 1.4. It counts as a tenth of the numbers' own
-        root mean square at least, because a spread below that is no more than what fewer bits round away.
+        by 1 at least, one whose classes are in another order by about 1.4. Of a map of any size it is about the mean
+        over all places of all images. It counts as a tenth of the numbers' own root mean square at least, because a
+        spread below that is no more than what fewer bits round away.
         """
         spread = max(self._scatter, _LEAST_SPREAD**2 * self._squares)
         return math.sqrt(self._squared_error / max(spread, _SMALLEST))
@@ -70,20 +73,21 @@ class OutputDifference:
             self.max_abs, self.worst_image = float(differences[worst]), int(numbers[worst])
         self.max_reference = max(self.max_reference, float(np.abs(reference).max()))
         self._squared_error += float(np.square(errors).sum())
-        self._add_spread(reference.astype(np.float64))
+        rows = reference.astype(np.float64)
+        self._add_spread(rows.reshape(-1, rows.shape[-1]) if self.any_size else rows)
 
     def _add_spread(self, reference: npt.NDArray[np.float64]) -> None:
-        """Adds (N, ...), N at least 1.
+        """Adds (N, ...), N at least 1, of the same shape each time but for N.
 
         Reference: Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance, equation 1.5.
         """
-        before, count = self.images, len(reference)
+        before, count = self._rows, len(reference)
         mean = reference.mean(axis=0)
         between = np.square(mean - self._mean).sum() * before * count / (before + count)
         self._scatter += float(np.square(reference - mean).sum() + between)
         self._squares += float(np.square(reference).sum())
         self._mean = self._mean + (mean - self._mean) * (count / (before + count))
-        self.images = before + count
+        self._rows = before + count
 
     def parity(self) -> TensorParity:
         """Returns level 1 of the evidence."""

@@ -50,6 +50,21 @@ def test_spread_error_equals_the_formula_however_the_images_are_batched():
     assert difference.spread_error == pytest.approx(expected, rel=1e-9)
 
 
+def test_spread_error_of_maps_of_unlike_sizes_is_over_all_their_places():
+    random = np.random.default_rng(0)
+    maps = [random.normal(5, 1, (count, *size, 3)) * [1, 2, 3] for count, size in ((2, (4, 6)), (1, (5, 3)))]
+    difference, constant = OutputDifference("logits", any_size=True), OutputDifference("logits", any_size=True)
+    for number, reference in enumerate(maps):
+        errors = random.normal(0, 0.1, reference.shape)
+        difference.update(reference, reference + errors, np.full(len(reference), number))
+        constant.update(reference, np.full_like(reference, 7.5), np.full(len(reference), number))
+        maps[number] = np.concatenate([reference.reshape(-1, 3), errors.reshape(-1, 3)], axis=1)
+    places = np.concatenate(maps)
+    about = np.linalg.norm(places[:, :3] - places[:, :3].mean(axis=0))
+    assert difference.spread_error == pytest.approx(np.linalg.norm(places[:, 3:]) / about, rel=1e-9)
+    assert constant.spread_error > 1
+
+
 def test_spread_error_of_answers_that_hardly_differ_is_a_part_of_their_size():
     difference = OutputDifference("logits")
     difference.update(np.full((4, 2), 100.0), np.full((4, 2), 101.0), np.arange(4))
