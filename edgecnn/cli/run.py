@@ -147,7 +147,7 @@ def run(
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
-        with answer_writer(format, results, limit, task.columns, on_terminal=on_terminal) as writer:
+        with answer_writer(format, results, limit, task.columns, polygons=polygons, on_terminal=on_terminal) as writer:
             for answer in predictor.stream(images, batch_size=batch):
                 try:
                     for folder in folders:
