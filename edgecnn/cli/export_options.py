@@ -17,7 +17,14 @@ def read_picture_size(text: str) -> tuple[int, int] | Literal["dynamic"]:
     Raises:
         typer.BadParameter: anything else.
     """
-    return "dynamic" if text == "dynamic" else read_image_size(text)
+    if text == "dynamic":
+        return "dynamic"
+    try:
+        return read_image_size(text)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(
+            f"expected height and width in pixels as H,W, or dynamic, received {text!r}."
+        ) from error
 
 
 Data = Annotated[

@@ -94,7 +94,10 @@ def _tiling(size: int, overlap: int | None, step: int) -> Tiling:
         overlap = max(step, size // _OVERLAP // step * step)
     if not step <= overlap <= most:
         raise UsageError(f"--overlap: expected {step} to {most} for tiles of {size}, received {overlap}")
-    return Tiling(size, overlap)
+    tiling = Tiling(size, overlap)
+    if misfit := tiling.misfit((None, None), None):
+        raise UsageError(f"--tile: {misfit}")
+    return tiling
 
 
 def coarsest(manifest: Manifest) -> int | None:
