@@ -30,13 +30,17 @@ def check_options(manifest: Manifest, config: "TrainConfig") -> None:
     """
     if config.window is None:
         return
-    from edgecnn.models.build import build_manifest, get_spec  # they import the table of tasks
+    from edgecnn.models.build import get_spec  # it imports the table of tasks
 
-    image = manifest.image_input
+    image, step = manifest.image_input, get_spec(config.model).multiple_of
     sides = image.height or 0, image.width or 0
+    if any(side % step for side in config.window):
+        raise UsageError(
+            f"window: expected multiples of {step}, the pixels of a coarsest cell of {config.model}, received "
+            f"{config.window[0]},{config.window[1]}"
+        )
     if any(side > whole for side, whole in zip(config.window, sides, strict=True)):
         raise UsageError(
             f"window: expected a part of the network's input of {sides[0]} x {sides[1]} pixels, received "
             f"{config.window[0]} x {config.window[1]}. Give a smaller one, or a larger --image-size"
         )
-    build_manifest(get_spec(config.model), None, image_size=config.window, width=config.width)
