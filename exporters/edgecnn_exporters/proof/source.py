@@ -45,11 +45,11 @@ class Reading:
 
     def __init__(self, manifest: Manifest) -> None:
         self._decoder: Decoder = manifest.decoder
-        self._images, self._distributions = 0, 0
+        self._images, self._rows, self._distributions = 0, 0, 0
         self._least, self._most = np.inf, -np.inf
 
     def update(self, values: npt.NDArray[Any]) -> None:
-        """Adds a batch (N, units), finite.
+        """Adds a batch (N, units), or maps of such rows (N, height, width, units), finite.
 
         Raises:
             ManifestError: the decoder takes probabilities or distances, and these are none.
@@ -58,6 +58,7 @@ class Reading:
             return
         self._images += len(values)
         sums = values.sum(axis=-1, dtype=np.float64)
+        self._rows += sums.size
         self._distributions += int(((values.min(axis=-1) >= 0) & (np.abs(sums - 1) <= _SUM)).sum())
         self._least, self._most = min(self._least, float(values.min())), max(self._most, float(values.max()))
         reads, numbers = self._decoder.reads, f"received numbers from {self._least:.4g} to {self._most:.4g}"
@@ -75,7 +76,7 @@ class Reading:
             ManifestError: every row is a distribution already, and the decoder takes a softmax of it.
         """
         softmax = self._decoder.reads == "logits" and self._decoder.takes == "softmax"
-        if softmax and self._images and self._distributions == self._images:
+        if softmax and self._rows and self._distributions == self._rows:
             raise self._contradiction(
                 f"expected raw outputs, received rows that are 0 or more and sum to 1 on all {self._images} images, "
                 "which a softmax was taken of already",

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+import segmentations
 from hypothesis import given
 from hypothesis import strategies as st
 from ranked_metric import Ranked
@@ -334,4 +335,18 @@ def test_reading_names_a_cure_that_the_task_has():
     reading = Reading(dataclasses.replace(MANIFEST, task="localization", decoder=LocationDecoder(), outputs=outputs))
     reading.update(np.float32([[0.2, 0.3, 0.5], [1, 0, 0]]))
     with pytest.raises(ManifestError, match=r"a softmax was taken of already\. Let the model end there in a layer"):
+        reading.check()
+
+
+@pytest.mark.parametrize("is_softmax", [True, False])
+def test_reading_counts_every_place_of_a_map(is_softmax):
+    reading = Reading(segmentations.make_manifest((None, None)))
+    for size in ((1, 4, 6), (2, 3, 3)):
+        maps = np.random.default_rng(0).dirichlet([1, 1, 1], size).astype(np.float32)
+        maps[0, 0, 0] = [0.2, 0.3, 0.5] if is_softmax else [2.0, 0.3, 0.5]
+        reading.update(maps)
+    if not is_softmax:
+        reading.check()
+        return
+    with pytest.raises(ManifestError, match=r"on all 3 images, .* Let the model end there in a layer"):
         reading.check()
