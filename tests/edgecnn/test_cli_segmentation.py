@@ -307,3 +307,12 @@ def test_evaluate_refuses_masks_of_other_classes(segmenter, masked, capfd):
     (masked.parent / "classes.txt").write_text("sky\nbird\nlake\n")
     assert main(["evaluate", segmenter, "--data", str(masked.parent)]) == 2
     assert "labels do not fit the model" in capfd.readouterr().err
+
+
+def test_evaluate_saves_the_worst_images_and_the_confusion(segmenter, masked, tmp_path, capfd):
+    words = ["evaluate", segmenter, "--data", str(masked.parent), "--save", str(tmp_path / "drawn")]
+    assert main(words) == 0
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"confusion.png", "worst.png"}
+    shown = capfd.readouterr().out
+    assert "mean IoU" in shown.split("pixel accuracy")[0]
+    assert [line.split()[0] for line in shown.splitlines()[2:]] == ["class", *LABELS]
