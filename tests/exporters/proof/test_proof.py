@@ -3,10 +3,12 @@ import pytest
 import segmentations
 
 from edgecnn_exporters.proof import proof
-from edgecnn_exporters.proof.gates import float32_gates
+from edgecnn_exporters.proof.gates import float32_gates, quantized_gates
 from edgecnn_exporters.proof.proof import Answers, Proof, Remembered
 from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.tasks.table import decode
 
 
@@ -109,3 +111,44 @@ def test_proof_asks_the_source_once_and_each_graph_once():
     ]
     assert passed == [True, True, False, False]
     assert (source.asked, first.asked, second.asked) == (4, 4, 4)  # 32 images, 8 at a time
+
+
+class Shades(Summing):
+    """A map of logits that follow each pixel alone, or that are the same everywhere."""
+
+    def run(self, feeds):
+        self.asked += 1
+        pixels = np.float32(feeds["image"]) / 255
+        levels = np.full_like(pixels, 0.5) if self.error else pixels
+        return {"logits": np.concatenate([levels, 1.2 - levels], axis=3)}
+
+
+def pictures(*sizes):
+    """One batch a picture, smaller and larger than a tile."""
+    random = np.random.default_rng(0)
+    return [
+        Batch({"image": random.integers(0, 256, (1, *size, 1), np.uint8)}, [Placement(size, (1.0, 1.0), (0.0, 0.0))])
+        for size in sizes
+    ]
+
+
+@pytest.mark.parametrize("evaluation", [None, pictures((16, 24), (40, 8), (16, 24))])
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        segmentations.make_manifest((None, None), color="gray", classes=2, labels=None),
+        segmentations.make_manifest((16, 16), color="gray", classes=2, labels=None, tiles=(16, 4)),
+    ],
+    ids=["whole", "tiles"],
+)
+def test_proof_judges_files_of_any_size_by_the_spread_over_all_places(manifest, evaluation):
+    source = Shades()
+    source.results = lambda outputs, placements, _manifest=None: decode(manifest, outputs, placements)
+    proved, gates = Proof(source, manifest, evaluation, None, None), quantized_gates("int8", 1.0)
+    good, blind = (
+        proved.compare(file, gates, graph_sha256=sha256, exact=False)
+        for file, sha256 in ((Shades(), "a"), (Shades(error=1.0), "b"))
+    )
+    assert good.passed
+    assert next(gate for gate in good.gates if gate.name == "parity.outputs").value == 0
+    assert not next(gate for gate in blind.gates if gate.name == "parity.outputs").passed
