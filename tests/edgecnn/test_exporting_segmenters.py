@@ -91,15 +91,15 @@ def whole(network, picture):
     return network(reflected(picture, sides))[:height, :width].argmax(axis=2)
 
 
-def in_tiles(network, picture, overlap):
+def in_tiles(network, picture, overlap, size=SIDE, step=STEP):
     """The class map of all tiles of a picture, added up under a gaussian weight."""
-    sides = [max(SIDE, math.ceil(side / STEP) * STEP) for side in picture.shape]
-    line = np.exp(-(((np.arange(SIDE) - (SIDE - 1) / 2) / (SIDE / 8)) ** 2) / 2)
+    sides = [max(size, math.ceil(side / step) * step) for side in picture.shape]
+    line = np.exp(-(((np.arange(size) - (size - 1) / 2) / (size / 8)) ** 2) / 2)
     weights, padded = np.outer(line, line)[..., np.newaxis], reflected(picture, sides)
     total, of_weights = np.zeros((*sides, len(LABELS))), np.zeros((*sides, 1))
-    for y in sorted({*range(0, sides[0] - SIDE, SIDE - overlap), sides[0] - SIDE}):
-        for x in sorted({*range(0, sides[1] - SIDE, SIDE - overlap), sides[1] - SIDE}):
-            tile = np.s_[y : y + SIDE, x : x + SIDE]
+    for y in sorted({*range(0, sides[0] - size, size - overlap), sides[0] - size}):
+        for x in sorted({*range(0, sides[1] - size, size - overlap), sides[1] - size}):
+            tile = np.s_[y : y + size, x : x + size]
             total[tile] += network(padded[tile]) * weights
             of_weights[tile] += weights
     return (total / of_weights)[: picture.shape[0], : picture.shape[1]].argmax(axis=2)
@@ -207,3 +207,46 @@ def test_int8_of_tiles_is_calibrated_on_tiles_of_the_train_part(exported):
 @pytest.mark.parametrize("name", ["whole", "tiles", "int8 whole", "int8 tiles"])
 def test_verify_proves_a_file_of_any_size(exported, name):
     assert main(["verify", str(exported(name)), "--device", "cpu"]) == 0
+
+
+# Networks of one's own, which no row of the catalogue describes.
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes a network of one convolution, and its manifest; returns its path and what answers as it does."""
+
+    def write(size, **fields):
+        keras.utils.set_random_seed(1)
+        image = keras.Input((*size, 1), dtype="uint8", name="image")
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1)(image)
+        model = keras.Model(image, keras.layers.Conv2D(3, 5, padding="same", name="logits")(x))
+        model.save(tmp_path / "model.keras")
+        manifest = segmentations.make_manifest(size, color="gray", **fields)
+        (tmp_path / "manifest.json").write_text(manifest.to_json())
+        return str(tmp_path / "model.keras"), lambda picture: model(picture[None, ..., None], training=False)[0].numpy()
+
+    return write
+
+
+@pytest.mark.parametrize(("size", "step"), [((24, 24), 1), ((None, None), 8)])
+def test_a_network_of_ones_own_goes_through_in_tiles(own, tmp_path, source, size, step):
+    """A network of one size has no answer to a whole picture, so its seam is not known."""
+    model, answer = own(size)
+    words = ["--tile", "24", "--overlap", "5" if step == 1 else "8", "--golden-samples", "0"]
+    assert main(["export", model, "-o", str(tmp_path / "m.onnx"), *words]) == 0
+    predictor = Predictor.load(tmp_path / "m.onnx", device="cpu", threads=1)
+    assert (predictor.evidence.parity.decoded.seam is None) == (step == 1)
+    for picture, _ in pictures(source).values():
+        expected = in_tiles(answer, picture, int(words[3]), 24, step)
+        assert len(np.unique(expected)) > 1
+        assert (predictor.predict(picture).class_map != expected).mean() <= 0.001
+
+
+def test_a_network_of_one_size_is_not_exported_for_any(own, tmp_path, capfd):
+    model, _ = own((24, 24))
+    for options in (["--image-size", "dynamic"], ["--tile", "32"]):
+        assert main(["export", model, "-o", str(tmp_path / "m.onnx"), *options]) == 2
+        *_, line = capfd.readouterr().err.splitlines()
+        assert line.startswith(f"edgecnn: {' '.join(options[:-1])}")
+    assert not list(tmp_path.glob("m.*"))
