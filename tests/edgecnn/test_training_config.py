@@ -23,7 +23,7 @@ from edgecnn.training.config import TrainConfig
         ({"schedule": "linear"}, r"schedule: expected one of \('constant', .*'plateau'\), received linear"),
         (
             {"augment": ("mirror",)},
-            "augment: expected names of shift, .*alexnet, or .* boxes of flip, .*, received 'mirror'",
+            "augment: expected names of shift, .*alexnet; where there are boxes or masks flip, .*, received 'mirror'",
         ),
         ({"augment": ("",)}, "augment: expected names of .* received ''"),
         ({"augment": ("flip", "flip")}, "augment: expected each name once, received flip,flip"),
