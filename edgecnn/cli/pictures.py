@@ -160,9 +160,18 @@ class MaskFolder(PictureFolder):
         del image
         masks = cast(Masks, result)
         if not self._names:
-            write_text(self._folder / CLASSES, "".join(f"{legible(name)}\n" for name in masks.names()))
+            self._write_classes("".join(f"{legible(name)}\n" for name in masks.names()))
         with replacing(self._folder / self._free_name(_stem(result))) as temporary:
             masks.palette_image().save(temporary, format="PNG", optimize=True)
+
+    def _write_classes(self, names: str) -> None:
+        place = self._folder / CLASSES
+        if place.is_file() and place.read_text(encoding="utf-8", errors="replace") != names:
+            raise UsageError(
+                f"--masks: {place} names other classes than this model's, so that masks of both would lie together. "
+                "Name another folder."
+            )
+        write_text(place, names)
 
 
 def open_typeface(font: Path | None) -> Typeface:

@@ -99,6 +99,15 @@ def test_the_folder_of_masks_is_read_as_that_of_a_data_set(run, maps, pictures, 
         np.testing.assert_array_equal(read[stem], expected)
 
 
+def test_masks_of_other_classes_do_not_come_together(segmenter, pictures, capfd, tmp_path):
+    (tmp_path / "classes.txt").write_text("road\nroof\n")
+    assert main(["run", segmenter, str(pictures), "--masks", str(tmp_path)]) == 2
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert f"--masks: {tmp_path / 'classes.txt'} names other classes" in told
+    assert (tmp_path / "classes.txt").read_text() == "road\nroof\n"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_mask_of_stdin_is_named_after_it(run, pictures, maps, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((pictures / "7.png").read_bytes())))
     run("--masks", tmp_path, sources=["-"])
