@@ -30,11 +30,11 @@ _HELD_OUT = 4
 _RATE = ("--schedule", "cosine", "--warm-up", "100", "--seed", "1")
 _ROWS = (
     Row("membrane", "unet", "membrane",
-        ("--image-size", "512,512", "--window", "256,256", "--width", "0.5", "--batch-size", "2", "--epochs", "180",
-         "--learning-rate", "0.0005", "--augment", "flip,vertical_flip,elastic,contrast,brightness", *_RATE),
+        ("--image-size", "512,512", "--window", "256,256", "--width", "0.5", "--batch-size", "2", "--epochs", "190",
+         "--learning-rate", "0.001", "--augment", "flip,vertical_flip", *_RATE),
         ".82", how="windows of 256x256"),
     Row("shapes_unet", "unet", "shapes",
-        ("--image-size", "96,128", "--width", "0.25", "--batch-size", "16", "--epochs", "12",
+        ("--image-size", "96,128", "--width", "0.25", "--batch-size", "8", "--epochs", "24",
          "--learning-rate", "0.001", "--augment", "flip", *_RATE),
         ".92"),
     Row("shapes_fcn8s", "fcn8s", "shapes",
