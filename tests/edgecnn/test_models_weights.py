@@ -154,8 +154,8 @@ def test_load_weights_refuses_a_keras_file_that_could_run_code(tmp_path: Path) -
 
 def test_load_weights_names_the_rows_that_have_imagenet_weights() -> None:
     message = (
-        "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, xception_localizer, or a "
-        "weights file"
+        "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, xception_localizer, "
+        "fcn32s, fcn8s, or a weights file"
     )
     assert_refused(narrow(), "imagenet", message, UsageError)
 
