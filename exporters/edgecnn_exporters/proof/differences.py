@@ -106,7 +106,7 @@ class DecodedDifference:
         largest_log: the largest |logarithm of a score| of the reference.
         decided: on how many the reference's best score is at least twice its second.
         compared: how many answers were.
-        disagreements: (image number, margin) of each image on which the best answers differ.
+        disagreements: (image number, margin, part of the answer) of each image on which the best answers differ.
     """
 
     images: int = 0
@@ -116,7 +116,7 @@ class DecodedDifference:
     largest_log: float = 0.0
     decided: int = 0
     compared: int = 0
-    disagreements: list[tuple[int, float]] = field(default_factory=list)
+    disagreements: list[tuple[int, float, float]] = field(default_factory=list)
 
     def update(self, found: Agreement, number: int) -> None:
         """Adds the agreement of one image, by its number."""
@@ -128,13 +128,16 @@ class DecodedDifference:
         self.agreeing += found.same
         self.compared += found.compared
         if not found.same:
-            self.disagreements.append((number, found.margin))
+            self.disagreements.append((number, found.margin, found.changed))
 
     def beyond(self, tolerance: float) -> tuple[int, ...]:
         """Returns the images on which the best answers differ though the reference's margin exceeds the tolerance."""
-        return tuple(number for number, margin in self.disagreements if margin > tolerance)
+        return tuple(number for number, margin, _ in self.disagreements if margin > tolerance)
 
     @property
     def decided_disagreement(self) -> float:
-        """The part of the decided images on which the best answers differ; 0 where none is decided."""
-        return sum(margin >= _DECIDED for _, margin in self.disagreements) / max(self.decided, 1)
+        """The part of the decided images on which the best answers differ; 0 where none is decided.
+
+        Where an answer has parts, as a class map has pixels, an image counts by those that differ.
+        """
+        return sum(part for _, margin, part in self.disagreements if margin >= _DECIDED) / max(self.decided, 1)

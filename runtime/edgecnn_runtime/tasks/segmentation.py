@@ -203,6 +203,7 @@ class _Segmentation:
             largest_log=0.0,
             differences={"pixels": apart},
             relative={"pixels": apart},
+            changed=apart,
         )
 
     def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> SegmentationParity:

@@ -51,6 +51,7 @@ class Agreement:
         differences: of each kind of number, the largest difference: absolute, for people.
         relative: likewise, as the gate of that name judges it.
         compared: how many answers were: one, where a result is one answer; 0 where neither side has any to judge.
+        changed: where `same` is false, which part of the answer is another, 0 to 1.
     """
 
     same: bool
@@ -59,6 +60,7 @@ class Agreement:
     differences: Mapping[str, float]
     relative: Mapping[str, float]
     compared: int = 1
+    changed: float = 1.0
 
 
 class Task(Protocol[R]):

@@ -3,6 +3,7 @@ import pytest
 
 from edgecnn_exporters.proof.differences import DecodedDifference, OutputDifference
 from edgecnn_runtime.tasks.scores import compare_scores
+from edgecnn_runtime.tasks.segmentation import SEGMENTATION, Segmentation
 
 
 def scores(logits):
@@ -106,3 +107,17 @@ def test_decoded_difference_takes_scores_that_are_all_0():
     difference = DecodedDifference(images=1)
     add(difference, np.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32))
     assert (difference.agreeing, difference.relative) == (1, {"scores": 0})
+
+
+def test_of_class_maps_the_part_of_the_pixels_is_judged():
+    """Of thin shapes int8 turns more than one pixel of a thousand on most images, which says nothing of their classes."""
+    difference = DecodedDifference()
+    for number, turned in enumerate((0, 50, 150)):  # of 10,000 pixels
+        truth = np.zeros((100, 100), np.uint8)
+        answer = truth.copy()
+        answer.reshape(-1)[:turned] = 1
+        expected, received = (Segmentation(one, labels=("a", "b"), shape=one.shape) for one in (truth, answer))
+        difference.update(SEGMENTATION.agreement(expected, received), number)
+    assert difference.decided == 3
+    assert difference.decided_disagreement == pytest.approx(200 / 30_000)
+    assert difference.beyond(0) == (1, 2)
