@@ -81,7 +81,7 @@ def test_decoded_difference_counts_agreement_and_keeps_the_margin_of_the_others(
     difference = DecodedDifference(images=2)
     add(difference, scores([[1, 3, 2], [5, 4.5, 0]]), scores([[1, 3, 2], [4.5, 5, 0]]), first=4)
     assert difference.agreeing == 1
-    assert difference.disagreements == [(5, pytest.approx(0.5))]
+    assert difference.disagreements == [(5, pytest.approx(0.5), 1)]
     assert (difference.decided, difference.decided_disagreement) == (1, 0)  # the margin of the other is below log 2
 
 
@@ -100,7 +100,7 @@ def test_decoded_difference_takes_the_largest_difference_of_each_kind():
 
 @pytest.mark.parametrize(("tolerance", "beyond"), [(0.4, (5,)), (0.6, ())])
 def test_decoded_difference_forgives_what_the_tolerance_leaves_undecided(tolerance, beyond):
-    assert DecodedDifference(disagreements=[(5, 0.5)]).beyond(tolerance) == beyond
+    assert DecodedDifference(disagreements=[(5, 0.5, 1.0)]).beyond(tolerance) == beyond
 
 
 def test_decoded_difference_takes_scores_that_are_all_0():
@@ -110,7 +110,7 @@ def test_decoded_difference_takes_scores_that_are_all_0():
 
 
 def test_of_class_maps_the_part_of_the_pixels_is_judged():
-    """Of thin shapes int8 turns more than one pixel of a thousand on most images, which says nothing of their classes."""
+    """Of thin shapes int8 turns more than one pixel of a thousand on most images, and no class."""
     difference = DecodedDifference()
     for number, turned in enumerate((0, 50, 150)):  # of 10,000 pixels
         truth = np.zeros((100, 100), np.uint8)
