@@ -82,10 +82,10 @@ def test_every_step_ends_well(said, gone):
     assert {path.name for path in (gone / "drawn").iterdir()} == {"confusion.png", "worst.png"}
 
 
-def test_the_demonstration_begins_to_tell_kinds_apart_and_ends_with_their_picture(said, gone):
+def test_the_demonstration_knows_most_pixels_and_ends_with_their_picture(said, gone):
     shown = said["demo"]["stdout"]
     told = next(line for line in shown.splitlines() if line.startswith("mean IoU of the file"))
-    assert min(map(float, told.split()[5:])) >= 0.25  # the ground alone is .18: five epochs are a beginning
+    assert min(map(float, told.split()[5:])) >= 0.7
     picture = gone / "demo" / "annotated.png"
     assert f"{picture}: 12 test images as the int8 file answers them" in shown
     with Image.open(picture) as drawn:
