@@ -159,13 +159,7 @@ def export(
                 parity = proof.compare(
                     candidate.load(), gates, graph_sha256=graph_sha256, decoding=file.load(), exact=exact
                 )
-        if not parity.compared:
-            _LOGGER.warning(
-                "%s: no answer could be compared with the model's on %d images: there are none, or more of one score "
-                "than an image may have. So how answers are decoded is not proven. Give other images (--data).",
-                target,
-                parity.parity.decoded.images,
-            )
+        _warn_where_nothing_was_compared(target, parity)
         if whole is not None and parity.passed:
             with stages("seams"):
                 parity = parity.with_seam(proof.seams(whole))
@@ -334,6 +328,16 @@ def _quantize(
     if not quantized.tries[-1].fits:
         raise Outcome(target, folder, stages.seconds, quantized.parity, quantized.tries).misfit_error(config)
     return quantized
+
+
+def _warn_where_nothing_was_compared(target: Path, parity: ParityReport) -> None:
+    if not parity.compared:
+        _LOGGER.warning(
+            "%s: no answer could be compared with the model's on %d images: there are none, or more of one score than "
+            "an image may have. So how answers are decoded is not proven. Give other images (--data).",
+            target,
+            parity.parity.decoded.images,
+        )
 
 
 def _gates(quantization: QuantizationConfig | None) -> Gates:

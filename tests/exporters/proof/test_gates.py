@@ -120,3 +120,11 @@ def test_float32_gates_take_boxes_that_overlap_almost_wholly():
     close, apart = (float32_gates(compared(results={"scores": 0.0, "boxes": lack})) for lack in (0.01, 0.011))
     assert "parity.boxes" not in failed(close)
     assert "parity.boxes" in failed(apart)
+
+
+@pytest.mark.parametrize(("part", "decided", "passed"), [(0.03, 80, True), (0.031, 80, False), (0.2, 2, False)])
+def test_quantized_gates_count_pixels_of_class_maps_by_a_budget_of_their_own(part, decided, passed):
+    """Of two images a single one would be half: an answer that turns a fifth of all pixels is none of rounding."""
+    numbers = compared(results={"pixels": 0.04}, decided=decided, decided_disagreement=part)
+    gates = quantized_gates("int8", 0.01)(numbers)
+    assert ("parity.decided_disagreement" not in failed(gates)) is passed
