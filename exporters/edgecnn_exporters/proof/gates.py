@@ -95,7 +95,7 @@ def quantized_gates(precision: Precision, max_drop: float) -> Gates:
 
 
 def _disagreement_budget(numbers: Compared, max_drop: float) -> float:
-    """Returns the budget, which never forbids a single image, of which there may be few, nor what the metric may lose."""
+    """Returns the budget, which forbids neither one image of few nor what the metric may lose."""
     lost = max(max_drop, 0.0)
     if "pixels" in numbers.results:
         return min(1.0, PIXELS_BUDGET + lost)
