@@ -39,13 +39,17 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], object]], Path]:
-    """Gives a folder of that name, which one process of the test run fills and the others find; all only read it."""
+    """Gives a folder of that name, which one process of the test run fills and the others find; all only read it.
+
+    The module of what fills it is part of the folder's name, so that two test files cannot take each other's.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
 
     def make_once(name: str, make: Callable[[Path], object]) -> Path:
-        folder, made = shared / name, shared / f"{name}.made"
-        with (shared / f"{name}.lock").open("w") as lock:
+        folder = shared / f"{make.__module__}.{name}"
+        made, lock_file = folder.with_name(f"{folder.name}.made"), folder.with_name(f"{folder.name}.lock")
+        with lock_file.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the process that makes it, and is free when that one dies
             if not made.exists():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -79,7 +79,7 @@ ROWS = (  # file, what stands there once, what stands there then
         "_TASKS: Mapping[TaskName, str] = {",
         '_TASKS: Mapping[TaskName, str] = {\n    "reading": "edgecnn_runtime.tasks.reading:READING",',
     ),
-    ("exporters/edgecnn_exporters/proof/gates.py", '"boxes": 1e-2}', '"boxes": 1e-2, "readings": 1e-3}'),
+    ("exporters/edgecnn_exporters/proof/gates.py", '"pixels": 1e-3}', '"pixels": 1e-3, "readings": 1e-3}'),
     ("edgecnn/tasks/table.py", "}\n\n\ndef load", _TASK_ROW),
     ("edgecnn/models/catalog.py", ")\n\nCATALOG", _CATALOG_ROW),
 )
