@@ -27,11 +27,13 @@ from tables import full_size_table, segmentation_table, tiles_table
 
 MAX_DROP = 0.01  # of the mean IoU, int8 against Keras
 _HELD_OUT = 4
+_MEMBRANE_CLASSES = ("membrane", "cell")  # of masks of 0 and 255
 _RATE = ("--schedule", "cosine", "--warm-up", "100", "--seed", "1")
 _ROWS = (
     Row("membrane", "unet", "membrane",
-        ("--image-size", "512,512", "--window", "256,256", "--width", "0.5", "--batch-size", "2", "--epochs", "190",
-         "--learning-rate", "0.001", "--augment", "flip,vertical_flip", *_RATE),
+        ("--image-size", "512,512", "--window", "256,256", "--width", "0.5", "--batch-size", "1", "--epochs", "160",
+         "--learning-rate", "0.001", "--ema", "0.99", "--augment", "flip,vertical_flip", "--schedule", "cosine",
+         "--warm-up", "200", "--seed", "1"),
         ".82", how="windows of 256x256"),
     Row("shapes_unet", "unet", "shapes",
         ("--image-size", "96,128", "--width", "0.25", "--batch-size", "8", "--epochs", "24",
@@ -45,7 +47,7 @@ _ROWS = (
 ROWS = {row.name: row for row in _ROWS}
 TILES, FULL_SIZE = "tiles", "full_size"
 _SCORES = ("split", "images", "mean_iou", "mean_dice", "pixel_accuracy", "boundary_f1")
-_TILE = ("--tile", "512", "--overlap", "128")
+_TILE = ("--tile", "256", "--overlap", "64")
 _LARGE, _WHOLE = (4000, 6000), 2048  # (height, width) of a picture, and the side of one that fits whole
 
 
@@ -125,6 +127,7 @@ def _held_out(row: Row, data: Path, runs: Path) -> Path:
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.exists():
                 link.symlink_to((data / row.data / kind / mask.name).resolve())
+    (made / row.data / "classes.txt").write_text("".join(f"{name}\n" for name in _MEMBRANE_CLASSES))
     return made
 
 

@@ -199,7 +199,7 @@ def segmentation_block() -> str:
     return (
         f"`uv run python benchmarks/segmentation.py`, one seed each:\n\n"
         f"{segmentation_table(_in_order('segmentation'))}\n\n"
-        f"`unet` of `membrane` in tiles of 512 with 128 in common:\n\n{tiles_table(_rows('segmentation_tiles'))}\n\n"
+        f"`unet` of `membrane` in tiles of 256 with 64 in common:\n\n{tiles_table(_rows('segmentation_tiles'))}\n\n"
         f"As published, with random weights:\n\n{full_size_table(_rows('segmentation_full_size'))}"
     )
 
