@@ -11,6 +11,7 @@ results/segmentation_tiles.json and results/segmentation_full_size.json.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,7 @@ def _turned(images: list[np.ndarray[Any, Any]], row: int, column: int) -> np.nda
 def _mask(file: Path, picture: Path, runs: Path) -> tuple[np.ndarray[Any, Any], float, int]:
     """Returns the class map of a picture, the seconds and the peak of a process that answers it on one thread."""
     folder = runs / "masks"
+    shutil.rmtree(folder, ignore_errors=True)  # masks of other classes, which are not to lie together
     seconds, peak = spend("run", file, picture, "--device", "cpu", "--threads", "1", "--masks", folder)
     return np.asarray(Image.open(folder / f"{picture.stem}.png")), seconds, peak
 
