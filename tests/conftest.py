@@ -47,9 +47,9 @@ def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], ob
     shared = base if worker_id == "master" else base.parent
 
     def make_once(name: str, make: Callable[[Path], object]) -> Path:
-        folder = shared / f"{make.__module__}.{name}"
-        made, lock_file = folder.with_name(f"{folder.name}.made"), folder.with_name(f"{folder.name}.lock")
-        with lock_file.open("w") as lock:
+        name = f"{make.__module__}.{name}"
+        folder, made = shared / name, shared / f"{name}.made"
+        with (shared / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # waits for the process that makes it, and is free when that one dies
             if not made.exists():
                 shutil.rmtree(folder, ignore_errors=True)
