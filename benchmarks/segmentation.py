@@ -29,20 +29,25 @@ from tables import full_size_table, segmentation_table, tiles_table
 MAX_DROP = 0.01  # of the mean IoU, int8 against Keras
 _HELD_OUT = 4
 _MEMBRANE_CLASSES = ("membrane", "cell")  # of masks of 0 and 255
-_RATE = ("--schedule", "cosine", "--warm-up", "100", "--seed", "1")
+
+
+def _rate(warm_up: int) -> tuple[str, ...]:
+    """Returns what all trainings share: a rate that falls, after so many batches in which it grows; and the seed."""
+    return "--schedule", "cosine", "--warm-up", str(warm_up), "--seed", "1"
+
+
 _ROWS = (
     Row("membrane", "unet", "membrane",
         ("--image-size", "512,512", "--window", "256,256", "--width", "0.5", "--batch-size", "1", "--epochs", "160",
-         "--learning-rate", "0.001", "--ema", "0.99", "--augment", "flip,vertical_flip", "--schedule", "cosine",
-         "--warm-up", "200", "--seed", "1"),
+         "--learning-rate", "0.001", "--ema", "0.99", "--augment", "flip,vertical_flip", *_rate(200)),
         ".82", how="windows of 256x256"),
     Row("shapes_unet", "unet", "shapes",
         ("--image-size", "96,128", "--width", "0.25", "--batch-size", "8", "--epochs", "24",
-         "--learning-rate", "0.001", "--augment", "flip", *_RATE),
+         "--learning-rate", "0.001", "--augment", "flip", *_rate(100)),
         ".92"),
     Row("shapes_fcn8s", "fcn8s", "shapes",
         ("--image-size", "96,128", "--width", "0.25", "--batch-size", "16", "--epochs", "12",
-         "--learning-rate", "0.0005", "--augment", "flip", *_RATE),
+         "--learning-rate", "0.0005", "--augment", "flip", *_rate(100)),
         ".85"),
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
