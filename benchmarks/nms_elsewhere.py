@@ -108,7 +108,7 @@ def make_files(work: Path, pixels: npt.NDArray[np.uint8]) -> None:
             truths = [Objects.of([], [])] * len(pixels)
             int8 = {
                 "quantization": QuantizationConfig("int8", max_drop=1.0, min_speedup=0.0),
-                "calibration": CalibrationImages([calibration]),
+                "calibration": CalibrationImages([{"image": calibration}]),
                 "evaluation": [Batch({"image": pixels}, placements, truths)],
                 "metric": lambda: AveragePrecision(manifest),
             }

@@ -43,6 +43,7 @@ def with_tables(text: str) -> str:
         "localization": localization_block(),
         "detection": detection_block(),
         "segmentation": segmentation_block(),
+        "questions": questions_block(),
         "int8": int8_block(),
         "elsewhere": elsewhere_block(),
         "peers": peers_block(),
@@ -227,6 +228,52 @@ def tiles_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("file", "seam at the export", f"apart from the whole at {rows[0]['whole'] if rows else '-'}")
     return markdown((*header, "large picture", "seconds", "peak MB"), body)
+
+
+def questions_block() -> str:
+    """Returns what is known of pictures that are asked about, under the command that makes the rows."""
+    rows = _in_order("questions")
+    return (
+        f"`uv run python benchmarks/questions.py`, one seed each:\n\n{questions_table(rows)}\n\n"
+        f"By kind of question, the Keras models:\n\n{kinds_table(rows)}\n\n"
+        f"As published, with random weights, one thread:\n\n{further_table(_rows('questions_full_size'))}"
+    )
+
+
+def questions_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the answer accuracy of the Keras model, its file and its int8 file, and what is right without looking."""
+    body = (
+        (f"`{row['model']}`", row["data"], row["epochs"], f"{row['seconds']:.0f}", way,
+         *(f"{row[key][name]:.4f}" for name in ("answer_accuracy", "text_alone", "most_frequent")),
+         row["wanted"] or "-", f"{row[key]['questions']:,}", f"{row[key]['images']:,} {row[key]['split']}")
+        for row in rows
+        for key, way in (("keras", "Keras"), ("file", "file"), ("int8", "int8 file"))
+    )  # fmt: skip
+    header = ("model", "data", "epochs", "seconds", "of", "right", "picture blacked out", "most frequent answer")
+    return markdown((*header, "wanted", "questions", "images"), body)
+
+
+def kinds_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the same of each kind of question."""
+    names = ("answer_accuracy", "text_alone", "most_frequent")
+    body = (
+        (row["data"], one["kind"], *(f"{one[name]:.4f}" for name in names), f"{one['questions']:,}")
+        for row in rows
+        for one in row["keras"]["per_kind"]
+    )
+    return markdown(("data", "question", "right", "picture blacked out", "most frequent answer", "questions"), body)
+
+
+def further_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what an export took, and the milliseconds of a new picture and of a further question about it."""
+    body = (
+        (row["file"], f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e9:.2f}", f"{row['bytes'] / 1e6:.1f}",
+         f"{row['inference_ms']['p50']:.1f}", f"{row['further_ms']['p50']:.2f}",
+         f"{row['inference_ms']['p50'] / row['further_ms']['p50']:.1f}", row["further_ms"]["n"])
+        for row in rows
+    )  # fmt: skip
+    header = ("file", "export, s", "peak GB", "MB", "a new picture, ms", "a further question, ms", "times faster", "n")
+    return markdown(header, body)
 
 
 def decoding_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -36,6 +36,9 @@ MASK_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # those that carry ma
         "elastic": "bent as in the U-Net paper: places moved by some 10 pixels, smoothly from one to the next",
     }
 )
+QUESTION_AUGMENTATIONS: Mapping[str, str] = MappingProxyType(  # where questions name sides, no image is mirrored
+    {name: told for name, told in AUGMENTATIONS.items() if name != "alexnet"}
+)
 
 _NOT_CARRYING_BOXES = tuple(name for name in MASK_AUGMENTATIONS if name not in BOX_AUGMENTATIONS)
 AUGMENTATION_NAMES = frozenset({*AUGMENTATIONS, *DETECTION_AUGMENTATIONS, *MASK_AUGMENTATIONS})

@@ -1,7 +1,7 @@
 """A process that answers one picture and tells when it did what; `startup` runs it as a script.
 
-Arguments: the model file, the device, the threads ("" for the default), and "1" for spinning. The picture comes on
-stdin. Times are of `perf_counter`, in seconds.
+Arguments: the model file, the device, the threads ("" for the default), "1" for spinning, and a question for a file
+that takes one. The picture comes on stdin. Times are of `perf_counter`, in seconds.
 """
 
 import sys
@@ -10,7 +10,7 @@ from time import perf_counter
 ENTERED = perf_counter()
 
 
-def main(model: str, device: str, threads: str, spinning: str) -> None:
+def main(model: str, device: str, threads: str, spinning: str, question: str) -> None:
     """Loads, answers and tells, in the order in which an application would."""
     from edgecnn_runtime import Predictor  # its import is measured
 
@@ -18,7 +18,8 @@ def main(model: str, device: str, threads: str, spinning: str) -> None:
     options = {"threads": int(threads) if threads else None, "spinning": spinning == "1"}
     predictor = Predictor.load(model, device=device, **options)  # type: ignore[arg-type]
     loaded = perf_counter()
-    speed = predictor.predict(sys.stdin.buffer.read()).speed_ms
+    asked = None if predictor.manifest.text_input is None else question
+    speed = predictor.predict(sys.stdin.buffer.read(), asked).speed_ms
     answered = perf_counter()
     assert speed is not None, "a Predictor always measures"
     from edgecnn.memory import peak_memory_bytes  # nothing from here on is measured

@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from edgecnn.benchmarking.config import BenchConfig
+from edgecnn.benchmarking.picture import FURTHER_QUESTION, QUESTION
 from edgecnn_runtime import Predictor
 
 
@@ -46,42 +47,50 @@ class Answering:
         inference_ms: the graph.
         postprocess_ms: from raw outputs to the result.
         total_ms: one whole answer.
+        further_ms: graph and result of a further question about the same picture; None of a file that takes none.
     """
 
     preprocess_ms: Latency
     inference_ms: Latency
     postprocess_ms: Latency
     total_ms: Latency
+    further_ms: Latency | None = None
 
 
-def measure_answers(predictors: Sequence[Predictor], config: BenchConfig, picture: bytes) -> list[Answering]:
-    """Measures loaded files, interleaved: each round answers the picture once with every file.
+def measure_answers(predictors: Sequence[Predictor], config: BenchConfig, pictures: Sequence[bytes]) -> list[Answering]:
+    """Measures loaded files, interleaved: each round answers a picture once with every file.
 
     Args:
         predictors: one a file.
         config: how often.
-        picture: an encoded image.
+        pictures: two encoded images, in turn: a file that answers questions may keep what it saw of the last one.
 
     Returns:
         One entry a predictor, in their order.
     """
-    for _ in range(config.warmup):
+    for turn in range(config.warmup):
         for predictor in predictors:
-            predictor.predict(picture)
-    samples: list[list[tuple[float, float, float, float]]] = [[] for _ in predictors]
+            _answer(predictor, pictures[turn % len(pictures)])
+    samples: list[list[tuple[float, ...]]] = [[] for _ in predictors]
     end = None if config.duration_s is None else perf_counter() + config.duration_s
     rounds = 0
     while rounds < (config.runs or 1) or (end is not None and perf_counter() < end):
         for predictor, times in zip(predictors, samples, strict=True):
-            times.append(_answer(predictor, picture))
+            times.append(_answer(predictor, pictures[rounds % len(pictures)]))
         rounds += 1
     return [Answering(*(Latency.of(column) for column in zip(*times, strict=True))) for times in samples]
 
 
-def _answer(predictor: Predictor, picture: bytes) -> tuple[float, float, float, float]:
-    """Returns (preprocess, inference, postprocess, total) of one answer."""
+def _answer(predictor: Predictor, picture: bytes) -> tuple[float, ...]:
+    """Returns (preprocess, inference, postprocess, total) of one answer, and the time of a further question."""
+    asks = predictor.manifest.text_input is not None
     start = perf_counter()
-    speed = predictor.predict(picture).speed_ms
+    speed = predictor.predict(picture, QUESTION if asks else None).speed_ms
     total_ms = (perf_counter() - start) * 1000
     assert speed is not None, "a Predictor always measures"
-    return speed.preprocess, speed.inference, speed.postprocess, total_ms
+    times = speed.preprocess, speed.inference, speed.postprocess, total_ms
+    if not asks:
+        return times
+    further = predictor.predict(picture, FURTHER_QUESTION).speed_ms
+    assert further is not None, "as above"
+    return *times, further.inference + further.postprocess

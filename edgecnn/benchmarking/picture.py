@@ -1,4 +1,4 @@
-"""The encoded picture that every measurement answers."""
+"""The encoded picture that every measurement answers, and what is asked about it."""
 
 import io
 
@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 IMAGE_SIZE = (480, 640)  # (height, width)
+QUESTION, FURTHER_QUESTION = "What is in the picture?", "And what color is it?"
 
 
 def make_picture(seed: int = 0) -> bytes:

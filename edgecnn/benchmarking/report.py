@@ -11,7 +11,7 @@ from edgecnn.machine import Machine
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.evidence import MetricParity
 
-SCHEMA_VERSION = 1  # another one also where the method changes: then the numbers mean something else
+SCHEMA_VERSION = 2  # another one also where the method changes: then the numbers mean something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class FileBench:
         inference_ms: the graph.
         postprocess_ms: from raw outputs to the result.
         total_ms: one whole answer.
+        further_ms: graph and result of a further question about the same picture; None of a file that takes none.
     """
 
     file: str
@@ -39,6 +40,7 @@ class FileBench:
     inference_ms: Latency
     postprocess_ms: Latency
     total_ms: Latency
+    further_ms: Latency | None
 
 
 @dataclass(frozen=True, slots=True)

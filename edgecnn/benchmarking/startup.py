@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from edgecnn.benchmarking.child import Child, run_child, temporary_folder
 from edgecnn.benchmarking.config import BenchConfig
+from edgecnn.benchmarking.picture import QUESTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _environment() -> Iterator[dict[str, str]]:
 
 
 def _start(file: str, config: BenchConfig, picture: bytes, env: Mapping[str, str]) -> _Start:
-    options = [file, config.device, str(config.threads or ""), str(int(config.spinning))]
+    options = [file, config.device, str(config.threads or ""), str(int(config.spinning)), QUESTION]
     return _parts(run_child("first_answer.py", *options, what=f"{file}: process start", stdin=picture, env=env))
 
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from edgecnn.benchmarking.child import FOUND
-from edgecnn.benchmarking.picture import make_picture
+from edgecnn.benchmarking.picture import QUESTION, make_picture
 from edgecnn_runtime import Placement, Predictor
 from edgecnn_runtime.inputs import join
 from edgecnn_runtime.tasks.table import decode
@@ -37,15 +37,16 @@ class Answerer:
 
     def __init__(self, predictor: Predictor, pictures: Sequence[bytes]) -> None:
         self._predictor = predictor
-        self._samples = [predictor.inputs(picture) for picture in pictures]
+        question = None if predictor.manifest.text_input is None else QUESTION
+        self._samples = [predictor.inputs(picture, question) for picture in pictures]
         self.together = predictor.batch or TOGETHER
 
     def answer(self, indices: Sequence[int]) -> None:
         """Answers samples, at most `together`; a fixed batch that is not full is filled up with the last one."""
-        feeds, placements = zip(*(self._samples[index] for index in indices), strict=True)
-        outputs = self._predictor.run(join(feeds))
-        for row, placement in enumerate(placements):
-            self._decode({name: values[row : row + 1] for name, values in outputs.items()}, placement)
+        samples = [self._samples[index] for index in indices]
+        outputs = self._predictor.run(join([sample.feeds for sample in samples]))
+        for row, sample in enumerate(samples):
+            self._decode({name: values[row : row + 1] for name, values in outputs.items()}, sample.placement)
 
     def probe(self, count: int, warmup: int) -> float:
         """Returns the seconds of the fastest of a few answers of `count` samples, after a warm-up."""

@@ -41,6 +41,7 @@ def answer_writer(
     columns: Sequence[str],
     *,
     polygons: bool = False,
+    asks: bool = False,
     on_terminal: bool = False,
 ) -> Iterator[AnswerWriter]:
     """Gives the writer of a format, and closes it however the block ends.
@@ -51,13 +52,14 @@ def answer_writer(
         limit: how many predictions an answer shows, best first.
         columns: of a prediction in CSV; see `Task.columns`.
         polygons: whether JSON holds the outlines of masks too.
+        asks: whether a question is asked of each image.
         on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
     """
     kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
         "text": partial(LinesWriter, lines=text_lines),
         "json": partial(JsonWriter, polygons=polygons),
         "jsonl": partial(JsonLinesWriter, polygons=polygons),
-        "csv": partial(CsvWriter, columns=columns, on_terminal=on_terminal),
+        "csv": partial(CsvWriter, columns=columns, asks=asks, on_terminal=on_terminal),
         "coco": CocoWriter,
         "yolo": partial(LinesWriter, lines=named_yolo_lines),
     }
@@ -109,10 +111,13 @@ class LinesWriter:
 
 
 def text_lines(answer: Result, limit: int) -> list[str]:
-    """Returns one line for people: what was found, the provider and the time."""
+    """Returns one line for people: what was asked and found, the provider and the time."""
     speed = "" if answer.speed_ms is None else f", {answer.speed_ms.inference:.2f} ms"
     frames = "" if answer.frames == 1 else f", the first of {answer.frames} frames"
-    return [f"{answer.source}: {', '.join(answer.lines(limit))} [{answer.provider}{speed}{frames}]"]
+    asked, remarks = "", ""
+    if answer.question is not None:
+        asked, remarks = f"{answer.question.text} ", answer.question.remarks() and f", {answer.question.remarks()}"
+    return [f"{answer.source}: {asked}{', '.join(answer.lines(limit))} [{answer.provider}{speed}{frames}{remarks}]"]
 
 
 class JsonLinesWriter:
@@ -198,24 +203,40 @@ def named_yolo_lines(answer: Result, limit: int) -> list[str]:
 
 
 class CsvWriter:
-    """One row a prediction, or an image with none, or a failed one, by RFC 4180: names come back whole."""
+    """One row a prediction, or an image with none, or a failed one, by RFC 4180: names come back whole.
 
-    def __init__(self, results: Results, limit: int, *, columns: Sequence[str], on_terminal: bool = False) -> None:
+    Args:
+        asks: whether a question is asked, which has a column of its own then.
+    """
+
+    def __init__(
+        self, results: Results, limit: int, *, columns: Sequence[str], asks: bool = False, on_terminal: bool = False
+    ) -> None:
         self._results, self._limit, self._columns, self._on_terminal = results, limit, tuple(columns), on_terminal
-        self._row(("source", "rank", *columns, "provider", "error_kind", "error_message"))
+        self._asks = asks
+        self._row(
+            ("source", *(["question"] if asks else []), "rank", *columns, "provider", "error_kind", "error_message")
+        )
 
     def write(self, answer: Result | Failure) -> None:
         """Writes the rows of one image."""
         empty = [""] * len(self._columns)
         if isinstance(answer, Failure):
-            self._row((answer.source, "", *empty, "", answer.kind, answer.message))
+            self._row((*self._named(answer), "", *empty, "", answer.kind, answer.message))
             return
         predictions = answer.predictions(self._limit)
         if not predictions:
-            self._row((answer.source, "", *empty, answer.provider, "", ""))
+            self._row((*self._named(answer), "", *empty, answer.provider, "", ""))
         for rank, prediction in enumerate(predictions, start=1):
             cells = _flat(prediction)
-            self._row((answer.source, rank, *(cells[name] for name in self._columns), answer.provider, "", ""))
+            self._row((*self._named(answer), rank, *(cells[name] for name in self._columns), answer.provider, "", ""))
+
+    def _named(self, answer: Result | Failure) -> tuple[object, ...]:
+        """Returns what was answered: the image, and the question where one is asked."""
+        if not self._asks:
+            return (answer.source,)
+        asked = None if isinstance(answer, Failure) else answer.question
+        return answer.source, "" if asked is None else asked.text
 
     def close(self) -> None:
         """Has nothing to end."""

@@ -31,11 +31,13 @@ def format_scenario(report: ScenarioReport) -> list[str | Table]:
 
 
 def _table(corner: str, files: Sequence[str], columns: Sequence[dict[str, str]]) -> Table:
-    return Table([corner, *files], [[row, *(column[row] for column in columns)] for row in columns[0]])
+    rows = dict.fromkeys(row for column in columns for row in column)  # some files have rows that others lack
+    return Table([corner, *files], [[row, *(column.get(row, "") for column in columns)] for row in rows])
 
 
 def _column(file: FileBench, first: FileBench) -> dict[str, str]:
     inference = file.inference_ms
+    further = {} if file.further_ms is None else {"a further question, p50": f"{file.further_ms.p50:.3f}"}
     return {
         **_heading(file),
         **_startup_rows(file),
@@ -45,6 +47,7 @@ def _column(file: FileBench, first: FileBench) -> dict[str, str]:
         "inference p99": f"{inference.p99:.3f}",
         "postprocess p50": f"{file.postprocess_ms.p50:.3f}",
         "total p50": f"{file.total_ms.p50:.3f}",
+        **further,
         "answers measured": str(inference.n),
         "faster than the first": f"{first.inference_ms.p50 / inference.p50:.3g} times",
     }

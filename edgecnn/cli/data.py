@@ -78,8 +78,10 @@ def _write(results: Results, surveyed: Survey, format: str) -> None:
         results.json(surveyed.to_dict())
         return
     images, objects = sum(part.images for part in surveyed.parts), surveyed.parts[0].objects
-    marked = "" if objects is None else f", {sum(part.objects or 0 for part in surveyed.parts)} objects"
-    classes = f"{len(surveyed.labels)} class{'es' if len(surveyed.labels) > 1 else ''}"
+    marked = "" if objects is None else f", {sum(part.objects or 0 for part in surveyed.parts)} {_marks(surveyed)}"
+    labels, several = len(surveyed.labels), len(surveyed.labels) > 1
+    asked = surveyed.targets == "questions"
+    classes = f"{labels} {'answer' if asked else 'class'}{('s' if asked else 'es') if several else ''}"
     results.report(
         [
             f"{surveyed.name}: {surveyed.format}, {classes}, {images} images{marked}, "
@@ -89,6 +91,7 @@ def _write(results: Results, surveyed: Survey, format: str) -> None:
             "",
             _classes_table(surveyed),
             "",
+            *((_kinds_table(surveyed), "") if asked else ()),
             Table(["pixels", "least", "5 %", "median", "95 %", "largest"], _size_rows(surveyed)),
             *_listed("errors", surveyed.errors),
             *_listed("notes", surveyed.notes),
@@ -103,17 +106,32 @@ def _parts_table(surveyed: Survey) -> Table:
     if surveyed.parts[0].objects is None:
         return Table(["part", "images"], [[part.part, f"{part.images:,}"] for part in surveyed.parts])
     rows = [[part.part, f"{part.images:,}", f"{part.objects:,}", f"{part.empty:,}"] for part in surveyed.parts]
-    return Table(["part", "images", "objects", "images without objects"], rows)
+    return Table(["part", "images", _marks(surveyed), f"images without {_marks(surveyed)}"], rows)
+
+
+def _marks(surveyed: Survey) -> str:
+    return "questions" if surveyed.targets == "questions" else "objects"
+
+
+def _kinds_table(surveyed: Survey) -> Table:
+    """Returns how many questions of each kind there are, by the first part's order."""
+    names = dict.fromkeys(kind for part in surveyed.parts for kind in part.kinds or ())
+    columns = [[f"{(part.kinds or {}).get(kind, 0):,}" for kind in names] for part in surveyed.parts]
+    header = ["question", *(f"{part.part} questions" for part in surveyed.parts)]
+    return Table(header, [list(row) for row in zip(names, *columns, strict=True)])
 
 
 def _classes_table(surveyed: Survey) -> Table:
-    header, columns = ["class"], list[list[str]]()
+    header, columns = ["answer" if surveyed.targets == "questions" else "class"], list[list[str]]()
     for part in surveyed.parts:
         header.append(f"{part.part} images")
         columns.append([f"{count:,}" for count in part.per_class])
         if part.objects_per_class is not None:
-            header.append(f"{part.part} objects")
+            header.append(f"{part.part} {_marks(surveyed)}")
             columns.append([f"{count:,}" for count in part.objects_per_class])
+        if part.objects_per_class is not None and part.kinds is not None:
+            header.append(f"{part.part} share")
+            columns.append([_percent(count / max(part.objects or 1, 1)) for count in part.objects_per_class])
         if part.pixel_share is not None:
             header.append(f"{part.part} pixels")
             columns.append([_percent(share) for share in part.pixel_share])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgecnn.demonstration.plans import DemoPlan
     from edgecnn.demonstration.way import Demo
 
-DemoTask = Literal["classification", "detection", "segmentation"]  # those whose rows have one
+DemoTask = Literal["classification", "detection", "segmentation", "question"]  # those whose rows have one
 
 
 def demo(

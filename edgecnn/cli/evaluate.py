@@ -48,7 +48,7 @@ def evaluate(
 
     Of a localizer: mean IoU, accuracy, and the part that is right in class and box. Of a detector: AP50, AP50:95,
     precision, recall and F1. Of a segmenter: mean IoU, dice, the F1 of outlines, and the part of the pixels that is
-    right.
+    right. Of a model that answers questions: what is right by kind of question, and with the picture blacked out.
     """
     check_font(font, save)
     is_keras = os.path.isdir(model) or model.endswith(".keras")  # noqa: PTH112  (Path raises on a long name)

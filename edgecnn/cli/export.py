@@ -32,6 +32,7 @@ def export(
     reduce_range: options.ReduceRange = False,
     tune_for: options.TuneFor = "any",
     nms: options.Nms = "runtime",
+    split: options.Split = False,
     batch: options.Batch = "1",
     opset: options.Opset = 17,
     golden_samples: options.GoldenSamples = 4,
@@ -70,6 +71,7 @@ def export(
             reduce_range=reduce_range,
             tune_for=tune_for,
             nms=nms,
+            split=split,
             golden_samples=golden_samples,
             skip_bad=skip_bad,
         )
@@ -95,7 +97,9 @@ def _format_report(output: Path, report: ExportReport) -> list[str]:
     ]
     if parity.metric is not None:
         metric = parity.metric
-        lines.append(f"{metric.name} {metric.file:.4f}, source {metric.source:.4f}, {metric.images} images")
+        lines.append(
+            f"{metric.name} {metric.file:.4f}, source {metric.source:.4f}, {metric.images} {parity.decoded.unit}"
+        )
     if not evidence.golden:
         lines.append("no golden samples: edgecnn verify cannot prove the file on a device")
     if report.tries:

@@ -52,6 +52,10 @@ Nms = Annotated[
     Literal["runtime", "graph"],
     typer.Option(help="Where a detector's boxes are decoded and drop each other: graph is for other tools' sake."),
 ]
+Split = Annotated[
+    bool,
+    typer.Option("--split", help="Of a model that answers questions: see a picture once for all questions about it."),
+]
 PictureSize = Annotated[
     Any,  # a (height, width), "dynamic" or None; typer would ask for two arguments
     typer.Option(

@@ -1,13 +1,18 @@
 """`edgecnn inspect`: what a model file says and holds."""
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgecnn.cli.options import AllowModified, Format, ModelArgument
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import format_bytes
+
+if TYPE_CHECKING:
+    from edgecnn_runtime.evidence import DecodedParity
 
 
 def inspect(model: ModelArgument, allow_modified: AllowModified = False, format: Format = "text") -> None:
@@ -41,7 +46,7 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
         if format == "json":
             results.json(report)
         else:
-            results.report(_format_report(model, report, "" if evidence is None else evidence.parity.decoded.summary()))
+            results.report(_format_report(model, report, None if evidence is None else evidence.parity.decoded))
 
 
 def _describe_tensor(tensor: Any) -> dict[str, Any]:
@@ -59,14 +64,14 @@ def _describe_golden(evidence: dict[str, Any], family: str) -> dict[str, Any]:
     }
 
 
-def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str]:
+def _format_report(model: str, report: dict[str, Any], decoded: DecodedParity | None) -> list[str]:
     manifest, evidence, graph = report["manifest"], report["evidence"], report["graph"]
     labels = manifest["labels"]
     lines = [
         model,
         f"model       {manifest['model']['name']}, width {manifest['model']['width']}, {manifest['task']}",
         *(f"input       {_format_tensor(tensor)}" for tensor in graph["inputs"]),
-        *(f"            {image['color']}, {_format_size(image, manifest['decoder'])}" for image in manifest["inputs"]),
+        *(f"            {_format_input(spec, manifest['decoder'])}" for spec in manifest["inputs"]),
         *(f"            {_format_tensor(tensor)}, has a default" for tensor in graph["inputs_with_default"]),
         *(f"output      {_format_tensor(tensor)}" for tensor in graph["outputs"]),
         f"labels      {'none: the model never saw data' if labels is None else ', '.join(labels)}",
@@ -75,9 +80,17 @@ def _format_report(model: str, report: dict[str, Any], decoded: str) -> list[str
         f"sha256      {graph['payload_sha256']} without the metadata",
         f"needs       opset {graph['opset']}, IR version {graph['ir_version']}",
     ]
-    if evidence is None:
+    if evidence is None or decoded is None:
         return [*lines, "evidence    none: the file was altered, or never proven"]
     return [*lines, *_format_evidence(evidence, decoded), _format_golden(report["golden"])]
+
+
+def _format_input(spec: dict[str, Any], decoder: dict[str, Any]) -> str:
+    """Returns an image's colour and how it gets its size, or what is known of a question."""
+    if spec["kind"] == "image":
+        return f"{spec['color']}, {_format_size(spec, decoder)}"
+    words = "none: the model never saw data" if spec["vocabulary"] is None else f"{len(spec['vocabulary'])} words"
+    return f"a question of up to {spec['length']} words, vocabulary {words}"
 
 
 def _format_size(image: dict[str, Any], decoder: dict[str, Any]) -> str:
@@ -90,7 +103,9 @@ def _format_size(image: dict[str, Any], decoder: dict[str, Any]) -> str:
 def _format_decoder(decoder: dict[str, Any], labels: list[str] | None) -> list[str]:
     """Returns the kind, its numbers, and a line for each point from which on a class counts as found."""
     numbers = [f", {name} {value}" for name, value in decoder.items() if isinstance(value, bool | int | float)]
-    lines = [f"decoder     {decoder['kind']}{''.join(numbers)}"]
+    kept = decoder.get("kept")
+    told = f", keeps {kept['size']} numbers of a picture for further questions" if kept else ""
+    lines = [f"decoder     {decoder['kind']}{''.join(numbers)}{told}"]
     for point in decoder.get("operating_points") or ():
         name = f"class {point['class_id']}" if labels is None else labels[point["class_id"]]
         worth = [f"{what} {point[what]:.4f}" for what in ("precision", "recall") if point[what] is not None]
@@ -102,7 +117,7 @@ def _format_tensor(tensor: dict[str, Any]) -> str:
     return f"{tensor['name']}, {tensor['dtype']} ({', '.join(map(str, tensor['shape']))})"
 
 
-def _format_evidence(evidence: dict[str, Any], decoded: str) -> list[str]:
+def _format_evidence(evidence: dict[str, Any], decoded: DecodedParity) -> list[str]:
     parity, needs, origin = evidence["parity"], evidence["requirements"], evidence["provenance"]
     metric = parity["metric"]
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
@@ -116,8 +131,8 @@ def _format_evidence(evidence: dict[str, Any], decoded: str) -> list[str]:
             "of the largest value"
             for tensor in parity["tensors"]
         ),
-        f"            {decoded}, {parity['images_from']}",
-        f"metric      {'none: no labelled data' if metric is None else _format_metric(metric)}",
+        f"            {decoded.summary()}, {parity['images_from']}",
+        f"metric      {'none: no labelled data' if metric is None else _format_metric(metric, decoded.unit)}",
         *(f"gate        {_format_gate(gate)}" for gate in evidence["gates"]),
         f"weights     {origin['weights_sha256']}, seed {origin['seed']}",
         f"data        {origin['data_fingerprint'] or 'none'}",
@@ -161,5 +176,5 @@ def _format_golden(golden: dict[str, Any]) -> str:
     )
 
 
-def _format_metric(metric: dict[str, Any]) -> str:
-    return f"{metric['name']} {metric['source']:.4f} (source), {metric['file']:.4f} (file), {metric['images']} images"
+def _format_metric(metric: dict[str, Any], unit: str) -> str:
+    return f"{metric['name']} {metric['source']:.4f} (source), {metric['file']:.4f} (file), {metric['images']} {unit}"

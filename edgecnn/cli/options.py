@@ -87,8 +87,8 @@ def complete_model_name(incomplete: str) -> list[str]:
 
 ModelArgument = Annotated[str, typer.Argument(metavar="FILE.onnx", help="Model file that 'edgecnn export' wrote.")]
 DATA_HELP = (
-    "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO, YOLO or "
-    "images/ and masks/."
+    "digits, shapes, mnist, fashion_mnist, cifar10, tfds:NAME, an .npz, a folder a class, Pascal VOC, COCO, YOLO, "
+    "images/ and masks/, or questions.json and images/."
 )
 DataOption = Annotated[str, typer.Option(metavar="DATA", help=DATA_HELP)]
 Font = Annotated[

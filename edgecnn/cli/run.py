@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads, check_font
+from edgecnn.cli.questions import QuestionOption, QuestionsOption, check_questions, read_questions
 from edgecnn.cli.streams import say, stdout_for_results
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def run(
     max_detections: MaxDetections = None,
     agnostic: Agnostic = None,
     classes: Classes = None,
+    question: QuestionOption = None,
+    questions: QuestionsOption = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Images that run together. [default: as the file fixes it, or 1]"),
@@ -98,6 +101,8 @@ def run(
     @list.txt is a text of paths, one a line, relative to the working directory; @- reads such a list from stdin, and -
     one image. A file whose own name begins with @ is ./@NAME. URLs, cameras and videos are not read.
 
+    A model that answers questions is asked each --question, and each line of --questions, about every picture.
+
     --format coco is the list of results that COCO's tools read: image_id is the number that a file's name is, or else
     that name, and category_id counts the classes from 1; of a segmenter each class is one mask, with a score of 1.
     --format yolo has a line "# SOURCE" an image and one a box:
@@ -109,6 +114,7 @@ def run(
         raise typer.BadParameter(f"it needs --format json or jsonl, received {format}.", param_hint="--polygons")
     if sources.count("@-") + ("-" in sources) > 1:
         raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
+    asked_of_each = read_questions(question, questions)
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
         from edgecnn.cli.answers import BOXES, FORMS, MASKS, answer_writer, check_regions  # these load ONNX Runtime
@@ -121,6 +127,7 @@ def run(
         typeface = None if save is None else open_typeface(font)
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
         _check_batch(predictor, batch, model)
+        check_questions(predictor, asked_of_each)
         asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
         predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
         task = get_task(predictor.manifest.task)
@@ -140,15 +147,24 @@ def run(
         stdin = None if held is None else read_stdin(held)
         kinds = ((PictureFolder, save), (CropFolder, crop), (LabelFolder, txt), (MaskFolder, masks))
         folders = [
-            kind(folder, sources, limit, model=model, typeface=typeface if folder is save else None, stdin=stdin)
+            kind(
+                *(folder, sources, limit),
+                model=model,
+                questions=questions,
+                typeface=typeface if folder is save else None,
+                stdin=stdin,
+            )
             for kind, folder in kinds
             if folder is not None
         ]
         left_out = Counter[str]()
         images = iter_sources(sources, stdin=stdin, left_out=left_out)
         total = failed = 0
-        with answer_writer(format, results, limit, task.columns, polygons=polygons, on_terminal=on_terminal) as writer:
-            for answer in predictor.stream(images, batch_size=batch):
+        asks = asked_of_each is not None
+        with answer_writer(
+            *(format, results, limit, task.columns), polygons=polygons, asks=asks, on_terminal=on_terminal
+        ) as writer:
+            for answer in predictor.stream(images, batch_size=batch, questions=asked_of_each):
                 try:
                     for folder in folders:
                         answer = folder.saved(answer, _image(answer, stdin))
@@ -161,7 +177,7 @@ def run(
     if left_out:
         say(f"edgecnn: left out {describe(left_out)}")
     if failed:
-        say(f"edgecnn: {failed} of {total} images failed")
+        say(f"edgecnn: {failed} of {total} {'answers' if asked_of_each else 'images'} failed")
         raise typer.Exit(1)
 
 

@@ -1,8 +1,9 @@
 """Labelled batches, one after the other: nothing accumulates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,11 @@ import numpy.typing as npt
 from edgecnn.data.bad_pictures import BadPicture, preprocess_or_not, refuse_bad_pictures
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Targets
+from edgecnn_runtime.inputs import preprocessor_of
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.model import Feeds
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
+from edgecnn_runtime.questions import Question, QuestionReader
 
 _MOST_TOGETHER, _PIXELS_TOGETHER = 64, 1 << 20
 
@@ -86,6 +90,68 @@ def iter_placed_batches(
             pixels, placements = zip(*found, strict=True)
             positions = np.array(chosen, np.int64)
             yield PlacedBatch(np.concatenate(pixels), placements, samples.targets.subset(positions), positions)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadyBatch:
+    """Rows as a network takes them: an image each, or an image and a question about it.
+
+    Attributes:
+        feeds: one array an input, N rows each.
+        placements: N of them.
+        truths: of N images or questions, as the task's metric takes them.
+        positions: of the images in the part, (N,).
+        questions: N of them; None where none are asked.
+    """
+
+    feeds: Feeds
+    placements: Sequence[Placement]
+    truths: Any
+    positions: npt.NDArray[np.int64]
+    questions: Sequence[Question] | None = None
+
+
+def iter_ready(
+    samples: Samples,
+    manifest: Manifest,
+    batch_size: int,
+    *,
+    to_model: npt.NDArray[np.int64],
+    most_questions: int | None = None,
+    on_bad: Callable[[BadPicture], None] | None = None,
+) -> Iterator[ReadyBatch]:
+    """Gives the samples in their order as a network takes them, each with its questions where it answers such.
+
+    Args:
+        samples: any part.
+        manifest: of the model.
+        batch_size: rows a batch, at least 1, as for `iter_placed_batches`. An image has a row for each question.
+        to_model: for each class id of the data, the model's.
+        most_questions: about an image; None takes all.
+        on_bad: as for `iter_placed_batches`.
+
+    Raises:
+        DatasetError: as for `iter_placed_batches`.
+        ValueError: likewise.
+    """
+    image, text = manifest.image_input.name, manifest.text_input
+    read = None if text is None else QuestionReader(text)
+    for batch in iter_placed_batches(samples, preprocessor_of(manifest), batch_size, on_bad=on_bad):
+        truths = batch.targets.truths(to_model)
+        if text is None or read is None:
+            yield ReadyBatch({image: batch.pixels}, batch.placements, truths, batch.positions)
+            continue
+        rows = [(index, asked) for index, about in enumerate(truths) for asked in about[:most_questions]]
+        for start in range(0, len(rows), batch_size):
+            indices, asked = zip(*rows[start : start + batch_size], strict=True)
+            taken, ready = np.array(indices), [read(one.text) for one in asked]
+            yield ReadyBatch(
+                {image: batch.pixels[taken], text.name: np.concatenate([one.ids for one in ready])},
+                [batch.placements[index] for index in indices],
+                list(asked),
+                batch.positions[taken],
+                [one.question for one in ready],
+            )
 
 
 def iter_batches(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edgecnn.data import coco, mask_folders, shapes, voc, yolo
+from edgecnn.data import coco, mask_folders, questions, shapes, voc, yolo
 from edgecnn.data.digits import read_digits
 from edgecnn.data.faults import Faults
 from edgecnn.data.folders import below, holds_classes, read_folders
@@ -41,6 +41,7 @@ class _Format:
 
 
 _FORMATS = {  # in the order in which they are tried: a folder of images is also part of what comes before it
+    "questions": _Format("questions", questions.LOOKED_FOR, questions.holds_questions, questions.read_questions),
     "npz": _Format(
         "arrays in an .npz file",
         "an .npz file with x_train and y_train",
@@ -68,9 +69,10 @@ def load_dataset(name_or_path: str, *, skip_bad: bool = False) -> Dataset:
 
     Args:
         name_or_path: "digits", "shapes" (or "shapes:1", one object an image), "mnist", "fashion_mnist" or "cifar10";
-            "tfds:NAME" of TensorFlow Datasets; or a path, recognised by what it holds: an `.npz` file, YOLO, COCO,
-            Pascal VOC, masks or a folder a class; or "npz:PATH", "yolo:PATH", "coco:PATH", "voc:PATH", "masks:PATH",
-            "folder:PATH", which force one. A name wins over a path: write "./mnist" for a folder of that name.
+            "tfds:NAME" of TensorFlow Datasets; or a path, recognised by what it holds: questions, an `.npz` file, YOLO,
+            COCO, Pascal VOC, masks or a folder a class; or "questions:PATH", "npz:PATH", "yolo:PATH", "coco:PATH",
+            "voc:PATH", "masks:PATH", "folder:PATH", which force one. A name wins over a path: write "./mnist" for a
+            folder of that name.
         skip_bad: leave out faulty boxes, annotations and masks, and say so in the log, instead of ending at the first.
 
     Returns:

@@ -285,13 +285,19 @@ def read_text(path: Path, *, largest: int = LARGEST_TEXT) -> str:
         raise DatasetError(f"{path}:{line}: expected UTF-8, received the byte 0x{content[error.start]:02x}") from error
 
 
-def labels_file(folder: Path) -> tuple[tuple[str, ...], Path] | None:
-    """Returns the names in labels.txt or classes.txt, one a line, where there is one.
+def labels_file(
+    folder: Path, names: Sequence[str] = ("labels.txt", "classes.txt")
+) -> tuple[tuple[str, ...], Path] | None:
+    """Returns the names in the first of some files that is there, one a line; None where none is.
+
+    Args:
+        folder: to look in.
+        names: of the files.
 
     Raises:
         DatasetError: a name stands there twice; or none does.
     """
-    path = next((folder / name for name in ("labels.txt", "classes.txt") if (folder / name).is_file()), None)
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         return None
     lines = [line.strip() for line in read_text(path).splitlines()]

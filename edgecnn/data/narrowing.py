@@ -1,4 +1,4 @@
-"""Data made into what a task takes: of boxes one class an image, one box, all of them, or the masks behind them."""
+"""Data made into what a task takes: of boxes one class an image, one box, all of them, or what lies behind them."""
 
 import logging
 from collections.abc import Mapping
@@ -7,11 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.targets import Boxes, ClassIds, Masks, Targets
+from edgecnn.data.targets import Answers, Boxes, ClassIds, Masks, Targets
 from edgecnn.errors import UsageError
 
 GROUND = "ground"  # the class of pixels where no object is
-_KINDS: Mapping[type, str] = {ClassIds: "a class an image", Boxes: "boxes", Masks: "masks"}
+_KINDS: Mapping[type, str] = {
+    ClassIds: "a class an image",
+    Boxes: "boxes",
+    Masks: "masks",
+    Answers: "questions",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +75,22 @@ def with_masks(dataset: Dataset) -> Dataset:
     return dataset
 
 
+def with_answers(dataset: Dataset) -> Dataset:
+    """Returns the data as a model takes them that answers questions: of scenes what can be asked about them.
+
+    The fingerprint stays, since the data are the same.
+
+    Raises:
+        UsageError: the data have no questions; or all have the same answer.
+    """
+    dataset = replace(dataset, parts=tuple(_asked(dataset, part) for part in dataset.parts))
+    if len(dataset.labels) < 2:
+        raise UsageError(
+            f"{dataset.name}: expected questions with at least 2 different answers, received {list(dataset.labels)}"
+        )
+    return dataset
+
+
 def largest_boxes(dataset: Dataset) -> Dataset:
     """Returns the data as a localizer takes them: of each image the largest object, of equal ones the first.
 
@@ -123,6 +144,17 @@ def _masked(dataset: Dataset, part: Samples) -> Samples:
     raise UsageError(
         f"{dataset.name}: expected data with masks (images/ and masks/, SegmentationClass/ or shapes), received "
         f"{_KINDS[type(part.targets)]}. Where masks lie besides, write masks:PATH."
+    )
+
+
+def _asked(dataset: Dataset, part: Samples) -> Samples:
+    if isinstance(part.targets, Answers):
+        return part
+    if isinstance(part.targets, Boxes) and part.targets.answers is not None:
+        return replace(part, targets=part.targets.answers, labels=part.targets.answers.names)
+    raise UsageError(
+        f"{dataset.name}: expected data with questions (questions.json beside images/, or shapes), received "
+        f"{_KINDS[type(part.targets)]}"
     )
 
 

@@ -1,4 +1,4 @@
-"""`shapes`: coloured shapes on textured grounds, drawn when they are asked for, with boxes and masks."""
+"""`shapes`: coloured shapes on textured grounds, drawn when they are asked for, with boxes, masks and questions."""
 
 import re
 
@@ -6,8 +6,9 @@ import numpy as np
 
 from edgecnn.data.parts import make_dataset
 from edgecnn.data.samples import Dataset, PartName, Samples
+from edgecnn.data.scene_questions import ANSWERS, questions_about
 from edgecnn.data.scenes import KINDS, Scene, boxes_of, class_map_of, new_scene, render
-from edgecnn.data.targets import Boxes, Masks, Objects
+from edgecnn.data.targets import Answers, Boxes, Masks, Objects
 from edgecnn.errors import UnknownDatasetError
 
 NAME = "shapes"
@@ -40,7 +41,7 @@ def most_objects(name: str) -> int:
 def read_shapes(most: int = MOST) -> Dataset:
     """Draws the data set: 1,200 images to learn from and 300 to judge by, of 96 x 128 pixels, always the same ones.
 
-    Its labels are boxes, with the masks behind them; see `edgecnn.data.narrowing.with_masks`.
+    Its labels are boxes, with the masks and the questions behind them; see `edgecnn.data.narrowing`.
 
     Args:
         most: objects in an image; where it is 1 they are larger.
@@ -62,8 +63,11 @@ def scene_of(part: PartName, index: int, most: int) -> Scene:
 
 def _part(part: PartName, most: int) -> Samples:
     scenes = [scene_of(part, index, most) for index in range(_IMAGES[part])]
+    boxes = [boxes_of(scene) for scene in scenes]
     objects = tuple(
-        Objects.of(boxes_of(scene).tolist(), [KINDS.index(shape.kind) for shape in scene.shapes]) for scene in scenes
+        Objects.of(of_scene.tolist(), [KINDS.index(shape.kind) for shape in scene.shapes])
+        for scene, of_scene in zip(scenes, boxes, strict=True)
     )
     masks = Masks.of([class_map_of(scene) for scene in scenes], 1 + len(KINDS))
-    return Samples(np.stack([render(scene) for scene in scenes]), Boxes(objects, masks), KINDS, part)
+    answers = Answers(tuple(map(questions_about, scenes, boxes)), ANSWERS)
+    return Samples(np.stack([render(scene) for scene in scenes]), Boxes(objects, masks, answers), KINDS, part)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edgecnn.atomic import make_folder, replacing
 from edgecnn.data.samples import Samples
-from edgecnn.data.targets import IGNORE, Boxes, Masks
+from edgecnn.data.targets import IGNORE, Answers, Boxes, Masks
 from edgecnn_runtime.drawing import Color, class_color, paint_boxes
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.fonts import Typeface, legible
@@ -58,12 +58,12 @@ def draw_sheet(samples: Samples, path: Path, *, typeface: Typeface | None = None
 
 
 def labelled_cell(samples: Samples, index: int, typeface: Typeface) -> Cell:
-    """Returns one picture with its boxes, its mask and the classes in it, or its class and the name under it.
+    """Returns one picture with its boxes, its mask and the classes in it, or its class, or a question, under it.
 
     One that cannot be decoded leaves its place empty and says so.
 
     Args:
-        samples: with boxes, masks, or a class an image.
+        samples: with boxes, masks, questions, or a class an image.
         index: of the picture.
         typeface: draws the names at boxes.
     """
@@ -75,6 +75,10 @@ def labelled_cell(samples: Samples, index: int, typeface: Typeface) -> Cell:
         return Cell(None, f"cannot be decoded: {name}")
     if isinstance(samples.targets, Masks):
         return Cell(masked(image, truth, samples.labels, typeface=typeface), name)
+    if isinstance(samples.targets, Answers):
+        asked = truth[index % len(truth)] if truth else None  # another one each time
+        said = "no question" if asked is None else f"{asked.text} {samples.labels[asked.class_id]}"
+        return Cell(_fitted(image.copy()), said)
     if not isinstance(samples.targets, Boxes):
         return Cell(_fitted(image.copy()), f"{samples.labels[truth]}: {name}", class_color(truth))
     labels = [samples.labels[class_id] for class_id in truth.class_ids]

@@ -1,8 +1,9 @@
 """What a data set holds, and everything that is wrong with it, before anyone trains on it."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,13 @@ from edgecnn.data.load import Found
 from edgecnn.data.marked import UNREADABLE
 from edgecnn.data.parts import find_doubles, missing_classes
 from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.targets import IGNORE, Boxes, Masks
+from edgecnn.data.targets import IGNORE, Answers, Boxes, ClassIds, Masks
 from edgecnn_runtime.errors import ImageError
 from edgecnn_runtime.images import open_image
 
 _SHOWN = 10  # messages of a kind
+TargetsName = Literal["classes", "boxes", "masks", "questions"]
+_NAMES: Mapping[type, TargetsName] = {ClassIds: "classes", Boxes: "boxes", Masks: "masks", Answers: "questions"}
 _PERCENTILES = {"min": 0, "p5": 5, "median": 50, "p95": 95, "max": 100}
 
 
@@ -28,12 +31,13 @@ class PartCounts:
     Attributes:
         part: its name.
         images: how many.
-        objects: how many are marked; None where images have a class each, or masks.
-        empty: images without objects; None likewise.
+        objects: how many are marked, or questions asked; None where images have a class each, or masks.
+        empty: images without objects or questions; None likewise.
         per_class: of each class, how many images show it.
-        objects_per_class: of each class, how many objects there are; None likewise.
+        objects_per_class: of each class, how many objects there are, or questions with that answer; None likewise.
         pixel_share: of each class, its part of the pixels that masks say something of, 0 to 1; None without masks.
         ignored_share: the part of all pixels that they say nothing of; None likewise.
+        kinds: of each kind of question how many there are, the most frequent first; None without questions.
     """
 
     part: str
@@ -44,6 +48,7 @@ class PartCounts:
     objects_per_class: tuple[int, ...] | None
     pixel_share: tuple[float, ...] | None = None
     ignored_share: float | None = None
+    kinds: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class Survey:
             image that a box covers.
         errors: what must be mended, or is left out with --skip-bad.
         notes: what is legal and may yet surprise.
+        targets: what images are labelled with.
     """
 
     name: str
@@ -87,15 +93,17 @@ class Survey:
     sizes: dict[str, dict[str, float]]
     errors: tuple[Kind, ...]
     notes: tuple[Kind, ...]
+    targets: TargetsName
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the JSON object; parts have the shares of pixels where there are masks."""
+        """Returns the JSON object; parts have the shares of pixels where there are masks, kinds where questions."""
         tree = asdict(self)
-        masked = self.parts[0].pixel_share is not None
-        if not masked:
-            for part in tree["parts"]:
+        for part in tree["parts"]:
+            if self.targets != "masks":
                 del part["pixel_share"], part["ignored_share"]
-        return {**tree, "targets": "masks" if masked else "classes" if self.parts[0].objects is None else "boxes"}
+            if self.targets != "questions":
+                del part["kinds"]
+        return tree
 
 
 def survey(found: Found, faults: Faults, *, on_image: Callable[[int, int], None] | None = None) -> Survey:
@@ -122,6 +130,7 @@ def survey(found: Found, faults: Faults, *, on_image: Callable[[int, int], None]
         _sizes(parts, shapes),
         _kinds(faults.errors),
         _kinds([*notes, *_remarks(dataset, parts)]),
+        _NAMES[type(parts[0].targets)],
     )
 
 
@@ -161,6 +170,12 @@ def _counts(part: Samples) -> PartCounts:
     if isinstance(part.targets, Masks):
         share, ignored = _shares(part.targets, len(part.labels))
         return PartCounts(part.part, len(part), None, None, per_class, None, share, ignored)
+    if isinstance(part.targets, Answers):
+        asked = part.targets.every()
+        given = np.bincount([one.class_id for one in asked], minlength=len(part.labels)).tolist()
+        kinds = dict(Counter(one.kind for one in asked).most_common())
+        empty = sum(not about for about in part.targets.images)
+        return PartCounts(part.part, len(part), len(asked), empty, per_class, tuple(given), kinds=kinds)
     if not isinstance(part.targets, Boxes):
         return PartCounts(part.part, len(part), None, None, per_class, None)
     lengths = [len(image) for image in part.targets.images]

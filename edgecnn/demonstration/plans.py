@@ -92,6 +92,26 @@ PIXELS = DemoPlan(
     agreement="same class map as Keras",
     show="edgecnn.tasks.segmentation.demo:show",
 )
+ASKED = DemoPlan(
+    "shapes",
+    "demo-question",
+    "drawn shapes with questions about them",
+    TrainConfig(
+        model="vqa_cnn_lstm",
+        data="shapes:2",
+        epochs=16,
+        batch_size=32,
+        learning_rate=0.002,
+        schedule="cosine",
+        image_size=(48, 64),
+        width=0.25,
+        seed=1,
+    ),
+    metric="answer_accuracy",
+    told="answer accuracy",
+    agreement="same answer as Keras",
+    show="edgecnn.tasks.question.demo:show",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +159,7 @@ class DemoFolder:
             begun = self.run_dir.is_dir() and names <= {UNFINISHED, LOCK_NAME}
             is_ours = (begun or not self.run_dir.exists()) and not any(path.exists() for path in files)
         if not is_ours:
-            other = next((plan for plan in (DIGITS, SHAPES, PIXELS) if plan.training == trained), None)
+            other = next((plan for plan in (DIGITS, SHAPES, PIXELS, ASKED) if plan.training == trained), None)
             received = "one whose contents the demo did not make" if other is None else f"the demo of {other.images}"
             raise UsageError(
                 f"{self.path}: expected an empty folder or that of an earlier demo of {self.plan.images}, received "

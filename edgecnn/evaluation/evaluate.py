@@ -2,18 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from edgecnn.data.bad_pictures import BadPicture, refuse_bad_pictures
-from edgecnn.data.batches import images_together, iter_placed_batches
+from edgecnn.data.batches import images_together, iter_ready
 from edgecnn.data.samples import Samples
 from edgecnn.errors import UsageError
 from edgecnn.evaluation.metrics import Evaluation
 from edgecnn.evaluation.pictures import Worst
 from edgecnn.tasks.table import metric_of
-from edgecnn_runtime.inputs import preprocessor_of
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model, read_by, run_all
 from edgecnn_runtime.tasks.table import get_task
@@ -55,22 +56,28 @@ def evaluate(
     """
     to_model, task, metric = class_map(manifest, samples), get_task(manifest.task), metric_of(manifest)()
     together = batch_size or images_together(manifest)
-    answering, batch_size = of_pictures(read_by(model, metric.manifest.decoder), manifest, together)
-    bad, done = list[BadPicture](), 0
-    for batch in iter_placed_batches(samples, preprocessor_of(manifest), batch_size or 1, on_bad=bad.append):
+    answering, batch_size = of_pictures(read_by(model, metric.manifest), manifest, together)
+    bad = list[BadPicture]()
+    seen = set[int]()  # positions of images; one has a row for each question
+    for batch in iter_ready(samples, manifest, batch_size or 1, to_model=to_model, on_bad=bad.append):
         if bad and not skip_bad:
             continue  # there will be no score: the rest is only decoded, to name all bad pictures at once
-        outputs = run_all(answering, {manifest.image_input.name: batch.pixels}, batch_size)
+        outputs = run_all(answering, batch.feeds, batch_size)
         results = task.decode(metric.manifest, outputs, batch.placements)
-        metric.update(results, batch.targets.truths(to_model))
+        if batch.questions is not None:
+            pairs = zip(results, batch.questions, strict=True)
+            results = [replace(result, question=question) for result, question in pairs]
+        metric.update(results, batch.truths)
         if worst is not None:
             worst.add(batch.positions, results, metric.image_scores()[-len(results) :])
-        done += len(batch.placements)
+        seen.update(batch.positions.tolist())
         if on_batch is not None:
-            on_batch(done + len(bad), len(samples))
-    if not skip_bad or not done:
+            on_batch(len(seen) + len(bad), len(samples))
+    if not skip_bad or not seen:
         refuse_bad_pictures(bad, of=len(samples))
     evaluation = metric.evaluation(skipped=len(bad))
+    if evaluation.images != len(seen):  # the metric is fed row by row
+        evaluation = replace(cast(Any, evaluation), images=len(seen))
     logger.info("evaluated %d images: %s", evaluation.images, evaluation.headline())
     return evaluation
 

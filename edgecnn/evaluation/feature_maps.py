@@ -34,7 +34,7 @@ def feature_maps(
     """Runs a model in inference mode up to one layer.
 
     Args:
-        model: functional, with one image for its input, each layer called once.
+        model: functional, with an image for its first input, each layer called once.
         manifest: of the model; it says how the image becomes its pixels.
         image: what a `Preprocessor` takes.
         layer: a name; None takes the first convolution.
@@ -45,7 +45,7 @@ def feature_maps(
     """
     chosen = _layer_with_maps(model, layer)
     pixels, _ = Preprocessor(manifest.image_input)(image)
-    (activations,) = np.asarray(keras.Model(model.input, chosen.output)(pixels, training=False), np.float32)
+    (activations,) = np.asarray(keras.Model(model.inputs[0], chosen.output)(pixels, training=False), np.float32)
     return FeatureMaps(chosen.name, pixels[0], activations)
 
 

@@ -76,6 +76,9 @@ def score_dataset(
     evaluation = evaluate(
         model, manifest, samples, batch_size=batch_size, skip_bad=skip_bad, on_batch=on_batch, worst=worst
     )
+    place = TASKS[manifest.task].completed
+    if place is not None:
+        evaluation = load(place)(evaluation, model, manifest, samples, batch_size=batch_size)
     learned = count_learned(dataset, samples, trained_on)
     warnings = []
     if learned:

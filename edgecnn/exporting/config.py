@@ -44,6 +44,7 @@ class ExportConfig:
         reduce_range: whether int8 weights take 7 bits, for x86 processors without VNNI.
         tune_for: the processors that int8 weights are laid out for; the answers are the same.
         nms: where a detector's boxes are decoded and drop each other: on the device by the runtime, or in the graph.
+        split: whether a model that answers questions about a picture sees it once for all of them.
         golden_samples: test images that travel in the file so that a device can verify it, 0 to 4; 0 keeps them all
             out.
         skip_bad: prove and calibrate without the pictures that cannot be decoded.
@@ -71,6 +72,7 @@ class ExportConfig:
     reduce_range: bool = False
     tune_for: Processor = "any"
     nms: NmsPlace = "runtime"
+    split: bool = False
     tile: int | None = None
     overlap: int | None = None
     golden_samples: int = 4
@@ -80,6 +82,9 @@ class ExportConfig:
         if not 0 <= self.golden_samples <= _MOST_GOLDEN_SAMPLES:
             raise UsageError(f"--golden-samples: expected 0 to {_MOST_GOLDEN_SAMPLES}, received {self.golden_samples}")
         self._check_fewer_bits()
+        if self.split and self.batch != 1:
+            received = "dynamic" if self.batch is None else self.batch
+            raise UsageError(f"--split: it needs --batch 1, since one picture is kept, received --batch {received}.")
         if self.tile is not None and self.image_size is not None:
             raise UsageError("--image-size: it cannot take effect with --tile, whose squares are the network's input.")
         if self.overlap is not None and self.tile is None:

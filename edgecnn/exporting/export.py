@@ -7,12 +7,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from edgecnn.data import Dataset, Samples, iter_batches, load_dataset
+from edgecnn.data import Dataset, Samples, load_dataset
 from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
-from edgecnn.data.batches import images_together, iter_placed_batches
+from edgecnn.data.batches import images_together, iter_ready
 from edgecnn.data.parts import announce
+from edgecnn.data.targets import Answers
 from edgecnn.errors import DatasetError, UsageError
 from edgecnn.evaluation import TaskMetric, class_map
 from edgecnn.evaluation.scoring import explain, narrow
@@ -30,6 +30,7 @@ from edgecnn_exporters import BudgetError, CalibrationImages, ExportReport, Quan
 from edgecnn_runtime import Batch, Manifest
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.inputs import preprocessor_of
+from edgecnn_runtime.model import Feeds
 from edgecnn_runtime.tiles import cut
 
 _CALIBRATION_SAMPLES = 300  # where nobody says how many
@@ -105,6 +106,7 @@ def export_source(
             settle=None if settle is None else load(settle),
             evaluation_fingerprint=None if dataset is None else dataset.fingerprint,
             golden=None if images is None else _pictures(images.judged, config.golden_samples),
+            golden_questions=None if images is None else _questions(images.judged, config.golden_samples),
             golden_samples=config.golden_samples,
             batch=config.batch,
             opset=config.opset,
@@ -112,6 +114,7 @@ def export_source(
             data_fingerprint=source.data_fingerprint,
             quantization=_quantization(config),
             nms=config.nms,
+            split=config.split,
             whole=source.whole,
             calibration=_calibration(config, dataset, images, source.manifest),
             on_stage=on_stage,
@@ -211,8 +214,19 @@ def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
 
 def _pictures(samples: Samples, count: int) -> list[ImageSource]:
     """Returns a few images from all over the part, which may be sorted by class."""
-    chosen = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
-    return [samples[index][0] for index in chosen]
+    return [samples[index][0] for index in _few(samples, count)]
+
+
+def _questions(samples: Samples, count: int) -> list[str] | None:
+    """Returns a question about each of these images, another one each time; None of data without questions."""
+    if not isinstance(samples.targets, Answers):
+        return None
+    about = [samples.targets.truth(index) for index in _few(samples, count)]
+    return [asked[number % len(asked)].text for number, asked in enumerate(about)]
+
+
+def _few(samples: Samples, count: int) -> list[int]:
+    return [int(index) for index in np.linspace(0, len(samples) - 1, min(count, len(samples)))]
 
 
 def _quantization(config: ExportConfig) -> QuantizationConfig | None:
@@ -259,15 +273,16 @@ class _Labelled:
         class_map(self.manifest, self.samples)  # other classes are refused before anything else is done
 
     def __iter__(self) -> Iterator[Batch]:
-        to_model = class_map(self.manifest, self.samples)
-        name, together = self.manifest.image_input.name, images_together(self.manifest)
-        for batch in iter_placed_batches(self.samples, preprocessor_of(self.manifest), together):
-            yield Batch({name: batch.pixels}, batch.placements, batch.targets.truths(to_model))
+        to_model, together = class_map(self.manifest, self.samples), images_together(self.manifest)
+        for batch in iter_ready(self.samples, self.manifest, together, to_model=to_model):
+            yield Batch(batch.feeds, batch.placements, batch.truths)
 
 
 @dataclass(frozen=True, slots=True)
 class _Unlabelled:
-    """A part of the data in batches of pixels alone, as the network takes them; it can be read again.
+    """A part of the data in batches without their labels, as the network takes them; it can be read again.
+
+    Of the questions about an image one is asked: the ranges that are looked for are of what is seen.
 
     Attributes:
         samples: the images.
@@ -279,14 +294,16 @@ class _Unlabelled:
     manifest: Manifest
     most: int
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
+    def __iter__(self) -> Iterator[Feeds]:
         tiled, each = self.manifest.decoder.cut_into() is not None, max(1, self.most // len(self.samples))
-        for pixels, _ in iter_batches(self.samples, preprocessor_of(self.manifest), images_together(self.manifest)):
-            yield from _some_tiles(pixels, self.manifest, each) if tiled else (pixels,)
+        to_model, together = class_map(self.manifest, self.samples), images_together(self.manifest)
+        for batch in iter_ready(self.samples, self.manifest, together, to_model=to_model, most_questions=1):
+            yield from _some_tiles(batch.feeds, self.manifest, each) if tiled else (batch.feeds,)
 
 
-def _some_tiles(picture: npt.NDArray[np.uint8], manifest: Manifest, count: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _some_tiles(feeds: Feeds, manifest: Manifest, count: int) -> Iterator[Feeds]:
     """Yields that many tiles of a picture, or all, from all over it."""
+    ((name, picture),) = feeds.items()
     tiles = list(cut(picture, manifest))
     chosen = range(len(tiles)) if len(tiles) <= count else np.linspace(0, len(tiles) - 1, count).astype(int)
-    yield from (tiles[index] for index in chosen)
+    yield from ({name: tiles[index]} for index in chosen)

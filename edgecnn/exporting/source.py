@@ -18,7 +18,7 @@ def check_source(config: ExportConfig) -> None:
     Raises:
         UsageError: labels that cannot be read, a size or width that the model does not have, weights of another kind,
             int8 without data to calibrate on, pictures of any size or tiles of a model that cannot take them, non-max
-            suppression of a model that finds no boxes.
+            suppression of a model that finds no boxes, a split of one that answers no questions.
         RunFolderError: the run folder is damaged or not finished.
         KerasFileError: the .keras file is missing, damaged, or holds what can run code.
         PretrainedWeightsError: the file of weights is missing or damaged.
@@ -34,6 +34,11 @@ def check_source(config: ExportConfig) -> None:
         raise UsageError(
             f"--nms graph: it cannot take effect on {config.source}, whose decoder {manifest.decoder.kind!r} drops no "
             "boxes that overlap. Leave it out."
+        )
+    if config.split and not manifest.decoder.asks:
+        raise UsageError(
+            f"--split: it cannot take effect on {config.source}, which answers no questions about a picture. Leave it "
+            "out."
         )
     if config.data is not None:
         check_data(config.data)

@@ -33,7 +33,7 @@ class KerasModel:
     """
 
     def __init__(self, model: keras.Model, manifest: Manifest) -> None:
-        self._inputs = [image.name for image in manifest.inputs]
+        self._inputs = [spec.name for spec in manifest.inputs]
         self._outputs = [output.name for output in manifest.outputs]
         check_manifest(model, manifest)
 
@@ -80,8 +80,9 @@ def check_manifest(model: keras.Model, manifest: Manifest) -> None:
     model = _with_ends(model)
     names = [tensor.name for tensor in model.inputs]
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    expected = [(image.height, image.width, image.channels) for image in manifest.inputs]
-    if names != [image.name for image in manifest.inputs] or shapes != expected:
+    image, text = manifest.image_input, manifest.text_input
+    expected = [(image.height, image.width, image.channels), *([] if text is None else [(text.length,)])]
+    if names != [spec.name for spec in manifest.inputs] or shapes != expected:
         raise ManifestError(
             f"the Keras model does not fit its manifest: expected inputs {[i.name for i in manifest.inputs]} of shape "
             f"{expected}, received {names} of shape {shapes}"

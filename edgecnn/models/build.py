@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgecnn.models.spec import ModelSpec
     from edgecnn_runtime.manifest import Manifest
+    from edgecnn_runtime.questions import TextInput
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -55,6 +56,7 @@ def build_model(
     image_size: tuple[int, int] | None = None,
     num_classes: int | None = None,
     width: float = 1.0,
+    text: TextInput | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Builds a documented model with fresh weights; the defaults are the published ones.
@@ -64,11 +66,12 @@ def build_model(
         image_size: (height, width) in pixels.
         num_classes: number of logits.
         width: multiplier on filters and units, above 0.
+        text: of the question, for a task that has one; None takes that of a model that never saw data.
         seed: of the weights; None draws another one each time.
 
     Returns:
-        A functional model from "image", uint8 (N, height, width, channels), to the outputs that `build_manifest` names,
-        float32: "logits" (N, num_classes) of most rows.
+        A functional model from "image", uint8 (N, height, width, channels), and perhaps the question, to the outputs
+        that `build_manifest` names, float32: "logits" (N, num_classes) of most rows.
 
     Raises:
         UnknownModelError: no such row.
@@ -82,8 +85,10 @@ def build_model(
     _check_size(spec, image_size, num_classes, width)
     if seed is not None:
         keras.utils.set_random_seed(seed)
+    of_task = TASKS[spec.task].text
+    asked = {} if of_task is None else {"text": text or load(of_task)()}
     builder = load(spec.builder)
-    model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width)
+    model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width, **asked)
     return cast("keras.Model", model)
 
 
@@ -116,6 +121,7 @@ def build_manifest(
     _check_size(spec, (height, width_px), num_classes, width)
     sized = replace(spec, image_size=(height, width_px))
     decoder, outputs = load(spec.outputs or TASKS[spec.task].outputs)(sized, num_classes)
+    text = TASKS[spec.task].text
     return parts.Manifest(
         task=spec.task,
         model=parts.ModelInfo(name=spec.name, width=width),
@@ -129,6 +135,7 @@ def build_manifest(
                 crop_fraction=spec.crop_fraction,
                 pad_value=spec.pad_value,
             ),
+            *(() if text is None else (load(text)(),)),
         ),
         labels=None if labels is None else tuple(labels),
         decoder=decoder,

@@ -312,6 +312,19 @@ _ROWS = (
         backbone="up1_conv2",
         multiple_of=16,
     ),
+    ModelSpec(
+        name="vqa_cnn_lstm",
+        task="question",
+        builder="edgecnn.models.vqa:vqa_cnn_lstm",
+        image_size=(224, 224),
+        color="rgb",
+        num_classes=1000,
+        parameters=46_103_592,
+        trainable_parameters=46_103_592,
+        smallest_size=30,
+        summary="seven 3x3 convolutions for the image, an LSTM for the question, two dense layers over both",
+        reference="Antol et al. 2015, VQA: Visual Question Answering",
+    ),
 )
 
 CATALOG: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _ROWS})

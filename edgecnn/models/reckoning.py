@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from edgecnn.models.layers import RBF, ConnectionTableConv2D
+from edgecnn.models.layers import RBF, ConnectionTableConv2D, LastWord
 
 # At inference these hand on the buffer they receive.
 _VIEWS = (layers.Flatten, layers.Reshape, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise)
@@ -62,8 +62,8 @@ class Reckoning:
 def reckon(model: keras.Model) -> Reckoning:
     """Reckons a functional model with fixed image size.
 
-    Convolutions count one multiply-add a kernel weight and output position, dense layers one a weight and position,
-    prototypes one a component; biases, pooling and elementwise layers count none.
+    Convolutions count one multiply-add a kernel weight and output position, dense layers one a weight and position, an
+    LSTM one a weight and word, prototypes one a component; biases, pooling and elementwise layers count none.
 
     Args:
         model: functional, each layer called once.
@@ -104,6 +104,10 @@ def _multiply_adds(layer: keras.Layer) -> int:
             return _positions(layer.output, "channels_last") * _size(layer.kernel.shape)
         case RBF():
             return _size(layer.prototypes.shape)
+        case layers.LSTM():
+            return _size(layer.input.shape[1:-1]) * sum(_size(cell.shape) for cell in layer.weights[:2])
+        case LastWord():
+            return _size(layer.input[0].shape[1:])
         case layers.Dense():
             return _size(layer.output.shape[1:-1]) * _size(layer.kernel.shape)
         case _:

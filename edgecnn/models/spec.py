@@ -14,7 +14,8 @@ class ModelSpec:
     Attributes:
         name: the catalogue name.
         task: what kind of result it gives.
-        builder: "module:function"; the function takes `image_size`, `channels`, `num_classes` and `width`.
+        builder: "module:function"; the function takes `image_size`, `channels`, `num_classes` and `width`, and of a
+            task that asks questions `text`.
         image_size: the published (height, width) in pixels.
         color: "rgb" or "gray"; the data's images are converted to it.
         num_classes: the published number of classes.

@@ -22,9 +22,15 @@ class TaskRow:
         narrow: makes of a data set what the task takes, or refuses it.
         outputs: of a catalogue row, at the image size asked for, and a number of classes, the decoder and the output
             specs; a row may have its own.
+        text: makes the question's input of a model that never saw data; None where no question is asked.
+        inputs: names of the arrays that the model takes beside the pixels while it learns.
+        inference: of the model that is trained and its manifest, the one that is saved; None where they differ in
+            outputs alone, or not at all.
+        completed: of an evaluation, the model, its manifest, the samples and the batch size, the evaluation with what
+            needs a second look at them; None for the evaluation as it is.
         metric: of a manifest, makes the metric that files are judged by, and all that an evaluation shows.
         arrays: of a part's targets, its images' placements and the input's (height, width), what is learned: arrays by
-            name, a row an image, in pixels of the network's input.
+            name, a row an image, in pixels of the network's input. Where a question is asked, `text` is its input.
         fit: of a manifest, the samples to learn from, the options and the manifest of the run that goes on or None, the
             manifest with what is fitted to them, before the first weight exists; None for nothing.
         of_head: of a manifest and a weights file whose head is taken, the manifest with what that head was trained on,
@@ -54,6 +60,10 @@ class TaskRow:
     outputs: str
     arrays: str
     trainee: str
+    text: str | None = None
+    inputs: tuple[str, ...] = ()
+    inference: str | None = None
+    completed: str | None = None
     epoch_metric: str | None = None
     better: "Better" = "higher"
     fit: str | None = None
@@ -130,6 +140,24 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         pictures="edgecnn.tasks.segmentation.pictures:draw_pictures",
         demo="edgecnn.demonstration.plans:PIXELS",
         worst_cells="edgecnn.tasks.segmentation.pictures:compared_cells",
+    ),
+    "question": TaskRow(
+        own_results="edgecnn.tasks.question.source:own_results",
+        narrow="edgecnn.data.narrowing:with_answers",
+        metric="edgecnn.tasks.question.metric:AnswerAccuracy",
+        outputs="edgecnn.tasks.question.outputs:answers",
+        arrays="edgecnn.tasks.question.outputs:arrays",
+        fit="edgecnn.tasks.question.outputs:with_vocabulary",
+        trainee="edgecnn.tasks.question.trainee:trainee",
+        text="edgecnn.tasks.question.outputs:any_question",
+        inputs=("questions",),
+        inference="edgecnn.models.vqa:of_one_question",
+        completed="edgecnn.tasks.question.metric:with_text_alone",
+        augmentations="edgecnn.augmentations:QUESTION_AUGMENTATIONS",
+        least_classes=2,
+        pictures="edgecnn.tasks.question.pictures:draw_pictures",
+        demo="edgecnn.demonstration.plans:ASKED",
+        worst_cells="edgecnn.tasks.question.pictures:asked_cells",
     ),
 }
 

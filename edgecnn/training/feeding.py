@@ -81,7 +81,8 @@ def new_augmentation(
         pixels: of the train part.
         learned: positions to learn from.
     """
-    names = config.augment or (_BALANCE_AUGMENTATION if config.balance else ())
+    allowed = load(row.augmentations)
+    names = config.augment or tuple(name for name in _BALANCE_AUGMENTATION if config.balance and name in allowed)
     if not names:
         return None
     measured = learned[np.unique(np.linspace(0, len(learned) - 1, _MOST_MEASURED).astype(np.int64))]
@@ -108,6 +109,7 @@ def training_batches(
     *,
     targets: Targets,
     random: np.random.Generator,
+    inputs: Sequence[str] = (),
     sizes: Sequence[tuple[int, int]] | None = None,
     window: tuple[int, int] | None = None,
 ) -> tf.data.Dataset:
@@ -120,11 +122,12 @@ def training_batches(
         targets: of a batch's arrays and the images' (height, width), what the network's outputs are to be; takes them
             as they are when the images are augmented.
         random: seeds the augmentation, once; what a batch becomes does not depend on when it is asked for.
+        inputs: names of the arrays that the network takes beside the pixels.
         sizes: (height, width) to bring images and boxes to, another one every ten batches; None leaves them.
         window: (height, width) to cut out of images and masks, before anything else; None leaves them whole.
 
     Returns:
-        Pairs of pixels, uint8 (N, height, width, channels), and targets.
+        Pairs of pixels, uint8 (N, height, width, channels), or of these and the arrays of `inputs`, and targets.
     """
     batches = _batches(data.train, draws, batch_size=batch_size)
     augment = None if data.augmentation is None else data.augmentation(random)
@@ -141,19 +144,22 @@ def training_batches(
             new_pixels, new_arrays = augment(pixels, arrays, step)
             pixels = _where(changed, new_pixels, pixels)
             arrays = {name: _where(changed, new_arrays[name], old) for name, old in arrays.items()}
-        if resize is None:
-            return pixels, targets(arrays, tuple(pixels.shape[1:3]))
-        pixels, arrays, size = resize(pixels, arrays, step)
-        return pixels, targets(arrays, size)
+        size: Size = tuple(pixels.shape[1:3])
+        if resize is not None:
+            pixels, arrays, size = resize(pixels, arrays, step)
+        taken = (pixels, *(arrays[name] for name in inputs)) if inputs else pixels
+        return taken, targets(arrays, size)
 
     return batches.enumerate().map(prepare).prefetch(tf.data.AUTOTUNE)
 
 
-def validation_batches(data: TrainingData, batch_size: int, *, targets: Targets) -> tf.data.Dataset:
+def validation_batches(
+    data: TrainingData, batch_size: int, *, targets: Targets, inputs: Sequence[str] = ()
+) -> tf.data.Dataset:
     """Returns batches of the images held out, as they are, in their order; as `training_batches` otherwise."""
     draws = Draws(data.held_out, np.zeros(len(data.held_out), np.bool_))
     plain = TrainingData(data.val or data.train, data.classes, data.held_out, data.held_out)
-    return training_batches(plain, draws, batch_size, targets=targets, random=np.random.default_rng(0))
+    return training_batches(plain, draws, batch_size, targets=targets, random=np.random.default_rng(0), inputs=inputs)
 
 
 def _batches(part: LabelledPixels, draws: Draws, *, batch_size: int) -> tf.data.Dataset:

@@ -27,6 +27,7 @@ def run_epoch(
     epoch: int,
     *,
     outputs: Sequence[str],
+    inputs: Sequence[str] = (),
     on_batch: OnBatch,
     judge: Judge | None = None,
 ) -> EpochMetrics:
@@ -38,6 +39,7 @@ def run_epoch(
         config: batch size, seed, and what is done to the images.
         epoch: from 1.
         outputs: those of the manifest, by name.
+        inputs: names of the arrays that the model takes beside the pixels.
         on_batch: called with (images done, images in all, means so far).
         judge: scores the model as it is by what the held-out part is watched by besides, the metric to watch first.
 
@@ -57,6 +59,7 @@ def run_epoch(
         config.batch_size,
         targets=trainee.targets,
         random=random,
+        inputs=inputs,
         sizes=trainee.sizes,
         window=trainee.window,
     )
@@ -71,7 +74,7 @@ def run_epoch(
     logs = {name: float(values[-1]) for name, values in fitted.history.items()}
     learned, held_out = trainee.shown(logs, outputs), {}
     if data.held_out.size:
-        validation = validation_batches(data, config.batch_size, targets=trainee.targets)
+        validation = validation_batches(data, config.batch_size, targets=trainee.targets, inputs=inputs)
         with averaged(model):
             scores = model.evaluate(validation, verbose=0, return_dict=True)
         held_out = {name: float(value) for name, value in trainee.shown(scores, outputs).items()}

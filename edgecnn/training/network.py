@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -68,6 +68,7 @@ def new_trainee(config: TrainConfig, manifest: Manifest) -> Trainee:
             num_classes=manifest.num_classes,
             width=config.width,
             seed=config.seed,
+            **({} if manifest.text_input is None else {"text": manifest.text_input}),
         )
         _take_weights(model, spec, config)
         trainee = _trainee(model, spec, manifest, config)
@@ -129,6 +130,9 @@ def inference_model(model: keras.Model, manifest: Manifest) -> keras.Model:
 
     It is the model itself where it has these and no others, and takes the manifest's image.
     """
+    place = TASKS[manifest.task].inference
+    if place is not None:
+        return cast("keras.Model", load(place)(model, manifest))
     names, image = [output.name for output in manifest.outputs], manifest.image_input
     if tuple(model.inputs[0].shape[1:3]) != (image.height, image.width):
         model = resized(model, (image.height, image.width))

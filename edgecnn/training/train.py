@@ -380,7 +380,11 @@ def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progres
         progress.on_epoch_begin(len(history) + 1, run.config.epochs)
         trainee.model.optimizer.learning_rate = learning_rate(run.config, history)
         metrics = fitting.run_epoch(
-            trainee, data, run.config, len(history) + 1, outputs=outputs, on_batch=progress.on_batch, judge=judge
+            *(trainee, data, run.config, len(history) + 1),
+            outputs=outputs,
+            inputs=run.row.inputs,
+            on_batch=progress.on_batch,
+            judge=judge,
         )
         _check_metrics(run, history, metrics)
         history = (*history, metrics)
@@ -423,5 +427,7 @@ def _judge(run: _Run, trainee: Trainee, cached: _Pixels) -> EpochJudge | None:
 def _labelled(run: _Run, samples: Samples, cached: CachedPart) -> LabelledPixels:
     from edgecnn.training.feeding import LabelledPixels  # as in _trainee
 
-    arrays = load(run.row.arrays)(samples.targets, cached.placements, cached.pixels.shape[1:3])
+    text = run.manifest.text_input
+    words = {} if text is None else {"text": text}
+    arrays = load(run.row.arrays)(samples.targets, cached.placements, cached.pixels.shape[1:3], **words)
     return LabelledPixels(cached.pixels, arrays)

@@ -11,7 +11,8 @@ import onnx
 from onnx import ModelProto
 
 from edgecnn_exporters.errors import ExportError
-from edgecnn_exporters.graph.publish import Graph, finish, write_graph
+from edgecnn_exporters.graph.publish import Graph, finish, write_graph, write_named
+from edgecnn_exporters.graph.splitting import ADDED, kept_in_graph, split
 from edgecnn_exporters.graph.suppression import append_suppression, in_graph
 from edgecnn_exporters.graph.writer import Converted
 from edgecnn_runtime.container import METADATA_SHA256_KEY, append_metadata, read_model_file
@@ -78,6 +79,17 @@ class Candidate:
         """
         model = append_suppression(onnx.load_from_string(self.payload()), self.manifest)
         return self.write(model, path, in_graph(self.manifest), self.batch)
+
+    def splitting(self, path: Path) -> "Candidate":
+        """Writes the same graph as one that runs a picture's part once, however many questions are asked about it.
+
+        Raises:
+            ExportError: it cannot be divided.
+        """
+        model = onnx.load_from_string(self.payload())
+        manifest = kept_in_graph(model, self.manifest)
+        graph = write_named(split(model, manifest), path, operators=self.graph.requirements.operators + ADDED)
+        return self._stamped(path, graph, manifest, self.batch)
 
     def payload(self) -> bytes:
         """Returns the graph's bytes."""
@@ -177,5 +189,5 @@ def trailer(manifest: Manifest, evidence: Evidence | None = None) -> bytes:
 
 
 def _names(manifest: Manifest) -> tuple[list[str], list[str]]:
-    inputs = [*(image.name for image in manifest.inputs), *manifest.decoder.settings()]
+    inputs = [*(spec.name for spec in manifest.inputs), *manifest.decoder.settings()]
     return inputs, [output.name for output in manifest.outputs]

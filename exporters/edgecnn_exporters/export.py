@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import check_replaceable, working_folder, writing
 from edgecnn_exporters.graph.convert import convert, hash_weights
 from edgecnn_exporters.graph.publish import OPSETS
+from edgecnn_exporters.graph.splitting import check_splittable
 from edgecnn_exporters.graph.suppression import NmsPlace, in_graph
 from edgecnn_exporters.proof.gates import Gates, float32_gates, quantized_gates
 from edgecnn_exporters.proof.golden_samples import make_golden
@@ -53,6 +54,7 @@ def export(
     metric: Callable[[], Metric] | None = None,
     settle: Settle | None = None,
     golden: Iterable[ImageSource] | None = None,
+    golden_questions: Sequence[str] | None = None,
     golden_samples: int = MAX_SAMPLES,
     batch: int | None = 1,
     opset: int = 17,
@@ -61,6 +63,7 @@ def export(
     quantization: QuantizationConfig | None = None,
     calibration: CalibrationImages | None = None,
     nms: NmsPlace = "runtime",
+    split: bool = False,
     whole: Source | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> ExportReport:
@@ -69,7 +72,8 @@ def export(
     The stages are "weights" (hashed, found finite), "convert", "graph" (folded, named, written), "load" (with the
     runtime's own reader and Session), "parity", those of the quantization, "settle" (where `settle` changes the
     manifest: the file is compared once more), "nms" (where the graph is to suppress: it is appended to what was proven,
-    and proven again), "seams" (where pictures go through in tiles), "golden" (samples, answered by the file itself;
+    and proven again), "split" (where a picture is to be seen once for several questions: the graph is divided, and
+    proven again), "seams" (where pictures go through in tiles), "golden" (samples, answered by the file itself;
     left out where there are to be none), "stamp" and "verify" (the samples once more, through the finished file). All
     is made in a temporary folder beside `path`; the file takes its name last. FILE.report.json beside it tells what was
     compared, on which machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed
@@ -92,6 +96,7 @@ def export(
             by that manifest.
         golden: pictures of any size, of which the first ones travel in the file, small, as golden samples; None takes
             synthetic ones.
+        golden_questions: what is asked of these, where the model answers questions; None takes synthetic ones.
         golden_samples: how many travel, 0 to 4. A file without any cannot be verified on a device.
         batch: the fixed batch size, or None for a dynamic one.
         opset: of the default ONNX domain, 13 to 18.
@@ -100,6 +105,7 @@ def export(
         quantization: for a file of fewer bits; None for one of float32.
         calibration: the images that int8 takes its ranges from; None for any other precision.
         nms: where a detector's boxes are decoded and drop each other: on the device by the runtime, or in the graph.
+        split: whether a model that answers questions about a picture sees it once for all of them; needs batch 1.
         whole: where the manifest's decoder has tiles, the reference for pictures of any size, against which it is
             measured what the tiles change; None does not measure it.
         on_stage: is told each stage's name when it begins.
@@ -122,6 +128,8 @@ def export(
     _check_arguments(batch, opset, golden_samples)
     if nms == "graph":
         in_graph(manifest)
+    if split:
+        check_splittable(manifest, batch)
     _check_evaluation(quantization, evaluation, metric)
     _check_calibration(quantization, calibration)
     target, stages = Path(os.path.realpath(path)), _Stages(on_stage)  # a link stays a link
@@ -159,6 +167,12 @@ def export(
                 parity = proof.compare(
                     candidate.load(), gates, graph_sha256=graph_sha256, decoding=file.load(), exact=exact
                 )
+        if split and parity.passed:
+            with stages("split"), writing(target):
+                file, raw = candidate.splitting(folder / "split.onnx"), candidate.predictor(threads=1)
+                parity = proof.compare(
+                    file.load(), gates, graph_sha256=file.graph.written.sha256, keeping=file.manifest, exact=exact
+                )
         _warn_where_nothing_was_compared(target, parity)
         if whole is not None and parity.passed:
             with stages("seams"):
@@ -169,7 +183,13 @@ def export(
             with stages("golden"):
                 precision = "float32" if quantization is None else quantization.precision
                 single = file.predictor(threads=1)  # a few graphs answer otherwise in the last bits with more
-                made = make_golden(single, reference, golden, precision=precision, count=golden_samples, raw=raw)
+                made = make_golden(
+                    *(single, reference, golden),
+                    precision=precision,
+                    count=golden_samples,
+                    raw=raw,
+                    questions=golden_questions,
+                )
                 samples, parity = made.samples, replace(parity, gates=(*parity.gates, made.gate))
         outcome = Outcome(target, folder, stages.seconds, parity, tries)
         if not parity.passed:
@@ -296,7 +316,7 @@ def _convert(
     stages: "_Stages",
 ) -> Candidate:
     """Makes the float32 file."""
-    inputs, outputs = [image.name for image in manifest.inputs], [output.name for output in manifest.outputs]
+    inputs, outputs = [spec.name for spec in manifest.inputs], [output.name for output in manifest.outputs]
     with stages("convert"):
         converted = convert(model, input_names=inputs, output_names=outputs, batch=batch, opset=opset)
     with stages("graph"), writing(target):

@@ -39,6 +39,24 @@ def outside(graph: GraphProto) -> tuple[str, ...]:
     )
 
 
+def not_of_image_alone(graph: GraphProto, image: str) -> tuple[str, ...]:
+    """Returns the names of the nodes that read, directly or not, another input than the image: a question's part.
+
+    What the image and a question are joined by is among them.
+
+    Args:
+        graph: whose inputs have no default.
+        image: the name of the image's input.
+    """
+    others = {tensor.name for tensor in graph.input} - {image}
+    names = []
+    for node in graph.node:
+        if others.intersection(node.input):
+            others.update(filter(None, node.output))
+            names.append(node.name)
+    return tuple(names)
+
+
 def cheap_last_convolutions(model: ModelProto) -> tuple[str, ...]:
     """Returns the names of the convolutions whose numbers are outputs, where nearly all products are elsewhere.
 

@@ -26,7 +26,7 @@ METADATA_SHA256_KEY = "edgecnn.metadata_sha256"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 _NODE, _INITIALIZER = 1, 5  # of a GraphProto
-_NODE_OPERATOR, _TENSOR_TYPE = 4, 2  # of a NodeProto, of a TensorProto
+_NODE_OPERATOR, _NODE_ATTRIBUTE, _ATTRIBUTE_GRAPH, _TENSOR_TYPE = 4, 5, 6, 2  # of a Node-, Attribute-, TensorProto
 # ModelProto: field number -> wire type
 _MODEL_FIELDS: Mapping[int, int] = {
     **dict.fromkeys((_IR_VERSION, 5), _VARINT),
@@ -101,7 +101,7 @@ def parse_model_file(data: bytes, name: str) -> ModelFile:
 
 
 def holds_operator(file: ModelFile, operator: str) -> bool:
-    """Whether a node of the graph, but for those inside other nodes, is of that operator; the payload must be open.
+    """Whether a node of the graph, or of the branches of its own nodes, is of that operator; the payload must be open.
 
     Raises:
         ModelFileError: the graph is damaged.
@@ -210,13 +210,20 @@ def _open_payload(file: ModelFile) -> BinaryIO:
 
 
 def _graph_fields(stream: BinaryIO, file: ModelFile, number: int) -> Iterator[_Field]:
+    """Yields the fields of that number of the graph, and of the graphs that its nodes hold."""
+
+    def within(message: _Field, number: int) -> Iterator[_Field]:
+        for field in _walk(stream, message.end, file.name, message.begin):
+            if (field.number, field.wire) == (number, _BYTES):
+                yield field
+
     for graph in _walk(stream, file.payload.size_bytes, file.name):
         if graph.number == _GRAPH:
-            yield from (
-                field
-                for field in _walk(stream, graph.end, file.name, graph.begin)
-                if (field.number, field.wire) == (number, _BYTES)
-            )
+            yield from within(graph, number)
+            for node in within(graph, _NODE):
+                for attribute in within(node, _NODE_ATTRIBUTE):
+                    for branch in within(attribute, _ATTRIBUTE_GRAPH):
+                        yield from within(branch, number)
 
 
 def _strings(stream: BinaryIO, field: _Field, name: str) -> dict[int, bytes]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from edgecnn_runtime.decoders import KeptPicture
     from edgecnn_runtime.map_decoders import Tiling
 
 Shape = tuple[int | None, ...]
-TaskName = Literal["classification", "localization", "detection", "segmentation"]
+TaskName = Literal["classification", "localization", "detection", "segmentation", "question"]
 Reads = Literal["logits", "distances", "scores", "numbers"]  # numbers are no class scores, whatever they are
 Takes = Literal["softmax", "sigmoid", "nothing"]  # of one unit, a softmax scores one class; the others tell two apart
 Suppresses = Literal["nowhere", "runtime", "graph"]  # of boxes that overlap a better one: where they are dropped
@@ -40,6 +41,7 @@ class Kind:
         suppresses: where boxes drop each other. In the graph a little rounding makes and unmakes whole rows.
         least_tolerance: how far rounding alone may move a number of a result that a golden sample holds, so that no
             file asks for less.
+        asks: whether a question is asked of each image, which is an input of the network beside it.
     """
 
     task: ClassVar[TaskName]
@@ -49,6 +51,7 @@ class Kind:
     too_few: ClassVar[str] = "."
     suppresses: ClassVar[Suppresses] = "nowhere"
     least_tolerance: ClassVar[float] = 0.0
+    asks: ClassVar[bool] = False
 
     def num_classes(self, units: int) -> int:
         """Returns how many classes an output of so many units scores: one a unit, two where one tells two apart."""
@@ -68,6 +71,10 @@ class Kind:
 
     def cut_into(self) -> "Tiling | None":
         """Returns the tiles that a picture is cut into, or None where the graph takes it whole."""
+        return None
+
+    def keeps(self) -> "KeptPicture | None":
+        """Returns what a graph takes again of a picture that it has seen, or None where it sees each one anew."""
         return None
 
     def settings(self) -> Mapping[str, tuple[float, ...]]:

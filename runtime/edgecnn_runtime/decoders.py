@@ -20,6 +20,7 @@ from edgecnn_runtime.map_decoders import MOST_CLASSES as MOST_CLASSES
 from edgecnn_runtime.map_decoders import ClassMapDecoder as ClassMapDecoder
 from edgecnn_runtime.map_decoders import Tiling as Tiling
 
+_MOST_KEPT = 1 << 20  # numbers of a picture
 _ONE_SOFTMAX = (
     ', whose softmax is 1.0 for every image. Write "kind": "sigmoid" for one raw output that tells two classes apart, '
     '"probabilities" where the model ends in a sigmoid.'
@@ -136,6 +137,67 @@ class LocationDecoder(Kind):
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """What is kept of a picture between two questions, so that only the question's part of the graph runs again.
+
+    The graph has two inputs with a default besides: `KNOWN`, 1 where the picture is known and 0 where it is not, and
+    `PICTURE`, what it was known as.
+
+    Attributes:
+        output: the name of the graph output that holds what the picture came to, shape (1, size).
+        size: how many numbers that are.
+    """
+
+    KNOWN: ClassVar[str] = "picture_is_known"
+    PICTURE: ClassVar[str] = "known_picture"
+    output: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDecoder(Kind):
+    """The scores of the answers to a question about the image are the softmax of the raw outputs.
+
+    Attributes:
+        output: the name of the graph output that holds the logits, shape (N, answers).
+        kept: what the graph takes again of a picture that it has seen; null where it sees each one anew.
+        kind: always "answer".
+    """
+
+    task: ClassVar[TaskName] = "question"
+    reads: ClassVar[Reads] = "logits"
+    takes: ClassVar[Takes] = "softmax"
+    least_units: ClassVar[int] = 2
+    too_few: ClassVar[str] = ", by which every question would have the same answer. Write one unit an answer."
+    asks: ClassVar[bool] = True
+    output: str = "logits"
+    kept: KeptPicture | None = None
+    kind: Literal["answer"] = "answer"
+
+    def keeps(self) -> KeptPicture | None:
+        """Returns what is kept of a picture; as for every kind."""
+        return self.kept
+
+    def settings(self) -> Mapping[str, tuple[float, ...]]:
+        """Returns what says that no picture is known; as for every kind."""
+        return {} if self.kept is None else {KeptPicture.KNOWN: (0.0,), KeptPicture.PICTURE: (0.0,) * self.kept.size}
+
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
+        """Returns what is wrong with what is kept, or None; as for every kind."""
+        del image_size, multiple_of
+        if self.kept is None:
+            return None
+        if self.kept.output == self.output or self.kept.output not in outputs:
+            return f"kept: expected an output beside {self.output!r}, received {self.kept.output!r} of {list(outputs)}"
+        if not 1 <= self.kept.size <= _MOST_KEPT or outputs[self.kept.output] != (self.kept.size,):
+            return (
+                f"kept: output {self.kept.output!r}: expected shape (size,) of 1 to {_MOST_KEPT} numbers, received "
+                f"{outputs[self.kept.output]} and size {self.kept.size}"
+            )
+        return None
+
+
 Decoder = (
     SoftmaxDecoder
     | DistanceDecoder
@@ -145,6 +207,7 @@ Decoder = (
     | YoloDecoder
     | SuppressedDecoder
     | ClassMapDecoder
+    | AnswerDecoder
 )
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.fonts import Typeface, legible
@@ -42,6 +42,45 @@ def draw_lines(image: Image.Image, lines: Sequence[str], *, typeface: Typeface |
         draw.rectangle((left - 4, top - 4, right + 4, bottom + 4), fill="black")
         draw.multiline_text((4, 4), text, fill="white", font=font)
     return canvas
+
+
+def draw_under(image: Image.Image, lines: Sequence[str], *, typeface: Typeface | None = None) -> Image.Image:
+    """Returns an RGB copy with the lines in a black strip under it, white; a small image is enlarged.
+
+    Args:
+        image: mode RGB or L; it stays as it is.
+        lines: top to bottom, as for `draw_lines`; one that is wider than the picture goes on in the next.
+        typeface: as for `draw_lines`.
+
+    Raises:
+        EdgeCNNError: a font is damaged.
+    """
+    picture, lines = _enlarged(image.convert("RGB")), list(map(_short, lines))
+    size = max(_SMALLEST_TEXT, min(picture.size) // _TEXT_PART)
+    font, step = (typeface or Typeface()).at(size, "".join(lines)), size + size // 2
+    with _whole_font():
+        draw = ImageDraw.Draw(picture)
+        fitting = [part for line in lines for part in _wrapped(draw, line, font, picture.width - size)]
+        canvas = Image.new("RGB", (picture.width, picture.height + step * len(fitting) + size // 2))
+        canvas.paste(picture)
+        draw = ImageDraw.Draw(canvas)
+        for index, line in enumerate(fitting):
+            draw.text((size // 2, picture.height + size // 4 + step * index), line, fill="white", font=font)
+    return canvas
+
+
+def _wrapped(
+    draw: ImageDraw.ImageDraw, line: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int
+) -> list[str]:
+    """Returns the line in parts that are no wider, divided between words."""
+    parts = [""]
+    for word in line.split():
+        longer = f"{parts[-1]} {word}".strip()
+        if parts[-1] and draw.textlength(longer, font=font) > width:
+            parts.append(word)
+        else:
+            parts[-1] = longer
+    return parts
 
 
 def draw_boxes(

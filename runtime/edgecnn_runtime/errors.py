@@ -6,6 +6,7 @@
     |-- ManifestError          6  the manifest is damaged, of another version, or contradicts the graph
     |-- ImageError             1  an image cannot be read, or is not of the form that was asked for
     |   `-- ImageTypeError     1  it is no image at all: None, a number, a list; a TypeError too
+    |-- QuestionError          2  a question has no word, is missing, or is asked of a model that takes none
     |-- VerificationError      4  on this machine the file answers its golden samples otherwise than they say
     `-- SessionError           1  ONNX Runtime could not do what was asked
         |-- ProviderError      3  the asked device is not available
@@ -65,6 +66,13 @@ class ImageTypeError(ImageError, TypeError):
     """What was given as an image is of another type; where there are others, it is a failure of this one."""
 
     kind = "image_type"
+
+
+class QuestionError(EdgeCNNError):
+    """A question holds no word, is missing, or is asked of a model that takes none."""
+
+    exit_code = 2
+    kind = "question"
 
 
 class VerificationError(EdgeCNNError):

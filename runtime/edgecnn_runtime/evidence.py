@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.golden import MAX_BYTES, MAX_SAMPLES, GoldenSample
 from edgecnn_runtime.golden import Precision as Precision  # part of this module's interface
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 METADATA_KEY = "edgecnn.evidence"
 LEAST_ONNXRUNTIME = "1.29.0"  # the lowest that is allowed and tested: docs/adr/0024
 AMX_WEIGHTS = "amx_weights"  # among the rewrites: weights laid out for x86 with AMX
@@ -32,7 +32,18 @@ class TensorParity:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoresParity:
+class DecodedRecord:
+    """What the records of level 2 share.
+
+    Attributes:
+        unit: what is counted, for people: `images` may be questions about images, each with its answer.
+    """
+
+    unit: ClassVar[str] = "images"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresParity(DecodedRecord):
     """Level 2 of a task whose results are class scores.
 
     Attributes:
@@ -54,11 +65,26 @@ class ScoresParity:
 
     def summary(self) -> str:
         """Returns the agreement in a few words."""
-        return f"top-1 agreement {self.top1_agreement:.4f} on {self.images} images"
+        return f"top-1 agreement {self.top1_agreement:.4f} on {self.images} {self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
-class LocationParity:
+class AnswersParity(ScoresParity):
+    """Level 2 of a task whose results are scores of answers to questions about images.
+
+    Attributes:
+        images: how many questions were compared; an image counts once for each question about it.
+        top1_agreement: as for `ScoresParity`.
+        max_score_difference: likewise.
+        kind: always "answers".
+    """
+
+    unit: ClassVar[str] = "questions"
+    kind: Literal["answers"] = "answers"  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class LocationParity(DecodedRecord):
     """Level 2 of a task whose results are class scores and one box.
 
     Attributes:
@@ -86,7 +112,7 @@ class LocationParity:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectionParity:
+class DetectionParity(DecodedRecord):
     """Level 2 of a task whose results are any number of boxes with a class each.
 
     A box is clear where its score is so far above the least that is answered that rounding cannot move it below.
@@ -139,7 +165,7 @@ class SeamParity:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentationParity:
+class SegmentationParity(DecodedRecord):
     """Level 2 of a task whose results are a class for each pixel.
 
     Attributes:
@@ -176,7 +202,7 @@ class SegmentationParity:
 
 
 # level 2, one record a kind of result
-DecodedParity = ScoresParity | LocationParity | DetectionParity | SegmentationParity
+DecodedParity = ScoresParity | LocationParity | DetectionParity | SegmentationParity | AnswersParity
 
 
 @dataclass(frozen=True, slots=True)

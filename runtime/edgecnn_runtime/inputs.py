@@ -7,22 +7,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.errors import QuestionError
 from edgecnn_runtime.images import ImageSource
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Feeds
 from edgecnn_runtime.preprocessing import Placement, Preprocessor
+from edgecnn_runtime.questions import Question, QuestionReader, Read
 
 
 class Prepared(NamedTuple):
-    """An image that is ready to run.
+    """An image that is ready to run, with the question about it where there is one.
 
     Attributes:
         feeds: one array an input, one row each; the image's is (1, H, W, C) uint8.
         placement: where the image lies in its pixels.
+        question: what is asked; None where no question is.
     """
 
     feeds: Feeds
     placement: Placement
+    question: Question | None = None
 
 
 class Batch(NamedTuple):
@@ -50,21 +54,59 @@ class Inputs:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self._name = manifest.image_input.name
+        self._name, self._text = manifest.image_input.name, manifest.text_input
         self._preprocess = preprocessor_of(manifest)
+        self._read = None if self._text is None else QuestionReader(self._text)
 
-    def __call__(self, image: ImageSource) -> Prepared:
+    def __call__(self, image: ImageSource, question: str | None = None) -> Prepared:
         """Returns the feeds of one image.
 
         Args:
             image: as `Preprocessor` takes it.
+            question: about it, where the model takes one.
 
         Raises:
             ImageError: the image cannot be read or is refused.
-            TypeError: it is none.
+            QuestionError: the model takes a question, and there is none or one without a word; or it takes none.
+            TypeError: the image is none.
         """
+        (prepared,) = self.of_questions(image, None if question is None else [question])
+        return prepared
+
+    def of_questions(self, image: ImageSource, questions: Sequence[str] | None) -> list[Prepared]:
+        """Returns the feeds of one image for each of several questions; the image is read once.
+
+        Args:
+            image: as `Preprocessor` takes it.
+            questions: one or more, where the model takes one; else None.
+
+        Raises:
+            ImageError: as for one question, like the others.
+            QuestionError: likewise.
+            TypeError: likewise.
+        """
+        asked = self.read(questions)
         pixels, placement = self._preprocess(image)
-        return Prepared({self._name: pixels}, placement)
+        if self._text is None:
+            return [Prepared({self._name: pixels}, placement)]
+        return [Prepared({self._name: pixels, self._text.name: ids}, placement, question) for ids, question in asked]
+
+    def read(self, questions: Sequence[str] | None) -> list[Read]:
+        """Returns the questions as the network takes them; none of a model that takes none.
+
+        Args:
+            questions: as for `of_questions`.
+
+        Raises:
+            QuestionError: as for `of_questions`.
+        """
+        if self._read is None:
+            if questions is not None:
+                raise QuestionError("question: expected none, since this model takes an image alone, received one")
+            return []
+        if not questions:
+            raise QuestionError("question: expected one, since this model answers questions, received none")
+        return [self._read(text) for text in questions]
 
 
 def preprocessor_of(manifest: Manifest) -> Preprocessor:

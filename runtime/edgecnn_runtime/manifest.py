@@ -13,6 +13,7 @@ from edgecnn_runtime import strict_json
 from edgecnn_runtime.decoders import Decoder, OutputSpec, TaskName
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.images import MAX_PIXELS
+from edgecnn_runtime.questions import TextInput
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "edgecnn.manifest"
@@ -81,7 +82,7 @@ class Manifest:
     Attributes:
         task: what kind of result the model gives.
         model: catalogue name and width.
-        inputs: in the graph's order.
+        inputs: in the graph's order: an image and, where the decoder answers questions, the question.
         labels: one name a class, unique; None for a model that never saw data. How many classes there are, the decoder
             says: two where one unit goes through a sigmoid.
         decoder: how raw outputs become results.
@@ -93,7 +94,7 @@ class Manifest:
 
     task: TaskName
     model: ModelInfo
-    inputs: tuple[ImageInput, ...]
+    inputs: tuple[ImageInput | TextInput, ...]
     labels: tuple[str, ...] | None
     decoder: Decoder
     outputs: tuple[OutputSpec, ...]
@@ -104,7 +105,10 @@ class Manifest:
                 f"manifest: expected a decoder for {self.task}, received {self.decoder.kind!r}, one for "
                 f"{self.decoder.task}"
             )
-        _check_inputs(self.inputs)
+        _check_inputs(self.inputs, asks=self.decoder.asks)
+        _check_image(self.image_input)
+        if self.text_input is not None:
+            self.text_input.check()
         _check_outputs(self.outputs)
         image, shapes = self.image_input, {output.name: output.shape for output in self.outputs}
         misfit = self.decoder.misfit(shapes, (image.height, image.width), multiple_of=image.multiple_of)
@@ -114,8 +118,13 @@ class Manifest:
 
     @property
     def image_input(self) -> ImageInput:
-        """The first image input."""
-        return self.inputs[0]
+        """The image input."""
+        return next(spec for spec in self.inputs if isinstance(spec, ImageInput))
+
+    @property
+    def text_input(self) -> TextInput | None:
+        """The question's input; None where no question is asked."""
+        return next((spec for spec in self.inputs if isinstance(spec, TextInput)), None)
 
     @property
     def num_units(self) -> int:
@@ -154,37 +163,39 @@ class Manifest:
         return strict_json.load(cls, text, schema_version=SCHEMA_VERSION, what="manifest")
 
 
-def _check_inputs(inputs: Sequence[ImageInput]) -> None:
-    if len(inputs) != 1:
-        names = [image.name for image in inputs]
-        raise ManifestError(f"manifest: expected one input, an image, received {len(inputs)}: {names}")
-    for image in inputs:
-        where = f"manifest: input {image.name!r}"
-        free = image.height is None or image.width is None
-        if (image.multiple_of is not None) != free:
-            raise ManifestError(f"{where}: multiple_of belongs to a free height or width, and only there")
-        if image.resize == "pad" and (image.height is not None or image.width is not None):
-            raise ManifestError(
-                f"{where}: expected a free height and width for resize 'pad', received {image.height} x {image.width}"
-            )
-        if (image.crop_fraction is not None) != (image.resize == "center_crop"):
-            raise ManifestError(f"{where}: crop_fraction belongs to resize 'center_crop', and only there")
-        if (image.pad_value is not None) != (image.resize == "letterbox"):
-            raise ManifestError(f"{where}: pad_value belongs to resize 'letterbox', and only there")
-        for name, size in (("height", image.height), ("width", image.width), ("multiple_of", image.multiple_of)):
-            if size is not None and not 1 <= size <= 65535:
-                raise ManifestError(f"{where}: expected {name} from 1 to 65535, received {size}")
-        if (image.height or 1) * (image.width or 1) > MAX_PIXELS:
-            raise ManifestError(
-                f"{where}: expected at most {MAX_PIXELS // 1_000_000} megapixels, received {image.height} x "
-                f"{image.width}"
-            )
-        if image.crop_fraction is not None and not _LEAST_CROP <= image.crop_fraction <= 1:
-            raise ManifestError(
-                f"{where}: expected crop_fraction from {_LEAST_CROP} to 1, received {image.crop_fraction}"
-            )
-        if image.pad_value is not None and not 0 <= image.pad_value <= 255:
-            raise ManifestError(f"{where}: expected pad_value from 0 to 255, received {image.pad_value}")
+def _check_inputs(inputs: Sequence[ImageInput | TextInput], *, asks: bool) -> None:
+    expected = ["image", "text"] if asks else ["image"]
+    names, kinds = [spec.name for spec in inputs], [spec.kind for spec in inputs]
+    if kinds != expected or len(set(names)) < len(names):
+        what = "two inputs of different names, an image and a text" if asks else "one input, an image"
+        received = dict(zip(names, kinds, strict=True))
+        raise ManifestError(f"manifest: expected {what}, received {len(inputs)}: {received}")
+
+
+def _check_image(image: ImageInput) -> None:
+    where = f"manifest: input {image.name!r}"
+    free = image.height is None or image.width is None
+    if (image.multiple_of is not None) != free:
+        raise ManifestError(f"{where}: multiple_of belongs to a free height or width, and only there")
+    if image.resize == "pad" and (image.height is not None or image.width is not None):
+        raise ManifestError(
+            f"{where}: expected a free height and width for resize 'pad', received {image.height} x {image.width}"
+        )
+    if (image.crop_fraction is not None) != (image.resize == "center_crop"):
+        raise ManifestError(f"{where}: crop_fraction belongs to resize 'center_crop', and only there")
+    if (image.pad_value is not None) != (image.resize == "letterbox"):
+        raise ManifestError(f"{where}: pad_value belongs to resize 'letterbox', and only there")
+    for name, size in (("height", image.height), ("width", image.width), ("multiple_of", image.multiple_of)):
+        if size is not None and not 1 <= size <= 65535:
+            raise ManifestError(f"{where}: expected {name} from 1 to 65535, received {size}")
+    if (image.height or 1) * (image.width or 1) > MAX_PIXELS:
+        raise ManifestError(
+            f"{where}: expected at most {MAX_PIXELS // 1_000_000} megapixels, received {image.height} x {image.width}"
+        )
+    if image.crop_fraction is not None and not _LEAST_CROP <= image.crop_fraction <= 1:
+        raise ManifestError(f"{where}: expected crop_fraction from {_LEAST_CROP} to 1, received {image.crop_fraction}")
+    if image.pad_value is not None and not 0 <= image.pad_value <= 255:
+        raise ManifestError(f"{where}: expected pad_value from 0 to 255, received {image.pad_value}")
 
 
 def _check_outputs(outputs: Sequence[OutputSpec]) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.decoders import Decoder
+from edgecnn_runtime.decoders import KeptPicture
+from edgecnn_runtime.manifest import Manifest
 
 Feeds = Mapping[str, npt.NDArray[Any]]
 
@@ -19,14 +20,20 @@ class Model(Protocol):
         ...
 
 
-def read_by(model: Model, decoder: Decoder) -> Model:
-    """Returns a model as it answers by a decoder: where its graph itself decodes, the thresholds are inputs of it.
+def read_by(model: Model, manifest: Manifest) -> Model:
+    """Returns a model as it answers by a manifest's decoder.
+
+    Where its graph itself decodes, the thresholds are inputs of it. Where it keeps what it saw of a picture, the next
+    question about the same picture runs without the picture's part; may be called from several threads.
 
     Args:
         model: whose raw outputs the decoder reads.
-        decoder: of the manifest, or another of its kind with other thresholds.
+        manifest: of the model, or one with other thresholds.
     """
-    settings = {name: np.array(values, np.float32) for name, values in decoder.settings().items()}
+    kept = manifest.decoder.keeps()
+    if kept is not None:
+        return _OncePerPicture(model, manifest.image_input.name, kept)
+    settings = {name: np.array(values, np.float32) for name, values in manifest.decoder.settings().items()}
     return _Set(model, settings) if settings else model
 
 
@@ -38,6 +45,27 @@ class _Set:
 
     def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
         return self._model.run({**feeds, **self._settings})
+
+
+class _OncePerPicture:
+    """A model that is told what it made of a picture, where it is asked of the same one again.
+
+    The last picture alone is remembered, by its pixels, whatever it was read from.
+    """
+
+    def __init__(self, model: Model, image: str, kept: KeptPicture) -> None:
+        self._model, self._image, self._output = model, image, kept.output
+        self._unknown = (np.zeros(1, np.float32), np.zeros(kept.size, np.float32))
+        self._last: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None  # pixels, and what they came to
+
+    def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
+        pixels, last = feeds[self._image], self._last  # another thread may remember another one meanwhile
+        is_known = last is not None and np.array_equal(last[0], pixels)
+        known, picture = (np.ones(1, np.float32), last[1]) if last is not None and is_known else self._unknown
+        outputs = self._model.run({**feeds, KeptPicture.KNOWN: known, KeptPicture.PICTURE: picture})
+        if not is_known:
+            self._last = (pixels.copy(), outputs[self._output][0].astype(np.float32))
+        return outputs
 
 
 def run_all(model: Model, feeds: Feeds, batch: int | None) -> dict[str, npt.NDArray[Any]]:

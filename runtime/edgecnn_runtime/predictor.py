@@ -35,7 +35,6 @@ from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Feeds, Model, read_by, run_all
 from edgecnn_runtime.other_processor import warn_of_other_processor
-from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.providers import CPU, Device
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
@@ -187,8 +186,8 @@ class Predictor:
             self._load_again()
         return run_all(self._model, feeds, self.batch)
 
-    def predict(self, image: ImageSource) -> Result:
-        """Returns the result of one image.
+    def predict(self, image: ImageSource, question: str | None = None) -> Result:
+        """Returns the result of one image, or the answer to a question about it.
 
         A path, its bytes, the Pillow image that `Image.open` gives of it, and its array give equal answers: EXIF turns
         are undone for these first three. A Pillow image that was made from another (rotate, transpose, resize, convert,
@@ -196,33 +195,40 @@ class Predictor:
 
         Args:
             image: a path, the bytes of a file, a Pillow image, or a uint8 array (H,W), (H,W,1) or (H,W,3) in RGB order.
+            question: about it, for a model that takes one.
 
         Raises:
             ImageError: the image cannot be read or is refused.
+            QuestionError: the model takes a question, and there is none or one without a word; or it takes none.
             TypeError: the image is none of these.
             OutputError: the network answered with NaN or infinity.
             SessionError: the run failed.
         """
         start = perf_counter()
-        feeds, placement = self.inputs(image)
-        preprocess_ms = (perf_counter() - start) * 1000
-        result = self._run(feeds, [placement], [_name(image)], preprocess_ms)[0]
+        prepared = self.inputs(image, question)
+        waiting = _Waiting(_name(image), prepared, (perf_counter() - start) * 1000)
+        (result,) = self._run(prepared.feeds, [waiting])
         if isinstance(result, EdgeCNNError):
             raise result
         return result
 
-    def predict_batch(self, images: Sequence[ImageSource]) -> list[Result | Failure]:
-        """Returns one result or failure an image, in their order.
+    def predict_batch(
+        self, images: Sequence[ImageSource], *, questions: Sequence[str] | None = None
+    ) -> list[Result | Failure]:
+        """Returns one result or failure an image, in their order; of a model that takes questions one for each of them.
 
-        An image that cannot be read, is no image at all, or finds no memory is one failure; the others are answered.
+        An image that cannot be read, is no image at all, or finds no memory is one failure; the others are answered. An
+        image is read once for all questions, whose answers follow each other.
 
         Images are run together as far as the graph's batch size allows; with a free batch size, all that have the same
         input size. A fixed batch that is not full is filled up with copies, whose results are dropped.
 
         Args:
             images: a list, or the like, of what `predict` takes; an array (N, H, W, C) is N images.
+            questions: about every image, for a model that takes them.
 
         Raises:
+            QuestionError: as `predict` raises it.
             TypeError: images is one image, or nothing that holds images.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4:  # (N, H, W, C)
@@ -231,19 +237,27 @@ class Predictor:
             raise TypeError(
                 f"images: expected a list of images, received {type(images).__name__}. Give [image], or call predict."
             )
-        return self._answer([Source(_name(image), image) for image in images])
+        return self._answer([Source(_name(image), image) for image in images], self._checked(questions))
 
     def stream(
-        self, sources: ImageSource | Iterable[ImageSource | Source | Failure], *, batch_size: int | None = None
+        self,
+        sources: ImageSource | Iterable[ImageSource | Source | Failure],
+        *,
+        batch_size: int | None = None,
+        questions: Sequence[str] | None = None,
     ) -> Iterator[Result | Failure]:
         """Yields one result or failure an image, as they come; nothing accumulates, and no bad image ends it.
+
+        Of a model that takes questions there is one for each question; an image is read once for all of them.
 
         Args:
             sources: one or many of: a file, a directory, a glob, "@list.txt" or "@-" (paths), "-" (image on stdin), all
                 that `predict` takes, and what `sources.iter_sources` yields. An iterator may be endless.
             batch_size: how many images run together; None is the graph's fixed batch size, or 1 where that is free.
+            questions: about every image, for a model that takes them.
 
         Raises:
+            QuestionError: as `predict` raises it.
             ValueError: batch_size is below 1 or above the graph's fixed batch size.
             TypeError: sources is an open file, or nothing that holds images.
         """
@@ -257,7 +271,7 @@ class Predictor:
         if size < 1 or (self.batch is not None and size > self.batch):
             limit = f"to {self.batch}, the graph's fixed batch size" if self.batch is not None else "or more"
             raise ValueError(f"batch_size: expected 1 {limit}, received {size}")
-        return self._stream(sources, size)
+        return self._stream(sources, size, self._checked(questions))
 
     def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin", Decoder]]:
         if self._origin is None or self._origin.path is None:
@@ -268,13 +282,20 @@ class Predictor:
 
     def _take(self, session: Session) -> None:
         """Answers by a loaded graph from now on."""
-        model: Model = read_by(session, self.manifest.decoder)
+        model: Model = read_by(session, self.manifest)
         batch = together = session.batch
         if self.manifest.decoder.cut_into() is not None:
             from edgecnn_runtime.tiles import of_pictures  # few files are read so
 
             (model, batch), together = of_pictures(model, self.manifest, batch), 1
         self._batch, self._together, self._model, self.session = batch, together, model, session
+
+    def _checked(self, questions: Sequence[str] | None) -> Sequence[str] | None:
+        """Returns the questions, once it is seen that the network can take them."""
+        if isinstance(questions, str):
+            raise TypeError("questions: expected a list of texts, received one text. Give [question], or call predict.")
+        self.inputs.read(questions)
+        return questions
 
     def _load_again(self) -> None:
         """Replaces a session whose threads are the parent's."""
@@ -287,22 +308,25 @@ class Predictor:
                 _LOGGER.info("%s: loaded again in the forked process %d", file.name, os.getpid())
 
     def _stream(
-        self, sources: ImageSource | Iterable[ImageSource | Source | Failure], batch_size: int
+        self,
+        sources: ImageSource | Iterable[ImageSource | Source | Failure],
+        batch_size: int,
+        questions: Sequence[str] | None,
     ) -> Iterator[Result | Failure]:
         waiting: list[Source | Failure] = []
         for source in expand(sources):
             waiting.append(source)
             if len(waiting) == batch_size:
-                yield from self._answer(waiting)
+                yield from self._answer(waiting, questions)
                 waiting = []
-        yield from self._answer(waiting)
+        yield from self._answer(waiting, questions)
 
-    def _answer(self, sources: Sequence[Source | Failure]) -> list[Result | Failure]:
-        """Returns one answer a source: prepares each, runs those of one input size together, keeps the order."""
+    def _answer(self, sources: Sequence[Source | Failure], questions: Sequence[str] | None) -> list[Result | Failure]:
+        """Returns one answer a source and question: prepares each, runs those of one size together, keeps the order."""
         answers: dict[int, Result | Failure] = {}
         ready: dict[tuple[tuple[int, ...], ...], list[tuple[int, _Waiting]]] = {}
-        for index, source in enumerate(sources):
-            prepared = source if isinstance(source, Failure) else self._prepare(source)
+        every = [one for source in sources for one in self._prepare(source, questions)]
+        for index, prepared in enumerate(every):
             if isinstance(prepared, Failure):
                 answers[index] = prepared
             else:
@@ -314,24 +338,27 @@ class Predictor:
             for first in range(0, len(same_size), step):
                 indices, items = zip(*same_size[first : first + step], strict=True)
                 answers.update(zip(indices, self._answer_batch(items), strict=True))
-        return [answers[index] for index in range(len(sources))]
+        return [answers[index] for index in range(len(every))]
 
-    def _prepare(self, source: Source) -> "_Waiting | Failure":
+    def _prepare(self, source: Source | Failure, questions: Sequence[str] | None) -> "Sequence[_Waiting | Failure]":
+        """Returns what is ready to run, one a question; the time that it took is that of the first."""
+        if isinstance(source, Failure):
+            return [source]
         start = perf_counter()
         try:
-            ready = self.inputs(source.image)
+            ready = self.inputs.of_questions(source.image, questions)
         except ImageError as error:
-            return _failure(source.name, error)
+            return [_failure(source.name, error)]
         except MemoryError:
-            return _no_memory(source.name)
-        return _Waiting(source.name, ready, (perf_counter() - start) * 1000)
+            return [_no_memory(source.name)]
+        first_ms = (perf_counter() - start) * 1000
+        return [_Waiting(source.name, one, 0.0 if index else first_ms) for index, one in enumerate(ready)]
 
     def _answer_batch(self, items: Sequence["_Waiting"]) -> list[Result | Failure]:
         names = [item.name for item in items]
-        preprocess_ms = sum(item.preprocess_ms for item in items) / len(items)
         try:
             feeds = items[0].ready.feeds if len(items) == 1 else join([item.ready.feeds for item in items])
-            results = self._run(feeds, [item.ready.placement for item in items], names, preprocess_ms)
+            results = self._run(feeds, items)
         except SessionError as error:
             return [_failure(name, error) for name in names]
         except MemoryError:
@@ -341,16 +368,15 @@ class Predictor:
             for name, result in zip(names, results, strict=True)
         ]
 
-    def _run(
-        self, feeds: Feeds, placements: Sequence[Placement], names: Sequence[str | None], preprocess_ms: float
-    ) -> list[Result | OutputError]:
-        """Returns one result an image, or the error of that image alone."""
+    def _run(self, feeds: Feeds, items: Sequence["_Waiting"]) -> list[Result | OutputError]:
+        """Returns one result an item, or the error of that item alone; `feeds` are those of all, joined."""
         start = perf_counter()
         outputs = self.run(feeds)
-        inference_ms = (perf_counter() - start) * 1000 / len(placements)
+        inference_ms = (perf_counter() - start) * 1000 / len(items)
+        preprocess_ms = sum(item.preprocess_ms for item in items) / len(items)
         results: list[Result | OutputError] = []
-        for index, (placement, name) in enumerate(zip(placements, names, strict=True)):
-            start = perf_counter()
+        for index, item in enumerate(items):
+            start, placement = perf_counter(), item.ready.placement
             row = {output: values[index : index + 1] for output, values in outputs.items()}
             try:
                 result = self._task.decode(self.manifest, row, [placement])[0]
@@ -359,7 +385,16 @@ class Predictor:
                 continue
             speed = Speed(preprocess_ms, inference_ms, (perf_counter() - start) * 1000)
             provider = self.session.provider
-            results.append(replace(result, source=name, provider=provider, speed_ms=speed, frames=placement.frames))
+            results.append(
+                replace(
+                    result,
+                    source=item.name,
+                    provider=provider,
+                    speed_ms=speed,
+                    frames=placement.frames,
+                    question=item.ready.question,
+                )
+            )
         return results
 
 

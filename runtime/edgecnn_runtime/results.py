@@ -10,6 +10,7 @@ from PIL import Image
 
 from edgecnn_runtime.decoders import TaskName
 from edgecnn_runtime.images import ImageSource, open_image
+from edgecnn_runtime.questions import Question
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
@@ -43,6 +44,7 @@ class Result:
         provider: the execution provider that ran; None for results that did not come from a Session.
         speed_ms: how long it took; None where it was not measured.
         frames: how many the image's file holds (GIF, TIFF, animations); the first was answered.
+        question: what was asked of it; None for a model that takes no question.
     """
 
     task: ClassVar[TaskName]
@@ -53,6 +55,7 @@ class Result:
     provider: str | None = None
     speed_ms: Speed | None = None
     frames: int = 1
+    question: Question | None = None
 
     def predictions(self, limit: int = 5) -> list[dict[str, Any]]:
         """Returns the JSON objects of what was found, best first.
@@ -108,7 +111,7 @@ class Result:
         return drawn
 
     def to_dict(self, limit: int | None = None) -> dict[str, Any]:
-        """Returns the JSON object of one image: its predictions, and `frames` where there are several.
+        """Returns the JSON object of one image: its predictions, `frames` where there are several, what was asked.
 
         Args:
             limit: as for `predictions`; None for as many as those of the task are by default.
@@ -117,6 +120,7 @@ class Result:
             "source": self.source,
             "shape": list(self.shape),
             **({} if self.frames == 1 else {"frames": self.frames}),
+            **({} if self.question is None else self.question.to_dict()),
             "task": self.task,
             "provider": self.provider,
             "speed_ms": None if self.speed_ms is None else asdict(self.speed_ms),

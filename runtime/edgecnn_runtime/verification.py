@@ -18,6 +18,8 @@ from edgecnn_runtime.predictor import Predictor
 from edgecnn_runtime.providers import CPU, onnxruntime
 from edgecnn_runtime.tasks.table import get_task
 
+_PIXEL_AXES = 4  # (N, H, W, C); another input holds the numbers of words, which are the same or are of other words
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -189,15 +191,16 @@ def verify_file(predictor: Predictor, name: str) -> Verification:
     )
 
 
-def trace(predictor: Predictor, image: ImageSource) -> Trace:
+def trace(predictor: Predictor, image: ImageSource, question: str | None = None) -> Trace:
     """Returns what a file makes of an image, step by step.
 
     Raises:
         ImageError: the image cannot be read.
+        QuestionError: as `Inputs` raises it.
         OutputError: the network answered with NaN or infinity.
         SessionError: the run failed.
     """
-    prepared = predictor.inputs(image)
+    prepared = predictor.inputs(image, question)
     return describe(predictor.manifest, prepared, predictor.run(prepared.feeds))
 
 
@@ -215,13 +218,17 @@ def describe(
     Raises:
         OutputError: an output that the result is read from holds NaN or infinity.
     """
-    task = get_task(manifest.task)
+    task, text = get_task(manifest.task), manifest.text_input
     result = task.decode(manifest, outputs, [prepared.placement])[0]
+    held = task.hold(result, limit)
+    if text is not None:  # a digest does not tell every order of a few numbers
+        ids = " ".join(map(str, prepared.feeds[text.name][0].tolist()))
+        held = replace(held, words={**held.words, "words of the question": ids})
     return Trace(
         result.shape,
         tuple(digest(name, values) for name, values in prepared.feeds.items()),
         tuple(digest(output.name, outputs[output.name]) for output in manifest.outputs),
-        task.hold(result, limit),
+        held,
     )
 
 
@@ -237,7 +244,7 @@ def differences(
         with_outputs: whether raw outputs are compared too, beside pixels and results.
     """
     for held, got in zip(expected.inputs, received.inputs, strict=True):
-        yield from _digest_differences(held, got, tolerance.pixels)
+        yield from _digest_differences(held, got, tolerance.pixels if len(held.shape) == _PIXEL_AXES else 0.0)
     for held, got in zip(expected.outputs, received.outputs, strict=True) if with_outputs else ():
         yield from _digest_differences(held, got, tolerance.outputs * held.largest)
     for what, number in expected.result.numbers.items():
@@ -259,7 +266,7 @@ def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:
 def _check(predictor: Predictor, sample: GoldenSample, tolerance: Tolerance, *, with_outputs: bool) -> SampleCheck:
     expected = sample.trace
     try:
-        received = trace(predictor, sample.image_bytes)
+        received = trace(predictor, sample.image_bytes, sample.question)
     except EdgeCNNError as error:
         return SampleCheck(sample.name, False, expected.result.told, str(error).rstrip("."), None)
     forms = _form(expected, expected.result), _form(received, expected.result)

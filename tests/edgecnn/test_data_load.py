@@ -56,7 +56,8 @@ def test_load_dataset_gives_a_location_that_reads_it_again(npz, monkeypatch):
 def test_load_dataset_lists_what_it_looked_for(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(
-        UnknownDatasetError, match=r"Looked for: an \.npz file .*; a folder a class; train/, val/ and test/"
+        UnknownDatasetError,
+        match=r"Looked for: questions\.json .*; an \.npz file .*; a folder a class; train/, val/ and test/",
     ):
         load_dataset(str(tmp_path))
 

@@ -254,7 +254,7 @@ def test_an_int8_file_suppresses_in_float(tiny, tmp_path):
     model, manifest = tiny
     images = np.random.default_rng(2).integers(0, 256, (32, *SIZE, 3), dtype=np.uint8)
     config = QuantizationConfig("int8", max_drop=1.0, min_speedup=0.0)
-    calibration = CalibrationImages([images])
+    calibration = CalibrationImages([{"image": images}])
     options = judged(model, manifest) | {"quantization": config, "calibration": calibration}
     report = write(tiny, tmp_path / "m.onnx", nms="graph", **options)
     graph = onnx.load(tmp_path / "m.onnx").graph

@@ -181,6 +181,11 @@ def draw_tiny(count, *, size=TINY_SIZE, seed=1, batch_size=16):
     return [images[first : first + batch_size] for first in range(0, count, batch_size)]
 
 
+def feed(batches):
+    """Batches of pixels as a graph takes them."""
+    return [{"image": pixels} for pixels in batches]
+
+
 class OneByOne:
     """A file of a fixed batch or of any behind the source's protocol, for batches that it divides."""
 
@@ -252,5 +257,5 @@ def files_in():
 def tiny():
     """Keras-free graphs: their builder, writer, images, and a reference that answers as a file does."""
     return SimpleNamespace(
-        build=build_tiny, write=write_tiny, draw=draw_tiny, manifest=TINY_MANIFEST, reference=OneByOne
+        build=build_tiny, write=write_tiny, draw=draw_tiny, feeds=feed, manifest=TINY_MANIFEST, reference=OneByOne
     )

@@ -17,7 +17,7 @@ model = build(seed=5)
 batches = [(draw(count, seed=count), np.arange(count) % 3) for count in (7, 40, 64)]
 from edgecnn_exporters import CalibrationImages, QuantizationConfig
 int8 = QuantizationConfig("int8", max_drop=1.0, min_speedup=0.0)
-calibration = CalibrationImages([draw(40, seed=9)])
+calibration = CalibrationImages([{"image": draw(40, seed=9)}])
 options = {"evaluation": batches, "evaluation_fingerprint": "f", "seed": 5}
 export_to(model, f"{sys.argv[2]}/float32.onnx", quantization=None, **options)
 export_to(model, f"{sys.argv[2]}/int8.onnx", quantization=int8, calibration=calibration, **options)

@@ -58,7 +58,9 @@ def quantize_into(model, export_model, labelled, make_pixels):
     def make(folder, name="model.onnx", *, precision="int8", options=None, **changes):
         quantization = QuantizationConfig(precision, **{"max_drop": 0.1, "min_speedup": 0.0, **(options or {})})
         if precision == "int8":
-            changes.setdefault("calibration", CalibrationImages([make_pixels(20, seed=seed) for seed in (8, 9)]))
+            changes.setdefault(
+                "calibration", CalibrationImages([{"image": make_pixels(20, seed=seed)} for seed in (8, 9)])
+            )
         source = changes.pop("model", model)
         settings = {"evaluation": labelled, "evaluation_fingerprint": "f" * 64, **changes}
         return export_model(source, folder / name, quantization=quantization, **settings)
@@ -201,7 +203,7 @@ def test_export_refuses_a_model_that_keras_quantized(quantize, make_model, earli
 
 def test_export_refuses_calibration_images_that_cannot_serve(quantize, earlier, files_in):
     with pytest.raises(CalibrationError, match=rf"^{earlier}: calibration: expected at least 2 images"):
-        quantize(calibration=CalibrationImages([np.zeros((1, 12, 10, 1), np.uint8)]))
+        quantize(calibration=CalibrationImages([{"image": np.zeros((1, 12, 10, 1), np.uint8)}]))
     assert files_in(earlier.parent) == ["model.onnx"]
 
 
@@ -217,7 +219,7 @@ def test_export_takes_calibration_images_for_int8_and_for_nothing_else(quantize,
     with pytest.raises(ValueError, match="calibration: expected images for int8, and none"):
         quantize(calibration=None)
     with pytest.raises(ValueError, match="calibration: expected images for int8, and none"):
-        quantize(precision="float16", calibration=CalibrationImages([make_pixels(4, seed=0)]))
+        quantize(precision="float16", calibration=CalibrationImages([{"image": make_pixels(4, seed=0)}]))
 
 
 @pytest.mark.parametrize("room", [0.6, 0.99])

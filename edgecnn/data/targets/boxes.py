@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn.data.targets.answers import Answers
 from edgecnn.data.targets.masks import Masks
 from edgecnn.data.targets.protocol import rarest_classes
 
@@ -77,12 +78,15 @@ class Boxes:
         masks: of the same N images, where the data know what each pixel shows: class 0 where no object is, and one more
             than the object's class elsewhere. They take no part in anything here; `edgecnn.data.narrowing.with_masks`
             makes labels of them.
+        answers: to questions about the same N images, where the data know such, with the answers' names. They take no
+            part here either; `edgecnn.data.narrowing.with_answers` makes labels of them.
     """
 
     contradiction: ClassVar[str] = "with other boxes"
 
     images: tuple[Objects, ...]
     masks: Masks | None = None
+    answers: Answers | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -90,13 +94,16 @@ class Boxes:
     def subset(self, indices: npt.NDArray[np.integer]) -> "Boxes":
         """Returns the objects of the images at those positions, in that order."""
         masks = None if self.masks is None else self.masks.subset(indices)
-        return Boxes(tuple(self.images[index] for index in indices), masks)
+        answers = None if self.answers is None else self.answers.subset(indices)
+        return Boxes(tuple(self.images[index] for index in indices), masks, answers)
 
     def joined(self, others: Sequence["Boxes"]) -> "Boxes":
         """Returns these objects and those of other parts behind them."""
         masks = [one.masks for one in (self, *others) if one.masks is not None]
         joined = masks[0].joined(masks[1:]) if len(masks) == 1 + len(others) else None
-        return Boxes(self.images + tuple(image for other in others for image in other.images), joined)
+        answers = [one.answers for one in (self, *others) if one.answers is not None]
+        asked = answers[0].joined(answers[1:]) if len(answers) == 1 + len(others) else None
+        return Boxes(self.images + tuple(image for other in others for image in other.images), joined, asked)
 
     def classes(self) -> npt.NDArray[np.int64]:
         """Returns for each image the rarest class in it, see `rarest_classes`.

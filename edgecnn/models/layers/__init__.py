@@ -6,6 +6,7 @@ from edgecnn.models.layers.dilation import dilated_block
 from edgecnn.models.layers.inception import InceptionBranches, inception_module
 from edgecnn.models.layers.pixels import BGRMeans, image_input, scaled_around_zero, scaled_to_one
 from edgecnn.models.layers.pooling import DepthMaxPool, TrainableAveragePooling
+from edgecnn.models.layers.question import Apart, LastWord, Together
 from edgecnn.models.layers.rbf import RBF, RandomSigns
 from edgecnn.models.layers.residual import bottleneck_unit, residual_unit
 from edgecnn.models.layers.response_normalization import LocalResponseNormalization
@@ -16,14 +17,17 @@ from edgecnn.models.layers.upsampling import BilinearUp, scored, skip_upsampled,
 
 __all__ = [
     "RBF",
+    "Apart",
     "BGRMeans",
     "BilinearUp",
     "ConnectionTableConv2D",
     "DepthMaxPool",
     "DigitBitmaps",
     "InceptionBranches",
+    "LastWord",
     "LocalResponseNormalization",
     "RandomSigns",
+    "Together",
     "TrainableAveragePooling",
     "bottleneck_unit",
     "dilated_block",

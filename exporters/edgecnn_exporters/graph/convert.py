@@ -3,6 +3,9 @@
 The large weights are *arguments* of the traced function and become initializers afterwards, because tf2onnx takes about
 seventy times the memory of weights that are captured as constants. Vectors (biases, batch-norm statistics) are small
 and stay constants, so that tf2onnx folds their arithmetic and moves its Transposes past them. No weight is copied here.
+
+Recurrent layers are loops in TensorFlow, and tf2onnx knows an LSTM among them only by constant weights and a dynamic
+batch. So theirs are constants too, and a model that has one gets its fixed batch once it is converted.
 """
 
 import contextlib
@@ -13,7 +16,7 @@ import logging
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -69,9 +72,10 @@ def convert(
     _check_count("inputs", input_names, len(model.inputs))
     _check_count("outputs", output_names, len(model.outputs))
     _check_names((*input_names, *output_names))
-    arguments = _arguments(model)
+    recurrent = _recurrent_weights(model)
+    arguments = _arguments(model, recurrent)
     function = _function(model, list(arguments.values()), output_names)
-    signature = [_image_specs(model, input_names, batch), _weight_specs(arguments)]
+    signature = [_input_specs(model, input_names, None if recurrent else batch), _weight_specs(arguments)]
     graph: onnx.ModelProto
     with _quiet() as messages, _inlined(), _in_order():
         try:
@@ -86,7 +90,10 @@ def convert(
     gc.collect()  # the graphs that tf2onnx leaves are cycles
     _mark_layers(graph, _layer_names(model))
     given = {f"{_ARGUMENT}{number}": _weight(*item) for number, item in enumerate(arguments.items())}
-    return Converted(graph, _take_weights(graph, given | captured))
+    weights = _take_weights(graph, given | captured)
+    if recurrent and batch is not None:
+        _fix_batch(graph, batch)
+    return Converted(graph, weights)
 
 
 def hash_weights(model: keras.Model) -> str:
@@ -105,16 +112,43 @@ def hash_weights(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def _arguments(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns the weights that become arguments by their path, made unique."""
+def _recurrent_weights(model: keras.Model) -> frozenset[int]:
+    """Returns the identities of the weights of recurrent layers, those inside other layers among them."""
+    found: set[int] = set()
+    waiting = list(model.layers)
+    while waiting:
+        layer = waiting.pop()
+        if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
+            found.update(id(variable) for variable in layer.weights)
+        elif isinstance(layer, keras.Model):
+            waiting += layer.layers
+        elif isinstance(layer, keras.layers.Wrapper):
+            waiting.append(layer.layer)
+    return frozenset(found)
+
+
+def _fix_batch(graph: onnx.ModelProto, batch: int) -> None:
+    """Gives the inputs and outputs of a graph with a dynamic batch a fixed one; what it implies is folded later."""
+    for tensor in (*graph.graph.input, *graph.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = batch
+    graph.graph.ClearField("value_info")
+
+
+def _arguments(model: keras.Model, recurrent: Container[int]) -> dict[str, keras.Variable]:
+    """Returns the weights that become arguments by their path, made unique.
+
+    Args:
+        model: built.
+        recurrent: identities of weights that stay constants.
+    """
     weights: dict[str, keras.Variable] = {}
     for variable in model.weights:
-        if len(variable.shape) >= 2:
+        if len(variable.shape) >= 2 and id(variable) not in recurrent:
             weights[unique(variable.path, weights)] = variable
     return weights
 
 
-def _image_specs(model: keras.Model, names: Sequence[str], batch: int | None) -> list[tf.TensorSpec]:
+def _input_specs(model: keras.Model, names: Sequence[str], batch: int | None) -> list[tf.TensorSpec]:
     return [
         tf.TensorSpec((batch, *tensor.shape[1:]), tensor.dtype, name=name)
         for tensor, name in zip(model.inputs, names, strict=True)

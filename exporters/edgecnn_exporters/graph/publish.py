@@ -6,7 +6,7 @@ an order and under names that depend on nothing but the structure of the graph, 
 write the same bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,25 @@ def write_graph(
     opset, model.ir_version = _opset(model), IR_VERSION
     canonicalise(model, input_names=input_names, output_names=output_names, batch=batch)
     check_operators(model, opset, control_flow=False)
-    operators = tuple(sorted({node.op_type for node in model.graph.node}))
+    return write_named(model, target, operators={node.op_type for node in model.graph.node})
+
+
+def write_named(model: onnx.ModelProto, target: Path, *, operators: Iterable[str]) -> Graph:
+    """Writes a graph that is ordered and named already.
+
+    Args:
+        model: is not changed.
+        target: the file to write.
+        operators: all that are in it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     _check(model)
     with target.open("xb") as file:
         written = write_model(Converted(model), file)
-    return Graph(written, Requirements(opset, IR_VERSION, LEAST_ONNXRUNTIME, operators))
+    requirements = Requirements(_opset(model), model.ir_version, LEAST_ONNXRUNTIME, tuple(sorted(set(operators))))
+    return Graph(written, requirements)
 
 
 def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = True) -> None:

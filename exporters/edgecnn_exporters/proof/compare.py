@@ -92,7 +92,7 @@ class _Decoding(NamedTuple):
 
     def run(self, feeds: Feeds, manifest: Manifest) -> _Outputs:
         """Returns what it answers by the thresholds of a manifest."""
-        return run_all(read_by(self.model, manifest.decoder), feeds, self.batch)
+        return run_all(read_by(self.model, manifest), feeds, self.batch)
 
 
 class _Comparison:

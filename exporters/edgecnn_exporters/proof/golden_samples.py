@@ -16,7 +16,7 @@ from PIL import Image
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.differences import OutputDifference
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET
-from edgecnn_exporters.proof.synthetic import synthetic_pictures
+from edgecnn_exporters.proof.synthetic import synthetic_pictures, synthetic_questions
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import Gate
 from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, GoldenSample, Tolerance, Trace
@@ -85,6 +85,7 @@ def make_golden(
     precision: str,
     count: int = MAX_SAMPLES,
     raw: Predictor | None = None,
+    questions: Sequence[str] | None = None,
 ) -> Golden:
     """Returns the golden samples of a file, as it answers them itself, compared with its source.
 
@@ -94,8 +95,9 @@ def make_golden(
         pictures: the first `count` are taken; None or none takes seeded synthetic ones.
         precision: of the file, a key of `LIMITS`.
         count: of the samples, 1 to 4.
-        raw: gives the raw outputs that the source gives, where the file's graph decodes them by itself; None for a file
-            that gives them.
+        raw: gives the raw outputs that the source gives, where the file's graph decodes them by itself or has others
+            beside them; None for a file that gives them and no more.
+        questions: one a sample, in turn where there are fewer; None takes synthetic ones, where the file takes any.
 
     Raises:
         ExportError: the samples are larger than a file may hold.
@@ -105,25 +107,36 @@ def make_golden(
     limits, samples, apart = LIMITS[precision], [], list[float]()
     reference, _ = of_pictures(reference, predictor.manifest, None)
     color, least = predictor.manifest.image_input.color, preprocessor_of(predictor.manifest).least_side
-    encodings = _encode([open_image(picture) for picture in taken], color, least)
-    for name, encoded in itertools.islice(encodings, count):
+    encodings = itertools.islice(_encode([open_image(picture) for picture in taken], color, least), count)
+    for (name, encoded), question in zip(encodings, _asked(predictor, questions), strict=False):
         try:
-            trace, difference = _trace(predictor, raw or predictor, reference, encoded)
+            trace, difference = _trace(predictor, raw or predictor, reference, encoded, question)
         except OutputError:  # NaN or infinity, which JSON does not hold
             return Golden((), Gate("golden.outputs", limits.source, sys.float_info.max, passed=False))
         apart.append(difference)
-        samples.append(GoldenSample(name, base64.b64encode(encoded).decode(), trace, ALIKE, limits.elsewhere))
+        image = base64.b64encode(encoded).decode()
+        samples.append(GoldenSample(name, image, question, trace, ALIKE, limits.elsewhere))
     _check_size(samples)
     difference = limits.of(apart)
     return Golden(tuple(samples), Gate("golden.outputs", limits.source, difference, difference <= limits.source))
 
 
-def _trace(predictor: Predictor, raw: Predictor, reference: Model, encoded: bytes) -> tuple[Trace, float]:
+def _asked(predictor: Predictor, questions: Sequence[str] | None) -> Iterator[str | None]:
+    """Yields a question a sample without end, or None where the file takes none."""
+    spec = predictor.manifest.text_input
+    if spec is None:
+        return itertools.repeat(None)
+    return itertools.cycle(questions or synthetic_questions(spec, MAX_SAMPLES))
+
+
+def _trace(
+    predictor: Predictor, raw: Predictor, reference: Model, encoded: bytes, question: str | None
+) -> tuple[Trace, float]:
     """Returns the trace of the file's answer with the best ones only, and how far the raw outputs are from the source.
 
     That is the largest difference.
     """
-    prepared = predictor.inputs(encoded)
+    prepared = predictor.inputs(encoded, question)
     answered, expected = predictor.run(prepared.feeds), reference.run(prepared.feeds)
     received = answered if raw is predictor else raw.run(prepared.feeds)
     decode(raw.manifest, expected, [prepared.placement])  # refuses what is not finite

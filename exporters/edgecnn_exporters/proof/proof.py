@@ -12,11 +12,11 @@ from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.seams import compare_seams
 from edgecnn_exporters.proof.source import Source
-from edgecnn_exporters.proof.synthetic import synthetic_images
+from edgecnn_exporters.proof.synthetic import synthetic_batches
 from edgecnn_runtime.evidence import SeamParity
-from edgecnn_runtime.inputs import Batch, Inputs, join
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import ImageInput, Manifest
-from edgecnn_runtime.model import Model
+from edgecnn_runtime.model import Model, read_by
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
 from edgecnn_runtime.session import Session
@@ -62,6 +62,7 @@ class Proof:
         *,
         graph_sha256: str,
         decoding: Session | None = None,
+        keeping: Manifest | None = None,
         exact: bool = True,
     ) -> ParityReport:
         """Returns how far a file's answers are from the source's.
@@ -71,6 +72,7 @@ class Proof:
             gates: makes verdicts.
             graph_sha256: of that graph, whatever manifest is beside it. The raw outputs of the last one are remembered.
             decoding: of the file, where its graph decodes those outputs by itself.
+            keeping: of the file, where its graph keeps what it saw of a picture.
             exact: whether it has the source's precision.
 
         Raises:
@@ -86,7 +88,8 @@ class Proof:
 
         if graph_sha256 != self._graph_sha256:
             self._of_graph, self._graph_sha256 = Answers(), graph_sha256
-        file, batch = of_pictures(session, self._manifest, session.batch)
+        model = session if keeping is None else read_by(session, keeping)
+        file, batch = of_pictures(model, self._manifest, session.batch)
         report = compare(
             RememberedSource(self._source, self._reference, self._of_source),
             Remembered(file, self._of_graph),
@@ -128,12 +131,7 @@ class Proof:
     def _batches(self) -> Iterable[Batch]:
         if self._evaluation is not None:
             return self._evaluation
-        inputs = Inputs(self._manifest)
-        return (
-            Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
-            for images in synthetic_images(_drawn_for(self._manifest))
-            if (prepared := [inputs(image) for image in images])
-        )
+        return synthetic_batches(self._manifest, _drawn_for(self._manifest))
 
 
 def _drawn_for(manifest: Manifest) -> ImageInput:

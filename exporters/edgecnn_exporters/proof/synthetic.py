@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.manifest import ImageInput
+from edgecnn_runtime.inputs import Batch, Inputs, join
+from edgecnn_runtime.manifest import ImageInput, Manifest
+from edgecnn_runtime.questions import TextInput
 
 _Pixels = npt.NDArray[np.uint8]
 _Draw = Callable[[np.random.Generator, int, int, int], npt.NDArray[np.float64]]
@@ -13,6 +15,8 @@ _Draw = Callable[[np.random.Generator, int, int, int], npt.NDArray[np.float64]]
 MOST, FEWEST = 32, 8  # images
 _PIXELS = MOST * 256 * 256  # of all, where that is more than the fewest: larger images take longer, and prove more each
 _SEED = 20170412
+_QUESTIONS = 2  # an image: a file that keeps what it saw of a picture answers the second without looking
+_UNKNOWN_WORD = "unheardof"  # in a vocabulary that had it, it would be a word like the others
 _PICTURE = (48, 64)  # (height, width) of a picture that is yet to be prepared
 _FREE_SIDES = (256, 201, 131)  # pixels in turn, where the graph takes any: most are no multiple of anything
 
@@ -45,6 +49,35 @@ def synthetic_pictures(count: int) -> list[_Pixels]:
     generator = np.random.default_rng(_SEED)
     drawn = [_blobs(generator, *_PICTURE, 3) for _ in range(count)]
     return [np.rint(np.clip(picture, 0, 255)).astype(np.uint8) for picture in drawn]
+
+
+def synthetic_questions(spec: TextInput, count: int) -> list[str]:
+    """Returns the same questions every time: words of the vocabulary and now and then another one, 1 to all it takes.
+
+    Args:
+        spec: the input they are for.
+        count: how many; the first has as many words as the input takes.
+    """
+    generator, known = np.random.default_rng(_SEED), [*(spec.vocabulary or ()), _UNKNOWN_WORD]
+    lengths = [spec.length, *generator.integers(1, spec.length + 1, count)][:count]
+    return [" ".join(known[index] for index in generator.integers(len(known), size=length)) for length in lengths]
+
+
+def synthetic_batches(manifest: Manifest, spec: ImageInput | None = None) -> Iterator[Batch]:
+    """Yields `synthetic_images` as a network takes them; where it takes questions, two rows an image.
+
+    Args:
+        manifest: of the model.
+        spec: of the images; None takes the manifest's.
+    """
+    inputs, text, done = Inputs(manifest), manifest.text_input, 0
+    questions = [] if text is None else synthetic_questions(text, _QUESTIONS * MOST)
+    for images in synthetic_images(spec or manifest.image_input):
+        prepared = []
+        for image in images:
+            prepared += inputs.of_questions(image, questions[done : done + _QUESTIONS] or None)
+            done += _QUESTIONS
+        yield Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
 
 
 def large_pictures(count: int, side: int, channels: int) -> Iterator[_Pixels]:

@@ -31,13 +31,11 @@ from onnxruntime.quantization.calibrate import (
 
 from edgecnn_exporters.errors import CalibrationError
 from edgecnn_exporters.files import writing
-from edgecnn_runtime.model import runs
+from edgecnn_runtime.model import Feeds, runs
 
 Method = Literal["trimmed", "minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = get_args(Method)
 ENOUGH = 32  # images; fewer are warned about
-
-Pixels = npt.NDArray[np.uint8]
 
 _ORT_METHODS = {
     "trimmed": CalibrationMethod.MinMax,
@@ -62,14 +60,14 @@ class CalibrationImages:
     """What the ranges of int8 are taken from.
 
     Attributes:
-        batches: (N, H, W, C) uint8, ready for the network; read several times.
+        batches: what the network takes, by the input's name, N rows each; read several times.
         fingerprint: of the data that they are from.
 
     Raises:
         ValueError: the batches can be read but once.
     """
 
-    batches: Iterable[Pixels]
+    batches: Iterable[Feeds]
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
@@ -92,19 +90,21 @@ def empty_tensors(ranges: Path) -> frozenset[str]:
     return frozenset(name for name, tensor in found if not any(np.ravel(limit).any() for limit in tensor.range_value))
 
 
-def check_images(images: Iterable[Pixels]) -> int:
+def check_images(batches: Iterable[Feeds], input_name: str) -> int:
     """Returns how many images there are, once they are found fit to calibrate with.
 
     Args:
-        images: batches (N, H, W, C), read once to the end.
+        batches: as `CalibrationImages` has them, read once to the end.
+        input_name: of the graph's image.
 
     Raises:
         CalibrationError: none, one, or images of a single colour only.
     """
     count, varied = 0, False
-    for batch in images:
-        count += len(batch)
-        varied = varied or any(image.min() != image.max() for image in batch)
+    for batch in batches:
+        images = batch[input_name]
+        count += len(images)
+        varied = varied or any(image.min() != image.max() for image in images)
     if count < 2:
         raise CalibrationError(f"calibration: expected at least 2 images, better {ENOUGH} or more, received {count}")
     if not varied:
@@ -124,20 +124,17 @@ class Calibrator:
     first images suggest, and one dark image there takes any amount of memory.
     """
 
-    def __init__(
-        self, model: Path, images: Iterable[Pixels], *, input_name: str, batch: int | None, operators: Sequence[str]
-    ) -> None:
+    def __init__(self, model: Path, batches: Iterable[Feeds], *, batch: int | None, operators: Sequence[str]) -> None:
         """Prepares the calibration; nothing is run.
 
         Args:
             model: the graph's file; others appear beside it.
-            images: batches (N, H, W, C), ready for the network; read again for each method.
-            input_name: of the graph's image.
+            batches: as `CalibrationImages` has them; read again for each method.
             batch: how many images the graph takes at a time; None for any number.
             operators: types whose inputs and outputs are measured.
         """
-        self._model, self._images, self._operators = model, images, list(operators)
-        self._input_name, self._batch = input_name, batch
+        self._model, self._batches, self._operators = model, batches, list(operators)
+        self._batch = batch
 
     def ranges(self, method: Method) -> Path:
         """Returns the file with the ranges, for `quantize_static(calibration_cache_path=...)`.
@@ -176,13 +173,13 @@ class Calibrator:
             augmented.unlink(missing_ok=True)
 
     def _whole(self, calibrator: Any) -> TensorsData:
-        for feed in feeds_of(self._images, self._input_name, self._batch):
+        for feed in feeds_of(self._batches, self._batch):
             calibrator.collect_data(_Reader(feed))
         return calibrator.compute_data()
 
     def _trimmed(self, calibrator: Any) -> TensorsData:
         lowest, highest = defaultdict(list), defaultdict(list)
-        for feed in feeds_of(self._images, self._input_name, self._batch):
+        for feed in feeds_of(self._batches, self._batch):
             calibrator.calibrate_tensors_range = None  # of the runs before
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # an image without a number
                 calibrator.collect_data(_Reader(feed))
@@ -231,17 +228,17 @@ def _laid_out(calibrator: Any, layout: TensorsData) -> HistogramCollector:
     return collector
 
 
-def feeds_of(images: Iterable[Pixels], input_name: str, batch: int | None) -> Iterator[dict[str, Pixels]]:
-    """Yields what one run of the graph takes; images that do not fill a fixed batch are filled up with the last one."""
-    for pixels in images:
-        yield from (full for full, _ in runs({input_name: pixels}, batch or 1))
+def feeds_of(batches: Iterable[Feeds], batch: int | None) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Yields what one run of the graph takes; rows that do not fill a fixed batch are filled up with the last one."""
+    for feeds in batches:
+        yield from (full for full, _ in runs(feeds, batch or 1))
 
 
 class _Reader:
     """One run, as ONNX Runtime's calibrators ask for it."""
 
-    def __init__(self, feed: dict[str, Pixels]) -> None:
+    def __init__(self, feed: Feeds) -> None:
         self._feeds = [feed]
 
-    def get_next(self) -> dict[str, Pixels] | None:
+    def get_next(self) -> Feeds | None:
         return self._feeds.pop() if self._feeds else None

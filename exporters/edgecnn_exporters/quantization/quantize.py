@@ -20,7 +20,7 @@ from edgecnn_exporters.files import writing
 from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_exporters.quantization.calibration import Method, empty_tensors, ort_method
 from edgecnn_exporters.quantization.scales import mend_scales
-from edgecnn_exporters.regions import COMPUTE, cheap_last_convolutions, outside
+from edgecnn_exporters.regions import COMPUTE, cheap_last_convolutions, not_of_image_alone, outside
 from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, skip_pixel_quantization
 
 # No Transpose, Reshape or Squeeze: ONNX Runtime moves the quantization past them by itself.
@@ -28,8 +28,8 @@ INT8_OPERATORS = (
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Add", "Mul", "Concat"),
     *("MaxPool", "AveragePool", "GlobalAveragePool", "Resize"),
 )
-# Squares and sums leave float16's range (65,504) or its 11 bits.
-_FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt")
+# Squares and sums leave float16's range (65,504) or its 11 bits, and so do the states of recurrent layers.
+_FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt", "LSTM", "GRU")
 _OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
 _PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
 _PREPROCESSED = ("onnx.quant.pre_process", "onnxruntime.quant")  # spares the advice to run what has been run
@@ -62,14 +62,24 @@ def write_source(model: ModelProto, target: Path) -> None:
 
 
 def quantize_int8(
-    source: Path, ranges: Path, *, method: Method, float_nodes: Collection[str] = (), reduce_range: bool = False
+    source: Path,
+    ranges: Path,
+    *,
+    method: Method,
+    image: str = "image",
+    float_nodes: Collection[str] = (),
+    reduce_range: bool = False,
 ) -> ModelProto:
     """Returns the graph with its layers in 8 bits, in QDQ form: activations U8, weights S8 per channel.
+
+    What reads another input than the image stays in float32, as a question's words: it is small, and an LSTM is not
+    quantized.
 
     Args:
         source: a float32 graph that `write_source` wrote; others appear beside it.
         ranges: of the activations, that `Calibrator.ranges` wrote.
         method: that found them.
+        image: the name of the image's input.
         float_nodes: names of nodes to keep in float32, besides those before the first layer and after the last, and the
             last convolutions where they are cheap.
         reduce_range: whether weights take 7 bits.
@@ -81,6 +91,7 @@ def quantize_int8(
     float32, target = onnx.load(source), source.with_name("quantized.onnx")
     kept = {
         *outside(float32.graph),
+        *not_of_image_alone(float32.graph, image),
         *cheap_last_convolutions(float32),
         *response_normalization_nodes(float32),
         *float_nodes,
@@ -137,6 +148,7 @@ def to_float16(model: ModelProto) -> ModelProto:
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FLOAT32_OPERATORS],
         node_block_list=list(outside(model.graph)),
     )
+    _drop_repeated_casts(converted)
     _pack(converted)
     _mark_layers(converted, names)
     return converted
@@ -184,6 +196,17 @@ def _free_outputs(model: ModelProto) -> None:
             layer.output[0] = output.name
             model.graph.node.remove(dequantize)
             model.graph.node.remove(quantize)
+
+
+def _drop_repeated_casts(model: ModelProto) -> None:
+    """Leaves one Cast where the converter wrote several of one output, for nodes in float32 that read one tensor."""
+    made, repeated = set[str](), list[int]()
+    for index, node in enumerate(model.graph.node):
+        if node.op_type == "Cast" and node.output[0] in made:
+            repeated.append(index)
+        made.update(node.output)
+    for index in reversed(repeated):
+        del model.graph.node[index]
 
 
 def _pack(model: ModelProto) -> None:

@@ -17,12 +17,11 @@ from onnx import ModelProto
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.files import writing
 from edgecnn_exporters.proof.parity_report import ParityReport
-from edgecnn_exporters.proof.synthetic import synthetic_images
+from edgecnn_exporters.proof.synthetic import synthetic_batches
 from edgecnn_exporters.quantization.calibration import (
     CalibrationImages,
     Calibrator,
     Method,
-    Pixels,
     check_images,
     feeds_of,
 )
@@ -39,11 +38,11 @@ from edgecnn_exporters.quantization.quantize import (
 from edgecnn_exporters.quantization.search import search
 from edgecnn_exporters.quantization.speed import Speedup, measure_speedup
 from edgecnn_exporters.quantization.tries import Try
-from edgecnn_exporters.regions import compute_layers, with_producer
+from edgecnn_exporters.regions import compute_layers, not_of_image_alone, with_producer
 from edgecnn_exporters.rewrites import rewrite, tune_for_amx
 from edgecnn_runtime.evidence import AMX_WEIGHTS, Calibration, Gate, Quantization
 from edgecnn_runtime.machine import has_amx
-from edgecnn_runtime.preprocessing import Preprocessor
+from edgecnn_runtime.model import Feeds
 from edgecnn_runtime.providers import cuda_problem
 from edgecnn_runtime.session import Session
 
@@ -93,7 +92,6 @@ class FileWorkshop:
         self._float32, self._config, self._folder, self._calibration = float32, config, folder, calibration
         self._judge, self._stages = judge, stages
         self._float32_payload = float32.payload()
-        self._image = float32.manifest.image_input
         self._model, self._rewrites = onnx.load_from_string(self._float32_payload), _NO_REWRITES
         if config.precision == "int8":
             self._model, self._rewrites = rewrite(self._model, precision="int8")
@@ -102,27 +100,22 @@ class FileWorkshop:
         if calibration is not None:
             self._prepare_int8(calibration.batches)
 
-    def _prepare_int8(self, images: Iterable[Pixels]) -> None:
+    def _prepare_int8(self, batches: Iterable[Feeds]) -> None:
         if self._config.tune_for == "amx" and has_amx() is False:
             _LOGGER.warning("--tune-for amx: this processor has no AMX, so the speed-up is measured without it")
-        self._images = check_images(images)
+        self._images = check_images(batches, self._float32.manifest.image_input.name)
         self._source = self._folder / "source.onnx"
         write_source(self._model, self._source)
         for weight in self._graph.initializer:
             weight.ClearField("raw_data")  # from here on they are read from the disk
         self._calibrated: dict[Method, Path] = {}
-        self._calibrator = Calibrator(
-            self._source,
-            images,
-            input_name=self._image.name,
-            batch=self._float32.batch,
-            operators=INT8_OPERATORS,
-        )
+        self._calibrator = Calibrator(self._source, batches, batch=self._float32.batch, operators=INT8_OPERATORS)
 
     @property
     def layers(self) -> frozenset[str]:
         """The names of all layers that can be of fewer bits."""
-        return frozenset(compute_layers(self._graph))
+        image = self._float32.manifest.image_input.name
+        return frozenset(compute_layers(self._graph)) - set(not_of_image_alone(self._graph, image))
 
     def attempt(self, method: Method, float_nodes: frozenset[str]) -> Try:
         """Makes an int8 file with these nodes in float32 and judges it."""
@@ -146,7 +139,8 @@ class FileWorkshop:
             feeds = list(itertools.islice(self._feeds(), _SENSITIVITY_IMAGES))
             expected = list(_answers(self._float32_payload, feeds))
             errors = {}
-            for layer in compute_layers(self._graph):
+            quantizable = self.layers
+            for layer in (name for name in compute_layers(self._graph) if name in quantizable):
                 nodes = with_producer(self._graph, layer)
                 model = self._quantize(ranges, method, frozenset(nodes))
                 errors[nodes] = _error(expected, _answers(model.SerializeToString(), feeds))
@@ -184,7 +178,12 @@ class FileWorkshop:
 
     def _quantize(self, ranges: Path, method: Method, float_nodes: frozenset[str]) -> ModelProto:
         model = quantize_int8(
-            self._source, ranges, method=method, float_nodes=float_nodes, reduce_range=self._config.reduce_range
+            self._source,
+            ranges,
+            method=method,
+            image=self._float32.manifest.image_input.name,
+            float_nodes=float_nodes,
+            reduce_range=self._config.reduce_range,
         )
         self._tuned = (AMX_WEIGHTS,) if self._config.tune_for == "amx" and tune_for_amx(model) else ()
         return model
@@ -230,15 +229,9 @@ class FileWorkshop:
             return None
         return measure_speedup(self._float32_payload, payload, next(self._feeds()), device="cuda")
 
-    def _feeds(self) -> Iterator[dict[str, Pixels]]:
-        images = self._drawn() if self._calibration is None else self._calibration.batches
-        return feeds_of(images, self._image.name, self._float32.batch)
-
-    def _drawn(self) -> Iterator[Pixels]:
-        """Yields drawn images as the graph takes them: of a free size most must be padded first."""
-        prepare = Preprocessor(self._image)
-        for images in synthetic_images(self._image):
-            yield np.concatenate([prepare(image)[0] for image in images])
+    def _feeds(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        drawn = (batch.feeds for batch in synthetic_batches(self._float32.manifest))
+        return feeds_of(drawn if self._calibration is None else self._calibration.batches, self._float32.batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +287,7 @@ def quantize_file(
     return Quantized(workshop.candidate, workshop.parity, workshop.quantization(tries[-1]), tuple(tries))
 
 
-def _answers(payload: bytes, feeds: Iterable[dict[str, Pixels]]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def _answers(payload: bytes, feeds: Iterable[Feeds]) -> Iterator[dict[str, npt.NDArray[Any]]]:
     session = Session(payload, device="cpu")
     return (session.run(feed) for feed in feeds)
 

@@ -3,7 +3,7 @@
 No proof stands on these lines alone: an export compares their scores with those that the source gives by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,17 +12,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from edgecnn_runtime.decoders import DistanceDecoder, SigmoidDecoder, SoftmaxDecoder, TaskName
-from edgecnn_runtime.evidence import ScoresParity
-from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.tasks.scores import ScoredClasses, compare_scores, hold_scores, sigmoid, softmax, two_classes
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, read_output
+from edgecnn_runtime.tasks.scores import SHOWN, ScoredClasses, ScoresAlone, sigmoid, softmax, two_classes
+from edgecnn_runtime.tasks.task import Outputs, Task, read_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
-
-SHOWN = 5  # classes, where nobody says how many
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +36,6 @@ class Classification(ScoredClasses):
         """Returns the JSON objects of the best classes; as for every `Result`."""
         return [{"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.top(limit)]
 
-    def lines(self, limit: int = SHOWN) -> list[str]:
-        """Returns the best classes with their scores; as for every `Result`."""
-        return [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
-
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
         """Writes the best classes and their scores, one a line; as for every `Result`."""
         from edgecnn_runtime.drawing import draw_lines  # most answers are never drawn
@@ -52,14 +44,11 @@ class Classification(ScoredClasses):
         return draw_lines(picture, lines, typeface=typeface)
 
 
-class _Classification:
+class _Classification(ScoresAlone):
     """The task."""
 
     name: TaskName = "classification"
     word: str | None = "classify"  # https://docs.ultralytics.com/tasks/
-    columns: tuple[str, ...] = ("name", "class", "confidence")
-    regions: Regions | None = None
-    shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Classification]:
         """Returns one result an image."""
@@ -68,24 +57,6 @@ class _Classification:
             Classification(row, labels=manifest.labels, shape=placement.image_size)
             for row, placement in zip(scores, placements, strict=True)
         ]
-
-    def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:
-        """Returns the manifest itself: every image has an answer."""
-        del outputs
-        return manifest
-
-    def agreement(self, reference: Classification, candidate: Classification) -> Agreement:
-        """Compares all scores: absolute, and as a part of the reference's best one."""
-        return compare_scores(reference.scores, candidate.scores)
-
-    def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> ScoresParity:
-        """Returns the record for the evidence."""
-        del compared
-        return ScoresParity(images, agreeing / max(images, 1), differences.get("scores", 0.0))
-
-    def hold(self, result: Classification, limit: int | None = None) -> Held:
-        """Holds the best classes' names and scores."""
-        return hold_scores(result.top(len(result.scores) if limit is None else limit))
 
 
 CLASSIFICATION: Task[Classification] = _Classification()

@@ -1,16 +1,19 @@
 """Class scores: the softmax or sigmoid of logits, the best ones, and how those of two models are compared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from edgecnn_runtime.evidence import ScoresParity
 from edgecnn_runtime.golden import Held
+from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.results import Result
-from edgecnn_runtime.tasks.task import Agreement
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions
 
+SHOWN = 5  # classes, where nobody says how many
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a score of 0 has a logarithm all the same
 _NEGLIGIBLE = 1000.0  # exp(-1000) is 0 in float32; the bound keeps -3e38 - 3e38 from overflowing
 
@@ -65,6 +68,10 @@ class ScoredClasses(Result):
         """The best class's score."""
         return float(self.scores.max())
 
+    def lines(self, limit: int = SHOWN) -> list[str]:
+        """Returns the best classes with their scores; as for every `Result`."""
+        return [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
+
     def top(self, k: int) -> list[Score]:
         """Returns the k best classes, best first; of equal ones the lower class id comes first.
 
@@ -74,6 +81,33 @@ class ScoredClasses(Result):
         return [
             Score(self.name_of(index), index, float(self.scores[index])) for index in top_k(self.scores, k).tolist()
         ]
+
+
+class ScoresAlone:
+    """What the tasks share whose results are class scores and nothing else: all but the decoding."""
+
+    columns: tuple[str, ...] = ("name", "class", "confidence")
+    regions: Regions | None = None
+    shown = SHOWN
+    record: type[ScoresParity] = ScoresParity
+
+    def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:
+        """Returns the manifest itself: every image has an answer."""
+        del outputs
+        return manifest
+
+    def agreement(self, reference: ScoredClasses, candidate: ScoredClasses) -> Agreement:
+        """Compares all scores: absolute, and as a part of the reference's best one."""
+        return compare_scores(reference.scores, candidate.scores)
+
+    def parity(self, images: int, agreeing: int, differences: Mapping[str, float], compared: int) -> ScoresParity:
+        """Returns the record for the evidence; an image counts once for each question about it."""
+        del compared
+        return self.record(images, agreeing / max(images, 1), differences.get("scores", 0.0))
+
+    def hold(self, result: ScoredClasses, limit: int | None = None) -> Held:
+        """Holds the best classes' names and scores."""
+        return hold_scores(result.top(len(result.scores) if limit is None else limit))
 
 
 def softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ _TASKS: Mapping[TaskName, str] = {
     "localization": "edgecnn_runtime.tasks.localization:LOCALIZATION",
     "detection": "edgecnn_runtime.tasks.detection:DETECTION",
     "segmentation": "edgecnn_runtime.tasks.segmentation:SEGMENTATION",
+    "question": "edgecnn_runtime.tasks.question:QUESTION",
 }
 
 

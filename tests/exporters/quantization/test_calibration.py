@@ -27,11 +27,11 @@ folder, count = Path(sys.argv[2]), int(sys.argv[3])
 class Images:
     def __iter__(self):
         for number in range(count // 10):
-            yield np.random.default_rng(number).integers(0, 256, (10, 64, 64, 1), dtype=np.uint8)
+            yield {"image": np.random.default_rng(number).integers(0, 256, (10, 64, 64, 1), dtype=np.uint8)}
 
 float32 = write_tiny(folder, size=64)
 write_source(onnx.load_from_string(float32.payload()), folder / "source.onnx")
-calibrator = Calibrator(folder / "source.onnx", Images(), input_name="image", batch=1, operators=INT8_OPERATORS)
+calibrator = Calibrator(folder / "source.onnx", Images(), batch=1, operators=INT8_OPERATORS)
 for method in METHODS:
     calibrator.ranges(method)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -47,9 +47,7 @@ def calibrate(tiny, tmp_path):
         folder.mkdir()
         float32 = tiny.write(folder, batch=batch)
         write_source(onnx.load_from_string(float32.payload()), folder / "source.onnx")
-        calibrator = Calibrator(
-            folder / "source.onnx", images, input_name="image", batch=batch, operators=INT8_OPERATORS
-        )
+        calibrator = Calibrator(folder / "source.onnx", feeding(images), batch=batch, operators=INT8_OPERATORS)
         cache = calibrator.ranges(method)
         assert calibrator.ranges(method) == cache
         ranges = {name: entry.range_value for name, entry in load_tensors_data(cache).items()}
@@ -78,11 +76,15 @@ def normalizing(tmp_path):
         folder.mkdir()
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         write_source(model, folder / "source.onnx")
-        calibrator = Calibrator(folder / "source.onnx", images, input_name="image", batch=1, operators=["Conv"])
+        calibrator = Calibrator(folder / "source.onnx", feeding(images), batch=1, operators=["Conv"])
         ranges = load_tensors_data(calibrator.ranges("trimmed"))
         return {name: [float(np.ravel(limit)[0]) for limit in entry.range_value] for name, entry in ranges.items()}
 
     return measure
+
+
+def feeding(batches):
+    return [{"image": pixels} for pixels in batches]
 
 
 def pixels(*images):
@@ -92,30 +94,30 @@ def pixels(*images):
 @pytest.mark.parametrize(("batches", "count"), [([], 0), ([pixels((0, 9))], 1), ([pixels((0, 9))[:0]], 0)])
 def test_check_images_refuses_none_and_one(batches, count):
     with pytest.raises(CalibrationError, match=f"at least 2 images.*received {count}"):
-        check_images(batches)
+        check_images(feeding(batches), "image")
 
 
 @pytest.mark.parametrize("images", [[(0, 0)] * 40, [(number, number) for number in range(40)]])
 def test_check_images_refuses_images_with_nothing_on_them(images):
     with pytest.raises(CalibrationError, match="received 40 of a single value each"):
-        check_images([pixels(*images)])
+        check_images(feeding([pixels(*images)]), "image")
 
 
 def test_check_images_warns_of_few(caplog):
     with caplog.at_level(logging.WARNING, "edgecnn_exporters"):
-        assert check_images([pixels((0, 9)), pixels((1, 2), (3, 4))]) == 3
+        assert check_images(feeding([pixels((0, 9)), pixels((1, 2), (3, 4))]), "image") == 3
     assert "calibration on 3 images: give 32 or more" in caplog.text
 
 
 def test_check_images_counts_enough_of_them_in_silence(caplog):
-    assert check_images([pixels(*[(0, 9)] * 20)] * 2) == 40
+    assert check_images(feeding([pixels(*[(0, 9)] * 20)] * 2), "image") == 40
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 5), (2, [2, 2, 2]), (4, [4, 4]), (None, [1] * 5)])
 def test_feeds_of_fills_a_fixed_batch(batch, sizes):
     images = [pixels((1, 1), (2, 2), (3, 3)), pixels((4, 4), (5, 5))]
-    feeds = [feed["image"] for feed in feeds_of(images, "image", batch)]
+    feeds = [feed["image"] for feed in feeds_of(feeding(images), batch)]
     assert [len(feed) for feed in feeds] == sizes
     assert [int(feed[0, 0, 0, 0]) for feed in feeds][:2] == [1, {1: 2, 2: 3, 4: 4, None: 2}[batch]]
 

@@ -29,7 +29,7 @@ def quantize(tiny, float32, tmp_path_factory):
     """Quantizes the tiny graph with MinMax."""
     source = tmp_path_factory.mktemp("int8") / "source.onnx"
     write_source(onnx.load_from_string(float32), source)
-    calibrator = Calibrator(source, tiny.draw(40), input_name="image", batch=1, operators=INT8_OPERATORS)
+    calibrator = Calibrator(source, tiny.feeds(tiny.draw(40)), batch=1, operators=INT8_OPERATORS)
 
     def make(**options):
         return quantize_int8(source, calibrator.ranges("minmax"), method="minmax", **options)

@@ -86,7 +86,7 @@ def quantize(tmp_path):
         images = draw(24) if images is None else images
         source = Path(tempfile.mkdtemp(dir=tmp_path)) / "source.onnx"
         write_source(rewrite(model, precision="int8")[0], source)
-        calibrator = Calibrator(source, [images], input_name="image", batch=1, operators=INT8_OPERATORS)
+        calibrator = Calibrator(source, [{"image": images}], batch=1, operators=INT8_OPERATORS)
         return quantize_int8(source, calibrator.ranges("minmax"), method="minmax", **options)
 
     return make

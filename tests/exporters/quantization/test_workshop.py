@@ -50,7 +50,7 @@ def quantize(tiny, make_batch, tmp_path):
         quantized = quantize_file(
             float32,
             config,
-            CalibrationImages(images or tiny.draw(64), fingerprint) if precision == "int8" else None,
+            CalibrationImages(tiny.feeds(images or tiny.draw(64)), fingerprint) if precision == "int8" else None,
             folder,
             judge=lambda candidate: proof.compare(
                 candidate.load(),
@@ -228,7 +228,7 @@ def of_any_size(tmp_path):
         return FileWorkshop(
             Candidate.write(model, tmp_path / "float32.onnx", manifest, 1),
             QuantizationConfig(precision),
-            CalibrationImages(images) if with_samples else None,
+            CalibrationImages([{"image": pixels} for pixels in images]) if with_samples else None,
             tmp_path,
             judge=lambda _: pytest.fail("nothing is to be judged"),
             stages=lambda _: contextlib.nullcontext(),

@@ -187,7 +187,7 @@ def _bench_report() -> BenchReport:
     spread = Latency(100, 2.0, 2.2, 3.0)
     startup = None
     metric = MetricParity("accuracy", 100, 0.9, 0.9)
-    file = FileBench("a.onnx", "CPUExecutionProvider", 2, metric, startup, spread, spread, spread, spread)
+    file = FileBench("a.onnx", "CPUExecutionProvider", 2, metric, startup, spread, spread, spread, spread, spread)
     return BenchReport("method", BenchConfig(threads=2), True, machine, conditions, (file,))
 
 

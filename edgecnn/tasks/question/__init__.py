@@ -1,0 +1,1 @@
+"""Questions about images: an answer to each."""
