@@ -46,9 +46,10 @@ def model_file(tmp_path_factory):
     return path
 
 
-def answers(edgecnn, model, image):
+def answers(edgecnn, model, image, *options):
     """The answers without the times."""
     command = [str(edgecnn), "run", str(model), str(image), "--format", "json", "--device", "cpu", "--threads", "1"]
+    command += options
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [entry | {"speed_ms": None} for entry in json.loads(done.stdout)]
 
@@ -65,6 +66,19 @@ def test_wheels_give_the_same_answer(slim_python, model_file, tmp_path):
     image = tmp_path / "image.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(image)
     assert answers(slim_python.with_name("edgecnn"), model_file, image) == answers(EDGECNN, model_file, image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--split",)])
+def test_wheels_answer_a_question(slim_python, tmp_path, options):
+    model, image = tmp_path / "vqa.onnx", tmp_path / "image.png"
+    export = [EDGECNN, "export", "vqa_cnn_lstm", "--weights", "none", "--width", "0.1", "--image-size", "40,48"]
+    subprocess.run([*export, *options, "-o", str(model)], check=True, capture_output=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)).save(image)
+    asked = ["--question", "What is it?", "--question", "and where"]
+    found = answers(slim_python.with_name("edgecnn"), model, image, *asked)
+    assert [entry["question"] for entry in found] == ["What is it?", "and where"]
+    assert found == answers(EDGECNN, model, image, *asked)
 
 
 @pytest.mark.slow

@@ -48,16 +48,16 @@ def with_vocabulary(
         earlier: of a run that goes on, which read the same data.
 
     Raises:
-        UsageError: images are to be mirrored, and questions speak of left and right.
+        UsageError: images are to be mirrored, and questions or answers speak of left and right.
     """
     del earlier
     texts = [asked.text for asked in _asked(samples.targets).every()]
     longest = max(len(split_words(text)) for text in texts)
     text = TextInput(_NAME, longest, vocabulary_of(texts))
-    sides = [word for word in text.vocabulary or () if word in _SIDES]
-    if "flip" in config.augment and sides:
+    said = {*(text.vocabulary or ()), *vocabulary_of(samples.labels)}
+    if "flip" in config.augment and (sides := sorted(said & _SIDES)):
         raise UsageError(
-            f"--augment flip: expected questions whose answers a mirrored image keeps, received some with the words "
+            f"--augment flip: expected questions and answers that a mirrored image keeps, received some with the words "
             f"{', '.join(sides)}. Leave flip out"
         )
     return replace(manifest, inputs=(manifest.image_input, text))
