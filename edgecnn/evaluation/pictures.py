@@ -44,7 +44,9 @@ class Worst:
 
     def __init__(self, limit: int = _MOST) -> None:
         self.limit = limit
-        self._kept: list[tuple[float, int, Any]] = []  # (-score, -position, result), the best of the kept ones first
+        # (-score, -position, -number, result), the best of the kept ones first; a position may have several results
+        self._kept: list[tuple[float, int, int, Any]] = []
+        self._count = 0
 
     def add(self, positions: npt.NDArray[np.int64], results: Sequence[Result], scores: npt.NDArray[np.float64]) -> None:
         """Adds a batch.
@@ -55,7 +57,8 @@ class Worst:
             scores: (N,) the higher, the better.
         """
         for position, result, score in zip(positions.tolist(), results, scores.tolist(), strict=True):
-            entry = (-score, -position, result)
+            self._count += 1
+            entry = (-score, -position, -self._count, result)
             if len(self._kept) < self.limit:
                 heapq.heappush(self._kept, entry)
             else:
@@ -63,8 +66,8 @@ class Worst:
 
     def found(self) -> list[Answered]:
         """Returns those that are kept, the worst first."""
-        ordered = sorted(self._kept, key=lambda entry: entry[:2], reverse=True)
-        return [Answered(-position, -score, result) for score, position, result in ordered]
+        ordered = sorted(self._kept, key=lambda entry: entry[:3], reverse=True)
+        return [Answered(-position, -score, result) for score, position, _, result in ordered]
 
 
 class EvaluationPictures:

@@ -122,3 +122,11 @@ def test_the_sheet_has_a_row_an_image_the_worst_first(masked_samples, tmp_path):
     reds = [int((half == RED).all(axis=-1).sum()) for half in middle]
     assert reds[0] > 10_000
     assert reds[1] == 0
+
+
+def test_worst_keeps_the_first_of_equal_results_of_one_position():
+    worst = Worst(limit=2)
+    results = [object() for _ in range(5)]
+    worst.add(np.array([0, 0, 0]), results[:3], np.array([0.0, 0.0, 1.0]))
+    worst.add(np.array([0, 1]), results[3:], np.array([0.0, 0.0]))
+    assert [one.result for one in worst.found()] == results[:2]

@@ -200,7 +200,7 @@ def test_bad_questions_are_said_in_a_line(edgecnn, gone, tmp_path, options, code
         "x" * 100_000,
         "is \x1b[31mred\x07 there \U0001f600 a",
         f"{BLUE} {'and ' * 200}",
-        "\udcff circle",
+        "\udcff mauve circle",
     ],
 )
 def test_odd_questions_are_answered_and_what_is_not_seen_is_named(edgecnn, gone, tmp_path, text):
