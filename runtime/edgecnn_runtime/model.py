@@ -59,7 +59,9 @@ class _OncePerPicture:
         self._last: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None  # pixels, and what they came to
 
     def run(self, feeds: Feeds) -> dict[str, npt.NDArray[Any]]:
-        pixels, last = feeds[self._image], self._last  # another thread may remember another one meanwhile
+        pixels, last = feeds.get(self._image), self._last  # another thread may remember another one meanwhile
+        if pixels is None:
+            return self._model.run(feeds)  # which says what is missing
         is_known = last is not None and np.array_equal(last[0], pixels)
         known, picture = (np.ones(1, np.float32), last[1]) if last is not None and is_known else self._unknown
         outputs = self._model.run({**feeds, KeptPicture.KNOWN: known, KeptPicture.PICTURE: picture})

@@ -28,7 +28,7 @@ INT8_OPERATORS = (
     *("Conv", "ConvTranspose", "Gemm", "MatMul", "Relu", "Clip", "LeakyRelu", "Sigmoid", "Add", "Mul", "Concat"),
     *("MaxPool", "AveragePool", "GlobalAveragePool", "Resize"),
 )
-# Squares and sums leave float16's range (65,504) or its 11 bits, and so do the states of recurrent layers.
+# Squares and sums leave float16's range (65,504) or its 11 bits; recurrent layers are small, and add up over the words.
 _FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt", "LSTM", "GRU")
 _OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
 _PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
