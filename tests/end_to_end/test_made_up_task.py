@@ -59,7 +59,7 @@ class ReadingDecoder(Kind):
 
 Decoder = ReadingDecoder | """
 _RECORD = """@dataclass(frozen=True, slots=True)
-class ReadingParity:
+class ReadingParity(DecodedRecord):
     images: int
     agreement: float
     max_reading_difference: float
