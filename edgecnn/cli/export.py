@@ -104,4 +104,7 @@ def _format_report(output: Path, report: ExportReport) -> list[str]:
         lines.append("no golden samples: edgecnn verify cannot prove the file on a device")
     if report.tries:
         lines.append(f"{report.tries[-1].describe()} ({len(report.tries)} tried, see {report.report_path.name})")
+    if report.shares is not None:
+        parts = ", ".join(f"{part} {share:.0%}" for part, share in report.shares.items())
+        lines.append(f"time of a run, one thread: {parts}")
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from edgecnn.models.catalog import CATALOG
 from edgecnn.tasks.table import TASKS, load
@@ -57,6 +57,7 @@ def build_model(
     num_classes: int | None = None,
     width: float = 1.0,
     text: TextInput | None = None,
+    anchors: Sequence[tuple[float, float]] | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Builds a documented model with fresh weights; the defaults are the published ones.
@@ -67,6 +68,7 @@ def build_model(
         num_classes: number of logits.
         width: multiplier on filters and units, above 0.
         text: of the question, for a task that has one; None takes that of a model that never saw data.
+        anchors: (width, height) in pixels, for a model that proposes regions by them; None takes the published ones.
         seed: of the weights; None draws another one each time.
 
     Returns:
@@ -86,10 +88,20 @@ def build_model(
     if seed is not None:
         keras.utils.set_random_seed(seed)
     of_task = TASKS[spec.task].text
-    asked = {} if of_task is None else {"text": text or load(of_task)()}
+    fitted: dict[str, object] = {} if of_task is None else {"text": text or load(of_task)()}
+    if anchors is not None:
+        fitted["anchors"] = anchors
     builder = load(spec.builder)
-    model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width, **asked)
+    model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width, **fitted)
     return cast("keras.Model", model)
+
+
+def fitted_parts(manifest: Manifest) -> dict[str, Any]:
+    """Returns what the network holds of what its manifest has from the data, by the arguments of `build_model`."""
+    fitted: dict[str, Any] = {} if manifest.text_input is None else {"text": manifest.text_input}
+    if manifest.decoder.kind == "regions" and manifest.decoder.anchors:
+        fitted["anchors"] = manifest.decoder.anchors
+    return fitted
 
 
 def build_manifest(

@@ -41,12 +41,26 @@ def resnet34(*, image_size: tuple[int, int], channels: int, num_classes: int, wi
         He et al. 2015, "Deep Residual Learning for Image Recognition", table 1.
     """
     image = image_input(image_size, channels)
+    return _classifier(image, resnet34_map(image, width), num_classes=num_classes, name="resnet34")
+
+
+def resnet34_map(image: keras.KerasTensor, width: float, *, stages: int = len(_UNITS)) -> keras.KerasTensor:
+    """Returns the map that ResNet-34's first stages give, through the normalisation of its pixels.
+
+    Args:
+        image: (N, height, width, channels) uint8.
+        width: multiplier on filters.
+        stages: 1 to 4; the second and each later one halves the map.
+
+    Returns:
+        (N, height / 2 ** (stages + 1), width / 2 ** (stages + 1), channels); its layer is "conv<stages + 1>_block<n>_out".
+    """
     x = _stem(scaled_to_one(image), width)
-    for stage, (units, filters) in enumerate(zip(_UNITS, _FILTERS, strict=True), start=2):
+    for stage, (units, filters) in enumerate(zip(_UNITS[:stages], _FILTERS[:stages], strict=True), start=2):
         for unit in range(1, units + 1):
             stride = 2 if unit == 1 and stage > 2 else 1
             x = residual_unit(x, scaled_units(filters, width), stride=stride, name=f"conv{stage}_block{unit}")
-    return _classifier(image, x, num_classes=num_classes, name="resnet34")
+    return x
 
 
 def resnet50(*, image_size: tuple[int, int], channels: int, num_classes: int, width: float) -> keras.Model:

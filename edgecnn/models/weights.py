@@ -137,7 +137,8 @@ def _opened(
 def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
     build = getattr(keras.applications, str(spec.application))
     fits = len(model.outputs) == 1 and model.outputs[0].shape[-1] == spec.num_classes
-    with_head = fits or bool(_convolutions(model).keys() & _DENSE)
+    names = {layer.name for layer in model.layers} if spec.shortened else _convolutions(model).keys()
+    with_head = fits or bool(names & _DENSE)
     file = f"{spec.name}.weights.h5"
     return _downloaded(
         lambda: build(weights="imagenet", include_top=with_head),
@@ -186,6 +187,9 @@ def _left_out(
     backbone = set() if spec.backbone is None else {layer.name for layer in backbone_layers(model, spec)}
     # A further convolution in the source makes it another architecture, as VGG-19's are to VGG-16.
     further = any(len(shape) > 2 for name in received.keys() - expected.keys() for shape in received[name])
+    further = further and not spec.shortened
+    if spec.shortened:  # the dense layers over a region are those of the classifier over its last map
+        kept |= {name for name in _DENSE if name in received and received[name] == expected.get(name)}
     if backbone and not further and backbone.isdisjoint(different):
         return tuple(name for name in expected if name not in backbone | kept)
     if backbone:  # a head may differ; what else differs is the reason

@@ -22,7 +22,7 @@ import tensorflow as tf
 from edgecnn.errors import KerasFileError, RunFolderError
 from edgecnn.models.any_size import resized
 from edgecnn.models.backbone import freeze_backbone, unfreeze_from
-from edgecnn.models.build import build_model, get_spec
+from edgecnn.models.build import build_model, fitted_parts, get_spec
 from edgecnn.models.loading import load_keras
 from edgecnn.models.spec import ModelSpec
 from edgecnn.models.weights import load_weights
@@ -68,7 +68,7 @@ def new_trainee(config: TrainConfig, manifest: Manifest) -> Trainee:
             num_classes=manifest.num_classes,
             width=config.width,
             seed=config.seed,
-            **({} if manifest.text_input is None else {"text": manifest.text_input}),
+            **fitted_parts(manifest),
         )
         _take_weights(model, spec, config)
         trainee = _trainee(model, spec, manifest, config)
@@ -100,7 +100,7 @@ def saved_trainee(path: Path, config: TrainConfig, manifest: Manifest) -> Traine
     if not model.compiled:
         raise RunFolderError(f"{path}: expected a model with its optimizer. Train again with --overwrite")
     names = [output.name for output in manifest.outputs]
-    if not set(names) <= set(model.output_names):
+    if _inference_place(manifest) is None and not set(names) <= set(model.output_names):
         raise RunFolderError(
             f"{path}: expected the outputs {names}, received {model.output_names}. Train again with --overwrite"
         )
@@ -130,7 +130,7 @@ def inference_model(model: keras.Model, manifest: Manifest) -> keras.Model:
 
     It is the model itself where it has these and no others, and takes the manifest's image.
     """
-    place = TASKS[manifest.task].inference
+    place = _inference_place(manifest)
     if place is not None:
         return cast("keras.Model", load(place)(model, manifest))
     names, image = [output.name for output in manifest.outputs], manifest.image_input
@@ -142,6 +142,10 @@ def inference_model(model: keras.Model, manifest: Manifest) -> keras.Model:
     outputs = [by_name[name] for name in names]
     name = model.name.removesuffix("_training")
     return keras.Model(model.input, outputs[0] if len(outputs) == 1 else outputs, name=name)
+
+
+def _inference_place(manifest: Manifest) -> str | None:
+    return get_spec(manifest.model.name).inference or TASKS[manifest.task].inference
 
 
 def _trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: TrainConfig) -> Trainee:

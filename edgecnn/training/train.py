@@ -382,7 +382,7 @@ def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progres
         metrics = fitting.run_epoch(
             *(trainee, data, run.config, len(history) + 1),
             outputs=outputs,
-            inputs=run.row.inputs,
+            inputs=run.row.inputs or get_spec(run.config.model).learns_from,
             on_batch=progress.on_batch,
             judge=judge,
         )

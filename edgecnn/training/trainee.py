@@ -52,6 +52,8 @@ class Trainee:
         window: (height, width) in pixels that is cut out of each image, at a place of its own, while it learns; None
             for whole images. The model takes both.
         summed: whether metrics of one name, of several outputs, are shares of one number, which is their sum.
+        shown_outputs: names of the outputs whose losses and metrics are shown; None for the manifest's. A model whose
+            answers are not what it learns by has others.
 
     Raises:
         ValueError: the names do not fit the model's outputs, or each other.
@@ -66,6 +68,7 @@ class Trainee:
     sizes: Sequence[tuple[int, int]] | None = None
     window: tuple[int, int] | None = None
     summed: bool = False
+    shown_outputs: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         outputs, shown = set(self.model.output_names), self._names()
@@ -104,8 +107,9 @@ class Trainee:
         Args:
             logs: as Keras gives them: metrics are called after their output where there are several, and "loss" adds up
                 the losses of all.
-            outputs: those of the manifest. The loss is theirs alone, each by its weight.
+            outputs: those of the manifest. The loss is theirs alone, each by its weight, unless others are shown.
         """
+        outputs = self.shown_outputs or outputs
         several = len(self.model.output_names) > 1
         values: dict[str, float] = {}
         for output in outputs:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +22,12 @@ from edgecnn_exporters.proof.metric import Metric
 from edgecnn_exporters.proof.parity_report import ParityReport
 from edgecnn_exporters.proof.proof import Proof, Settle
 from edgecnn_exporters.proof.source import Source
-from edgecnn_exporters.quantization.calibration import CalibrationImages
+from edgecnn_exporters.proof.synthetic import synthetic_batches
+from edgecnn_exporters.quantization.calibration import CalibrationImages, feeds_of
 from edgecnn_exporters.quantization.config import QuantizationConfig
 from edgecnn_exporters.quantization.workshop import Quantized, quantize_file
 from edgecnn_exporters.report import ExportReport, Outcome, rounded, rounded_gate, versions
+from edgecnn_exporters.shares import measure_shares
 from edgecnn_runtime.errors import EdgeCNNError, ManifestError, ModelFileError
 from edgecnn_runtime.evidence import Evidence, Provenance
 from edgecnn_runtime.golden import MAX_SAMPLES, GoldenSample
@@ -74,7 +76,7 @@ def export(
     manifest: the file is compared once more), "nms" (where the graph is to suppress: it is appended to what was proven,
     and proven again), "split" (where a picture is to be seen once for several questions: the graph is divided, and
     proven again), "seams" (where pictures go through in tiles), "golden" (samples, answered by the file itself;
-    left out where there are to be none), "stamp" and "verify" (the samples once more, through the finished file). All
+    left out where there are to be none), "shares" (where the graph proposes regions: where its time goes), "stamp" and "verify" (the samples once more, through the finished file). All
     is made in a temporary folder beside `path`; the file takes its name last. FILE.report.json beside it tells what was
     compared, on which machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed
     comparison too.
@@ -194,6 +196,9 @@ def export(
         outcome = Outcome(target, folder, stages.seconds, parity, tries)
         if not parity.passed:
             raise outcome.parity_error()
+        if manifest.decoder.ranks:
+            with stages("shares"):
+                outcome = replace(outcome, shares=_shares(file))
         provenance = Provenance(weights_sha256, seed, data_fingerprint, versions())
         evidence = _evidence(file, parity, provenance, samples, quantization, quantized)
         with stages("stamp"), writing(target):
@@ -202,7 +207,7 @@ def export(
             _verify(file.path)
         with writing(target):
             sha256 = outcome.publish(evidence, file.path)
-    return ExportReport(target, size_bytes, sha256, evidence, parity, stages.seconds, tries)
+    return ExportReport(target, size_bytes, sha256, evidence, parity, stages.seconds, tries, outcome.shares)
 
 
 class _Stages:
@@ -362,6 +367,12 @@ def _warn_where_nothing_was_compared(target: Path, parity: ParityReport) -> None
 
 def _gates(quantization: QuantizationConfig | None) -> Gates:
     return float32_gates if quantization is None else quantized_gates(quantization.precision, quantization.max_drop)
+
+
+def _shares(file: Candidate) -> Mapping[str, float] | None:
+    """Returns which part of the time each part of the file's graph takes."""
+    batch = next(iter(synthetic_batches(file.manifest)))
+    return measure_shares(file.payload(), next(feeds_of([batch.feeds], file.batch)))
 
 
 def _verify(candidate: Path) -> None:

@@ -8,14 +8,21 @@ from edgecnn_exporters.rewrites.wiring import Wiring, read_wiring
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _RELAYS = frozenset({"Relu", "Clip", "MaxPool", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
-_MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_CHOOSES = frozenset({"NonMaxSuppression", "TopK"})
 _CHEAP = 0.03  # of all products: what the last layers may have to stay in float32
 _FUSED = frozenset({"Relu", "Clip"})  # the quantizer lets the ends of the range before them do their work
 
 
 def compute_layers(graph: GraphProto) -> tuple[str, ...]:
-    """Returns the names of the convolutions and matrix products that have constant weights, in the graph's order."""
+    """Returns the names of the convolutions and matrix products that have constant weights, in the graph's order.
+
+    Weights of fewer bits are constant too.
+    """
     weights = {tensor.name for tensor in graph.initializer}
+    weights |= {
+        node.output[0] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in weights
+    }
     return tuple(node.name for node in graph.node if node.op_type in COMPUTE and node.input[1] in weights)
 
 
@@ -57,8 +64,24 @@ def not_of_image_alone(graph: GraphProto, image: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def after_choice(graph: GraphProto) -> tuple[str, ...]:
+    """Returns the names of the nodes that pick by rank, and of those that depend on it as far as the next layers.
+
+    In fewer bits many ranks are equal, and a box that is computed in them is another box.
+
+    Args:
+        graph: of float32.
+    """
+    layers, chosen, names = set(compute_layers(graph)), set[str](), []
+    for node in graph.node:
+        if node.op_type in _CHOOSES or (chosen.intersection(node.input) and node.name not in layers):
+            chosen.update(filter(None, node.output))
+            names.append(node.name)
+    return tuple(names)
+
+
 def cheap_last_convolutions(model: ModelProto) -> tuple[str, ...]:
-    """Returns the names of the convolutions whose numbers are outputs, where nearly all products are elsewhere.
+    """Returns the names of the convolutions whose numbers are outputs or ranked, where nearly all products are elsewhere.
 
     A detector's raw numbers span tens of units, of which int8 makes 256 steps; its boxes are exponentials of them. The
     answer is empty where sizes are free. Matrix products need no float32 to give float32.
@@ -66,15 +89,16 @@ def cheap_last_convolutions(model: ModelProto) -> tuple[str, ...]:
     Args:
         model: of float32.
     """
-    wiring = read_wiring(model)
-    last = set[str]()
-    for output in model.graph.output:
-        node = wiring.producers.get(output.name)
-        while node is not None and node.op_type in _MOVES:
+    wiring, last, chosen = read_wiring(model), set[str](), set(after_choice(model.graph))
+    ranked = (tensor for node in model.graph.node if node.name in chosen for tensor in node.input)
+    for tensor in (*(output.name for output in model.graph.output), *ranked):
+        node = wiring.producers.get(tensor)
+        while node is not None and node.op_type in MOVES:
             node = wiring.producers.get(node.input[0])
         if node is not None and node.op_type == "Conv":
             last.add(node.name)
-    products = {node.name: _products(node, wiring) for node in model.graph.node if node.op_type in COMPUTE}
+    layers = set(compute_layers(model.graph))
+    products = {node.name: _products(node, wiring) for node in model.graph.node if node.name in layers}
     everything = math.fsum(products.values())
     names = tuple(node.name for node in model.graph.node if node.name in last)
     return names if math.fsum(products[name] for name in names) <= _CHEAP * everything else ()
@@ -86,7 +110,8 @@ def _products(node: NodeProto, wiring: Wiring) -> float:
     shape = wiring.shapes.get(node.output[0], ())
     if weights is None or None in shape[1:]:
         return math.nan
-    places = math.prod(size or 1 for size in shape[2:]) if node.op_type in ("Conv", "ConvTranspose") else 1
+    repeated = shape[2:] if node.op_type in ("Conv", "ConvTranspose") else shape[:-1]
+    places = math.prod(size or 1 for size in repeated)
     return float(math.prod(weights.dims) * places)
 
 

@@ -41,6 +41,7 @@ class ExportReport:
         parity: what was compared, as measured.
         seconds: of each stage, in their order.
         tries: at a file of fewer bits; the last one is the file.
+        shares: which part of a run's time each of `shares.PARTS` takes; None of a graph without such parts.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class ExportReport:
     parity: ParityReport
     seconds: Mapping[str, float]
     tries: tuple[Try, ...] = ()
+    shares: Mapping[str, float] | None = None
 
     @property
     def report_path(self) -> Path:
@@ -67,6 +69,7 @@ class Outcome:
         seconds: of each stage so far.
         parity: of the last file that was judged.
         tries: at a file of fewer bits.
+        shares: which part of a run's time each part of the graph takes; None where that was not measured.
     """
 
     target: Path
@@ -74,6 +77,7 @@ class Outcome:
     seconds: Mapping[str, float]
     parity: ParityReport
     tries: tuple[Try, ...] = ()
+    shares: Mapping[str, float] | None = None
 
     def publish(self, evidence: Evidence, candidate: Path) -> str:
         """Gives the file its name, then FILE.report.json, and returns the file's SHA-256.
@@ -114,7 +118,7 @@ class Outcome:
 
     def _write_report(self, evidence: Evidence | None, digest: str | None) -> Path:
         path = self.folder / "report.json"
-        text = report_json(self.target.name, digest, self.seconds, self.parity, evidence, self.tries)
+        text = report_json(self.target.name, digest, self.seconds, self.parity, evidence, self.tries, self.shares)
         path.write_text(text, encoding="utf-8")
         return path
 
@@ -160,6 +164,7 @@ def report_json(
     parity: ParityReport,
     evidence: Evidence | None,
     tries: Sequence[Try] = (),
+    shares: Mapping[str, float] | None = None,
 ) -> str:
     """Returns the text of FILE.report.json.
 
@@ -170,6 +175,7 @@ def report_json(
         parity: as measured.
         evidence: what travels in the file; None where a check failed, so that there is no file.
         tries: at a file of fewer bits, in their order.
+        shares: which part of a run's time each part of the graph takes; None for nothing.
     """
     tree = {
         "file": file,
@@ -179,6 +185,7 @@ def report_json(
         "tries": [asdict(one) for one in tries],
         "golden_samples": None if evidence is None else len(evidence.golden),
         "evidence": None if evidence is None else asdict(evidence),
+        "shares": shares if shares is None else dict(shares),
         "seconds": {stage: round(duration, 3) for stage, duration in seconds.items()},
         "machine": _machine(),
         "versions": versions(),

@@ -146,6 +146,72 @@ class YoloDecoder(_BoxesKind):
 
 
 @dataclass(frozen=True, slots=True)
+class RegionsDecoder(_BoxesKind):
+    """Many boxes with a class each, of regions that the graph looks at one by one.
+
+    The scores of a region are the softmax of its logits, of which the last means that nothing is there. For each class
+    it has a box of its own: with w and h of the region and d the four numbers of the class, the centre moves by
+    .1 d0 w and .1 d1 h, and the sides are w exp(.2 d2) and h exp(.2 d3), where no logarithm is above log(1000 / 16).
+    Reference: Ren et al. 2015, Faster R-CNN, section 3.1.2, with the deviations of the authors' code.
+
+    Attributes:
+        anchors: (width, height) of the boxes that the graph's regions begin from at each of its cells, in pixels of the
+            network's input; none where the regions are an input.
+        score_threshold: the least score that is answered, 0 to below 1, of a class without an operating point.
+        iou_threshold: of boxes that overlap by this intersection over union or more, the one of the lower score is
+            dropped; above 0, at most 1.
+        agnostic: whether boxes of different classes drop each other too.
+        most: boxes an image, the best.
+        classes: the ids of those that are answered, before any box drops another; null for all.
+        operating_points: at most one a class, as `edgecnn export --data` finds them; null for none.
+        regions: the name of the graph output that holds them, shape (N, rows, 4): xyxy in pixels of the input, zeros
+            beyond `valid`, the likeliest first.
+        valid: the name of the graph output that says how many there are, shape (N,).
+        output: the name of the graph output that holds the logits, shape (N, rows, classes + 1).
+        shifts: the name of the graph output that holds the numbers of their boxes, shape (N, rows, classes, 4).
+        kind: always "regions".
+    """
+
+    least_units: ClassVar[int] = 2
+    too_few: ClassVar[str] = ": one a class, and one of nothing."
+    suppresses: ClassVar[Suppresses] = "runtime"
+    ranks: ClassVar[bool] = True
+    anchors: tuple[tuple[float, float], ...]
+    agnostic: bool = False
+    regions: str = "regions"
+    valid: str = "valid"
+    output: str = "logits"
+    shifts: str = "shifts"
+    kind: Literal["regions"] = "regions"
+
+    def num_classes(self, units: int) -> int:
+        """Returns how many classes an output of so many units scores: all but the last."""
+        return units - 1
+
+    def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
+        """Returns what is wrong with the outputs, the anchors, the thresholds or the classes; as for every kind."""
+        del multiple_of
+        if None in image_size:
+            return f"expected a fixed height and width for decoder {self.kind!r}, received {image_size}"
+        rows, units = (*(outputs.get(self.output) or ()), None, None)[:2]
+        for name, expected, meaning in (
+            (self.output, (rows, units), "(rows, classes + 1)"),
+            (self.regions, (rows, 4), "(rows, 4)"),
+            (self.valid, (), "(), one number an image"),
+            (self.shifts, (rows, (units or 0) - 1, 4), "(rows, classes, 4)"),
+        ):
+            if name not in outputs:
+                return f"the decoder reads output {name!r}, of shape {meaning}, but the outputs are {list(outputs)}"
+            if outputs[name] != expected or rows is None or units is None:
+                return f"output {name!r}: expected shape {meaning}, {expected}, received {outputs[name]}"
+        return (
+            _anchors_misfit(self.anchors, "anchors")
+            or self._range_misfit()
+            or self._class_misfit(self.num_classes(units or 0))
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SuppressedDecoder(_BoxesKind):
     """Many boxes with a class each, which the graph itself decodes and suppresses: `edgecnn export --nms graph`.
 
@@ -213,13 +279,8 @@ def _scale_misfit(scale: YoloScale, outputs: Mapping[str, Shape], image_size: Sh
     """Returns what is wrong with one scale; all have as many units a box."""
     if scale.output not in outputs:
         return f"the decoder reads output {scale.output!r}, but the outputs are {list(outputs)}"
-    if not scale.anchors or not all(
-        len(anchor) == 2 and all(0 < side <= _LARGEST_ANCHOR for side in anchor) for anchor in scale.anchors
-    ):
-        return (
-            f"output {scale.output!r}: expected one anchor or more, each a width and a height above 0 and up to "
-            f"{_LARGEST_ANCHOR}, received {scale.anchors}"
-        )
+    if (misfit := _anchors_misfit(scale.anchors, "one anchor or more")) is not None or not scale.anchors:
+        return f"output {scale.output!r}: {misfit or 'expected one anchor or more, received none'}"
     if any(side is not None and side % scale.stride for side in image_size):
         return (
             f"output {scale.output!r}: expected a height and width of the input that {scale.stride}, its stride, "
@@ -232,3 +293,9 @@ def _scale_misfit(scale: YoloScale, outputs: Mapping[str, Shape], image_size: Sh
             f"{outputs[scale.output]}"
         )
     return None
+
+
+def _anchors_misfit(anchors: tuple[tuple[float, float], ...], what: str) -> str | None:
+    if all(len(anchor) == 2 and all(0 < side <= _LARGEST_ANCHOR for side in anchor) for anchor in anchors):
+        return None
+    return f"expected {what}, each a width and a height above 0 and up to {_LARGEST_ANCHOR}, received {anchors}"

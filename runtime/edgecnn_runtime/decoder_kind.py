@@ -42,6 +42,7 @@ class Kind:
         least_tolerance: how far rounding alone may move a number of a result that a golden sample holds, so that no
             file asks for less.
         asks: whether a question is asked of each image, which is an input of the network beside it.
+        ranks: whether the graph picks by rank what its rows are of, so that a little rounding changes their order.
     """
 
     task: ClassVar[TaskName]
@@ -52,6 +53,7 @@ class Kind:
     suppresses: ClassVar[Suppresses] = "nowhere"
     least_tolerance: ClassVar[float] = 0.0
     asks: ClassVar[bool] = False
+    ranks: ClassVar[bool] = False
 
     def num_classes(self, units: int) -> int:
         """Returns how many classes an output of so many units scores: one a unit, two where one tells two apart."""

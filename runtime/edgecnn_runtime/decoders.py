@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, get_args
 
 from edgecnn_runtime.box_decoders import MOST_BOXES as MOST_BOXES  # these are part of this module's interface
 from edgecnn_runtime.box_decoders import OperatingPoint as OperatingPoint
+from edgecnn_runtime.box_decoders import RegionsDecoder as RegionsDecoder
 from edgecnn_runtime.box_decoders import SuppressedDecoder as SuppressedDecoder
 from edgecnn_runtime.box_decoders import YoloDecoder as YoloDecoder
 from edgecnn_runtime.box_decoders import YoloScale as YoloScale
@@ -205,6 +206,7 @@ Decoder = (
     | ProbabilitiesDecoder
     | LocationDecoder
     | YoloDecoder
+    | RegionsDecoder
     | SuppressedDecoder
     | ClassMapDecoder
     | AnswerDecoder

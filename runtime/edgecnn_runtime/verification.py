@@ -144,9 +144,10 @@ def verify(predictor: Predictor) -> Verification:
         )
     alike = _computes_alike(predictor, claims)
     limit = ALIKE if alike else ELSEWHERE[claims.precision]
-    # other kernels round otherwise, and of a graph that suppresses by itself whole rows come and go by that
-    with_outputs = alike or predictor.manifest.decoder.suppresses != "graph"
-    least = predictor.manifest.decoder.least_tolerance
+    # other kernels round otherwise, and of a graph that suppresses or ranks by itself whole rows come and go by that
+    decoder = predictor.manifest.decoder
+    with_outputs = alike or not (decoder.suppresses == "graph" or decoder.ranks)
+    least = decoder.least_tolerance
     return Verification(
         predictor.provider,
         cpu_family(),

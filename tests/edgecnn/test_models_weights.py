@@ -155,7 +155,7 @@ def test_load_weights_refuses_a_keras_file_that_could_run_code(tmp_path: Path) -
 def test_load_weights_names_the_rows_that_have_imagenet_weights() -> None:
     message = (
         "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, xception_localizer, "
-        "fcn32s, fcn8s, or a weights file"
+        "faster_rcnn_vgg16, fcn32s, fcn8s, or a weights file"
     )
     assert_refused(narrow(), "imagenet", message, UsageError)
 

@@ -3,7 +3,7 @@ import math
 import pytest
 from onnx import helper
 
-from edgecnn_exporters.regions import cheap_last_convolutions, compute_layers, outside, with_producer
+from edgecnn_exporters.regions import after_choice, cheap_last_convolutions, compute_layers, outside, with_producer
 
 
 def graph(*nodes, weights=("w",)):
@@ -51,6 +51,31 @@ def test_with_producer_stops_at_a_sum():
         ("a", "Conv", ["x", "w"]), ("sum", "Add", ["a", "x"]), ("relu", "Relu", ["sum"]), ("b", "Conv", ["relu", "w"])
     )
     assert with_producer(residual, "b") == ("sum", "relu", "b")
+
+
+CHOOSING = graph(
+    ("scores", "Conv", ["x", "w"]),
+    ("moved", "Reshape", ["scores"]),
+    ("best", "TopK", ["moved"]),
+    ("boxes", "Add", ["best", "w"]),
+    ("look", "MatMul", ["boxes", "x"]),
+    ("dense", "Gemm", ["look", "w"]),
+    ("answer", "Mul", ["dense", "w"]),
+    ("beside", "Mul", ["x", "w"]),
+)
+
+
+def test_after_choice_ends_at_the_next_layer_with_weights():
+    assert after_choice(CHOOSING) == ("best", "boxes", "look")
+
+
+def test_after_choice_is_nothing_where_nothing_is_ranked():
+    assert after_choice(CHAIN) == ()
+
+
+def test_compute_layers_are_those_with_constant_weights_of_fewer_bits_too():
+    small = graph(("w2", "DequantizeLinear", ["w"]), ("x2", "DequantizeLinear", ["x"]), ("conv", "Conv", ["x2", "w2"]))
+    assert compute_layers(small) == ("conv",)
 
 
 def convolutions(*, filters=8, side=16, last="Transpose", height=16):

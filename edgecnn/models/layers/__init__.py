@@ -6,10 +6,12 @@ from edgecnn.models.layers.dilation import dilated_block
 from edgecnn.models.layers.inception import InceptionBranches, inception_module
 from edgecnn.models.layers.pixels import BGRMeans, image_input, scaled_around_zero, scaled_to_one
 from edgecnn.models.layers.pooling import DepthMaxPool, TrainableAveragePooling
-from edgecnn.models.layers.question import Apart, LastWord, Together
+from edgecnn.models.layers.question import LastWord
 from edgecnn.models.layers.rbf import RBF, RandomSigns
+from edgecnn.models.layers.regions import Proposals, RoIAlign
 from edgecnn.models.layers.residual import bottleneck_unit, residual_unit
 from edgecnn.models.layers.response_normalization import LocalResponseNormalization
+from edgecnn.models.layers.rows import Apart, Together
 from edgecnn.models.layers.scaled_tanh import scaled_tanh
 from edgecnn.models.layers.squeeze_excite import squeeze_excite
 from edgecnn.models.layers.units import scaled_units
@@ -26,7 +28,9 @@ __all__ = [
     "InceptionBranches",
     "LastWord",
     "LocalResponseNormalization",
+    "Proposals",
     "RandomSigns",
+    "RoIAlign",
     "Together",
     "TrainableAveragePooling",
     "bottleneck_unit",

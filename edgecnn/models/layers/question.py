@@ -1,4 +1,4 @@
-"""Layers for questions: words that were read up to the last one, and many questions about one image at once."""
+"""What a recurrent layer knows of a question when it has read the last word."""
 
 from typing import Any
 
@@ -30,35 +30,3 @@ class LastWord(keras.layers.Layer):
         """Returns the shape of one state."""
         del ids
         return keras.KerasTensor((states.shape[0], states.shape[2]), dtype=self.compute_dtype)
-
-
-@keras.saving.register_keras_serializable(package="edgecnn")
-class Together(keras.layers.Layer):
-    """Makes rows of their own of the questions about each image: (N, K, length) to (N K, length)."""
-
-    def call(self, ids: Any) -> Any:
-        """Returns the rows, those of one image after each other."""
-        return ops.reshape(ids, (-1, ids.shape[-1]))
-
-    def compute_output_spec(self, ids: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns the shape of the rows."""
-        return keras.KerasTensor((None, ids.shape[-1]), dtype=ids.dtype)
-
-
-@keras.saving.register_keras_serializable(package="edgecnn")
-class Apart(keras.layers.Layer):
-    """Undoes `Together`: (N K, units) to (N, K, units)."""
-
-    def call(self, rows: Any, ids: Any) -> Any:
-        """Returns the rows of each image.
-
-        Args:
-            rows: (N K, units).
-            ids: (N, K, length), whose first axes they get.
-        """
-        shape = ops.shape(ids)
-        return ops.reshape(rows, (-1, shape[1], rows.shape[-1]))
-
-    def compute_output_spec(self, rows: keras.KerasTensor, ids: keras.KerasTensor) -> keras.KerasTensor:
-        """Returns their shape."""
-        return keras.KerasTensor((*ids.shape[:2], rows.shape[-1]), dtype=rows.dtype)

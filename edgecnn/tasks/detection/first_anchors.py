@@ -19,7 +19,7 @@ from edgecnn.models.weights_file import is_darknet
 from edgecnn.outputs import RUN_MANIFEST
 from edgecnn.tasks.detection.anchors import box_sizes, fit_anchors
 from edgecnn.training.config import TrainConfig
-from edgecnn_runtime.decoders import YoloDecoder
+from edgecnn_runtime.decoders import RegionsDecoder, YoloDecoder
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import Manifest
 
@@ -123,6 +123,8 @@ def _completed(anchors: Sequence[tuple[float, float]], count: int) -> list[tuple
 
 def _with_anchors(manifest: Manifest, anchors: Sequence[tuple[float, float]]) -> Manifest:
     """Returns a manifest with other anchors, those of the finest scale first."""
+    if isinstance(manifest.decoder, RegionsDecoder):
+        return replace(manifest, decoder=replace(manifest.decoder, anchors=tuple(anchors)))
     decoder, scales, left = cast(YoloDecoder, manifest.decoder), [], tuple(anchors)
     for scale in decoder.scales:
         count = len(scale.anchors)
@@ -132,13 +134,17 @@ def _with_anchors(manifest: Manifest, anchors: Sequence[tuple[float, float]]) ->
 
 
 def _anchors(manifest: Manifest) -> list[tuple[float, float]]:
+    if isinstance(manifest.decoder, RegionsDecoder):
+        return list(manifest.decoder.anchors)
     return [anchor for scale in cast(YoloDecoder, manifest.decoder).scales for anchor in scale.anchors]
 
 
 def _same_grids(source: Manifest, manifest: Manifest) -> bool:
     """Says whether anchors of one manifest can be those of another."""
-    if source.model.name != manifest.model.name or not isinstance(source.decoder, YoloDecoder):
+    if source.model.name != manifest.model.name or source.decoder.kind != manifest.decoder.kind:
         return False
+    if isinstance(manifest.decoder, RegionsDecoder):
+        return len(_anchors(source)) == len(_anchors(manifest))
     counts = [
         [(scale.stride, len(scale.anchors)) for scale in cast(YoloDecoder, one.decoder).scales]
         for one in (source, manifest)

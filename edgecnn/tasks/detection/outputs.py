@@ -9,7 +9,7 @@ import numpy.typing as npt
 from edgecnn.data.targets import Boxes, Targets
 from edgecnn.errors import UsageError
 from edgecnn.models.spec import ModelSpec
-from edgecnn_runtime.decoders import OutputSpec, YoloDecoder, YoloScale
+from edgecnn_runtime.decoders import OutputSpec, RegionsDecoder, YoloDecoder, YoloScale
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 
@@ -34,6 +34,40 @@ _ANCHORS: dict[str, dict[int, Anchors]] = {
     },
 }
 
+REGION_STRIDE = 16  # pixels of a cell on which regions are proposed
+MOST_REGIONS = 300  # that are looked at in an image; Ren et al. 2015, section 4.1
+# (width, height): 128, 256 and 512 pixels square and twice as high or wide, of the paper's images of up to 1000 pixels,
+# brought to 416. Ren et al. 2015, "Faster R-CNN", sections 3.1.1 and 3.3
+REGION_ANCHORS: Anchors = tuple(
+    (round(side * 0.416 / ratio**0.5, 1), round(side * 0.416 * ratio**0.5, 1))
+    for side in (128, 256, 512)
+    for ratio in (0.5, 1.0, 2.0)
+)
+_REGION_IOU = 0.5  # boxes of one object's regions lie closer than those of cells; torchvision, faster_rcnn.py
+
+
+def count_regions(image_size: tuple[int, int], anchors: int) -> int:
+    """Returns how many regions are looked at in an image of that (height, width) in pixels, by so many anchors."""
+    height, width = image_size
+    return min(MOST_REGIONS, (height // REGION_STRIDE) * (width // REGION_STRIDE) * anchors)
+
+
+def regions(spec: ModelSpec, num_classes: int) -> tuple[RegionsDecoder, tuple[OutputSpec, ...]]:
+    """Returns the decoder and the outputs of a detector that looks at the regions it proposes; as `yolo` otherwise.
+
+    Args:
+        spec: the catalogue row, at the image size that is asked for.
+        num_classes: number of classes.
+    """
+    decoder = RegionsDecoder(REGION_ANCHORS, iou_threshold=_REGION_IOU)
+    rows = count_regions(spec.image_size, len(decoder.anchors))
+    return decoder, (
+        OutputSpec(decoder.regions, (rows, 4)),
+        OutputSpec(decoder.valid, ()),
+        OutputSpec(decoder.output, (rows, num_classes + 1)),
+        OutputSpec(decoder.shifts, (rows, num_classes, 4)),
+    )
+
 
 def yolo(spec: ModelSpec, num_classes: int) -> tuple[YoloDecoder, tuple[OutputSpec, ...]]:
     """Returns the decoder and the outputs of a detector, one a grid, with anchors for COCO's boxes.
@@ -56,9 +90,13 @@ def check_options(manifest: Manifest, config: "TrainConfig") -> None:
     """Refuses options of a training that cannot take effect on this detector.
 
     Raises:
-        UsageError: no size lies between the sides of `multi_scale`.
+        UsageError: no size lies between the sides of `multi_scale`, or the model has one size.
     """
     if config.multi_scale is not None:
+        if manifest.decoder.kind == "regions":
+            raise UsageError(
+                f"multi_scale: {manifest.model.name} proposes regions at anchors of one image size. Leave it out"
+            )
         input_sizes(manifest, config.multi_scale)
 
 

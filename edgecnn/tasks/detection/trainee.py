@@ -1,16 +1,20 @@
-"""How a detector is taught: every scale its boxes, by the anchors that its manifest holds."""
+"""How a detector is taught: every scale its boxes, or its proposals and regions, by the anchors of its manifest."""
 
 from typing import cast
 
 import keras
+import tensorflow as tf
 
 from edgecnn.models.any_size import resized
+from edgecnn.models.backbone import backbone_layers
+from edgecnn.models.faster_rcnn import that_learns
 from edgecnn.models.spec import ModelSpec
 from edgecnn.tasks.detection.losses import PartOfLoss, SharedIoU, YoloLoss
 from edgecnn.tasks.detection.outputs import input_sizes
+from edgecnn.tasks.detection.region_losses import OwnCost, OwnNumber
 from edgecnn.tasks.detection.targets import encoder
 from edgecnn.training.config import TrainConfig
-from edgecnn.training.trainee import Trainee
+from edgecnn.training.trainee import Arrays, Size, Trainee
 from edgecnn_runtime.decoders import YoloDecoder
 from edgecnn_runtime.manifest import Manifest
 
@@ -49,3 +53,42 @@ def trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: Tra
         sizes=sizes,
         summed=True,
     )
+
+
+def regions_trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: TrainConfig) -> Trainee:
+    """Returns a detector of proposed regions with what both halves cost, trained at once (approximate joint training).
+
+    The part of the objects that a proposed region reaches is watched while it learns. Where the backbone comes with
+    weights its batch normalisations stay as they are: the few images of a batch would give other statistics.
+
+    Args:
+        model: from `build_model`.
+        spec: its catalogue row.
+        manifest: of the model, with the anchors.
+        config: the options of the training.
+
+    Reference: Ren et al. 2015, "Faster R-CNN", section 3.2; He et al. 2015, "Deep Residual Learning", appendix A.
+    """
+    if config.weights != "none":
+        for layer in backbone_layers(model, spec):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    return Trainee(
+        that_learns(model, manifest.num_classes),
+        losses={"proposing": OwnCost(), "deciding": OwnCost()},
+        loss_weights={"proposing": 1.0, "deciding": 1.0},
+        metrics={
+            "proposing": [OwnNumber(2, name="recall"), OwnNumber(0, name="objectness"), OwnNumber(1, name="moving")],
+            "deciding": [OwnNumber(0, name="class"), OwnNumber(1, name="box"), OwnNumber(2, name="right")],
+        },
+        encode=_nothing,
+        watched="recall",
+        shown_outputs=("proposing", "deciding"),
+    )
+
+
+def _nothing(arrays: Arrays, image_size: Size) -> dict[str, tf.Tensor]:
+    """Returns nothing to compare the outputs with: they are costs already."""
+    del image_size
+    nothing = tf.zeros(tf.shape(arrays["boxes"])[:1])
+    return {"proposing": nothing, "deciding": nothing}

@@ -29,6 +29,7 @@ import tf2onnx.graph
 
 from edgecnn_exporters.errors import ExportError, WeightsError
 from edgecnn_exporters.graph.layer_names import LayerNames, find_layer, mark, unique
+from edgecnn_exporters.graph.ranking import ranking_handlers
 from edgecnn_exporters.graph.transposed import transposed_handlers
 from edgecnn_exporters.graph.writer import Converted, Weight
 
@@ -80,7 +81,8 @@ def convert(
     with _quiet() as messages, _inlined(), _in_order():
         try:
             traced = function.get_concrete_function(*signature)
-            captured, handlers = _captured(traced), _handlers() | transposed_handlers(traced.graph)
+            captured = _captured(traced)
+            handlers = _handlers() | ranking_handlers() | transposed_handlers(traced.graph)
             graph, _ = tf2onnx.convert.from_function(function, signature, opset=opset, custom_op_handlers=handlers)
         except Exception as error:
             raise ExportError(

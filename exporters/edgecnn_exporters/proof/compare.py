@@ -44,7 +44,8 @@ def compare(
 ) -> ParityReport:
     """Returns how far the candidate's answers are from the reference's.
 
-    - Level 1: the largest difference on each output, relative to that output's own maximum.
+    - Level 1: the largest difference on each output, relative to that output's own maximum. Rows that a graph picks by
+      rank are compared with the rows of the same regions (`Task.aligned`), here and, of an exact candidate, below.
     - Level 2: the results that the runtime decodes from the candidate's outputs, against those that the reference gives
       by itself, so that no error of the decoding stands on both sides. They must be equal but for rounding, and the
       best answer the same wherever the reference's margin between its first and second one exceeds that. Of an exact
@@ -120,22 +121,25 @@ class _Comparison:
         self._non_finite += numbers[~finite].tolist()
         expected = {name: values[finite] for name, values in expected.items()}
         received = {name: values[finite] for name, values in received.items()}
+        aligned = received
+        if self._manifest.decoder.ranks:
+            aligned = self._task.aligned(self._manifest, expected, received, exact=self.exact)
         for output in self._outputs:
-            output.update(expected[output.output], received[output.output], numbers[finite])
+            output.update(expected[output.output], aligned[output.output], numbers[finite])
         placements = _kept(batch.placements, finite)
         self._reading.update(expected[self._manifest.decoder.output])
         if self.exact and self._read_by is None and finite.any():
             self._read_by = self._task.compared_by(self._manifest, expected)
         read_by = self._read_by or self._manifest
         own = self._source.results(expected, placements, read_by)
-        decoded = self._decoded(read_by, batch, received, finite)
+        decoded = self._decoded(read_by, batch, aligned if self.exact else received, finite)
         for reference, candidate, number in zip(own, decoded, numbers[finite].tolist(), strict=True):
             self.decoded.update(self._task.agreement(reference, candidate), number)
         if batch.truths is None or self._metrics is None:
             self._metrics = None
             return
         judged_by = self._metrics[0].manifest
-        if judged_by != read_by:
+        if judged_by != read_by or aligned is not received:
             own = self._source.results(expected, placements, judged_by)
             decoded = self._decoded(judged_by, batch, received, finite)
         for metric, answers in zip(self._metrics, (own, decoded), strict=True):

@@ -25,7 +25,7 @@ from edgecnn_runtime.inputs import preprocessor_of
 from edgecnn_runtime.manifest import Color
 from edgecnn_runtime.model import Model
 from edgecnn_runtime.predictor import Predictor
-from edgecnn_runtime.tasks.table import decode
+from edgecnn_runtime.tasks.table import decode, get_task
 from edgecnn_runtime.tiles import of_pictures
 from edgecnn_runtime.verification import describe
 
@@ -110,7 +110,9 @@ def make_golden(
     encodings = itertools.islice(_encode([open_image(picture) for picture in taken], color, least), count)
     for (name, encoded), question in zip(encodings, _asked(predictor, questions), strict=False):
         try:
-            trace, difference = _trace(predictor, raw or predictor, reference, encoded, question)
+            trace, difference = _trace(
+                predictor, raw or predictor, reference, encoded, question, exact=precision == "float32"
+            )
         except OutputError:  # NaN or infinity, which JSON does not hold
             return Golden((), Gate("golden.outputs", limits.source, sys.float_info.max, passed=False))
         apart.append(difference)
@@ -130,7 +132,7 @@ def _asked(predictor: Predictor, questions: Sequence[str] | None) -> Iterator[st
 
 
 def _trace(
-    predictor: Predictor, raw: Predictor, reference: Model, encoded: bytes, question: str | None
+    predictor: Predictor, raw: Predictor, reference: Model, encoded: bytes, question: str | None, *, exact: bool
 ) -> tuple[Trace, float]:
     """Returns the trace of the file's answer with the best ones only, and how far the raw outputs are from the source.
 
@@ -141,6 +143,8 @@ def _trace(
     received = answered if raw is predictor else raw.run(prepared.feeds)
     decode(raw.manifest, expected, [prepared.placement])  # refuses what is not finite
     trace = describe(predictor.manifest, prepared, answered, limit=_HELD)
+    if raw.manifest.decoder.ranks:
+        received = get_task(raw.manifest.task).aligned(raw.manifest, expected, received, exact=exact)
     differences = [OutputDifference(output.name) for output in raw.manifest.outputs]
     for output in differences:
         output.update(expected[output.output], received[output.output], np.zeros(1, np.intp))

@@ -20,7 +20,14 @@ from edgecnn_exporters.files import writing
 from edgecnn_exporters.graph.layer_names import mark
 from edgecnn_exporters.quantization.calibration import Method, empty_tensors, ort_method
 from edgecnn_exporters.quantization.scales import mend_scales
-from edgecnn_exporters.regions import COMPUTE, cheap_last_convolutions, not_of_image_alone, outside
+from edgecnn_exporters.regions import (
+    COMPUTE,
+    MOVES,
+    after_choice,
+    cheap_last_convolutions,
+    not_of_image_alone,
+    outside,
+)
 from edgecnn_exporters.rewrites import pixel_tensors, response_normalization_nodes, skip_pixel_quantization
 
 # No Transpose, Reshape or Squeeze: ONNX Runtime moves the quantization past them by itself.
@@ -30,6 +37,7 @@ INT8_OPERATORS = (
 )
 # Squares and sums leave float16's range (65,504) or its 11 bits; recurrent layers are small, and add up over the words.
 _FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt", "LSTM", "GRU")
+_CAST_BACK = "_cast_to_fp16"  # how the converter calls what a node in float32 gives
 _OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
 _PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
 _PREPROCESSED = ("onnx.quant.pre_process", "onnxruntime.quant")  # spares the advice to run what has been run
@@ -92,6 +100,7 @@ def quantize_int8(
     kept = {
         *outside(float32.graph),
         *not_of_image_alone(float32.graph, image),
+        *after_choice(float32.graph),
         *cheap_last_convolutions(float32),
         *response_normalization_nodes(float32),
         *float_nodes,
@@ -146,9 +155,10 @@ def to_float16(model: ModelProto) -> ModelProto:
         model,
         keep_io_types=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FLOAT32_OPERATORS],
-        node_block_list=list(outside(model.graph)),
+        node_block_list=[*outside(model.graph), *after_choice(model.graph)],
     )
     _drop_repeated_casts(converted)
+    _drop_round_trips(converted)
     _pack(converted)
     _mark_layers(converted, names)
     return converted
@@ -189,11 +199,16 @@ def _free_outputs(model: ModelProto) -> None:
     """Lets the last matrix products give their float32 outputs as they are."""
     producers = {tensor: node for node in model.graph.node for tensor in node.output}
     for output in model.graph.output:
-        dequantize = producers[output.name]
+        dequantize, read = producers[output.name], None
+        while dequantize.op_type in MOVES and dequantize.input[0] in producers:
+            read, dequantize = dequantize, producers[dequantize.input[0]]
         quantize = producers.get(dequantize.input[0]) if dequantize.op_type == "DequantizeLinear" else None
         layer = producers.get(quantize.input[0]) if quantize is not None else None
         if quantize is not None and layer is not None and layer.op_type in _OWN_ACCUMULATOR:
-            layer.output[0] = output.name
+            if read is None:
+                layer.output[0] = output.name
+            else:
+                read.input[0] = layer.output[0]
             model.graph.node.remove(dequantize)
             model.graph.node.remove(quantize)
 
@@ -207,6 +222,34 @@ def _drop_repeated_casts(model: ModelProto) -> None:
         made.update(node.output)
     for index in reversed(repeated):
         del model.graph.node[index]
+
+
+def _drop_round_trips(model: ModelProto) -> None:
+    """Lets nodes in float32 that follow each other hand on float32: the converter rounds to float16 between them.
+
+    Boxes in pixels would lose their fractions, which float16 does not hold above 1,024 and but for a quarter above 256.
+    """
+    rounded = {
+        node.output[0]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "Cast" and node.input[0].endswith(_CAST_BACK)
+    }
+    exact = {
+        node.output[0]: rounded[node.input[0]]
+        for node in model.graph.node
+        if node.op_type == "Cast" and node.input[0] in rounded and node.attribute[0].i == TensorProto.FLOAT
+    }
+    named = {exact[one.name]: one.name for one in model.graph.output if one.name in exact}
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name in named.values() and names is node.output:
+                    name = f"{name}{_CAST_BACK}"  # of the cast, which nobody reads any more
+                found = exact.get(name, name)
+                names[index] = named.get(found, found)
+    read = {name for node in model.graph.node for name in node.input} | {one.name for one in model.graph.output}
+    for node in [node for node in model.graph.node if node.op_type == "Cast" and not read.intersection(node.output)]:
+        model.graph.node.remove(node)
 
 
 def _pack(model: ModelProto) -> None:

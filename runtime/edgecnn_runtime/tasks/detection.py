@@ -3,8 +3,6 @@
 No proof stands on these lines alone: an export compares their answers with those that the source gives by itself.
 """
 
-import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -13,25 +11,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgecnn_runtime.decoders import MOST_BOXES, SuppressedDecoder, TaskName, YoloDecoder
+from edgecnn_runtime.decoders import MOST_BOXES, RegionsDecoder, SuppressedDecoder, TaskName, YoloDecoder
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import DetectionParity
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.results import Result
-from edgecnn_runtime.tasks.anchors import Cells, boxes_of, cells_at
-from edgecnn_runtime.tasks.boxes import EDGES, in_image, non_max_suppression, to_xyxy, told_box
-from edgecnn_runtime.tasks.detection_comparison import compare_boxes, compared_by, hold_boxes
-from edgecnn_runtime.tasks.scores import sigmoid
-from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, check_finite, read_output, shaped_output
+from edgecnn_runtime.tasks.boxes import EDGES, in_image, non_max_suppression, told_box
+from edgecnn_runtime.tasks.candidates import Candidates, are_whole, candidates, read_counts, thresholds_of
+from edgecnn_runtime.tasks.detection_comparison import compare_boxes, compared_by, hold_boxes, in_one_order
+from edgecnn_runtime.tasks.task import Agreement, Outputs, Regions, Task, read_output
 
 if TYPE_CHECKING:
     from edgecnn_runtime.fonts import Typeface
 
 SHOWN = MOST_BOXES  # where nobody says how many: all that the decoder lets through
-_BOX, _OBJECT, _CLASSES = slice(0, 4), 4, slice(5, None)  # of the numbers of a cell and anchor
-_ROUNDED = 1e-6  # a sigmoid in float32 is off by less
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,19 +114,6 @@ class Detections(Result):
         return f"{len(own)} {name} {scores[0]:.4f} to {scores[-1]:.4f}"
 
 
-class _Thresholds:
-    """From which score on a class is answered, and below which raw numbers nothing needs to be decoded.
-
-    Args:
-        scores: one a class.
-    """
-
-    def __init__(self, scores: Sequence[float]) -> None:
-        self.scores = np.array(scores, np.float32)
-        self.logits = np.array([_logit(score - _ROUNDED) for score in scores], np.float32)
-        self.object_logit = self.logits.min()  # a class's score is never above that of the object
-
-
 class _Detection:
     """The task."""
 
@@ -144,20 +126,21 @@ class _Detection:
     shown = SHOWN
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:
-        """Returns one result an image; its cost follows what is found, and not the number of cells."""
+        """Returns one result an image; its cost follows what is found, and not the number of cells or regions."""
         if manifest.decoder.suppresses == "graph":
             return _read_rows(manifest, outputs, placements)
-        decoder = cast(YoloDecoder, manifest.decoder)
-        grids = [shaped_output(manifest.output(scale.output), outputs, len(placements)) for scale in decoder.scales]
-        thresholds = _thresholds(decoder, manifest.num_classes)
         return [
-            _detections(decoder, [grid[index] for grid in grids], thresholds, placement, manifest.labels)
-            for index, placement in enumerate(placements)
+            _detections(manifest, found, placement)
+            for found, placement in zip(candidates(manifest, outputs, len(placements)), placements, strict=True)
         ]
 
     def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:
         """Returns a manifest by which boxes are found, where the file's own thresholds let none through."""
         return compared_by(manifest, outputs)
+
+    def aligned(self, manifest: Manifest, reference: Outputs, candidate: Outputs, *, exact: bool) -> Outputs:
+        """Returns the candidate's rows in the reference's order, where the graph picks them: see `in_one_order`."""
+        return in_one_order(manifest, reference, candidate, exact=exact) if manifest.decoder.ranks else candidate
 
     def agreement(self, reference: Detections, candidate: Detections) -> Agreement:
         """Compares the two sets of boxes, partner by partner: see `compare_boxes`."""
@@ -182,11 +165,6 @@ class _Detection:
 DETECTION: Task[Detections] = _Detection()
 
 
-@functools.lru_cache(maxsize=16)  # models, or ways to read one, that take turns
-def _thresholds(decoder: YoloDecoder | SuppressedDecoder, num_classes: int) -> _Thresholds:
-    return _Thresholds(decoder.thresholds(num_classes))
-
-
 def _read_rows(manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:
     """Returns what a graph found that decodes and suppresses by itself, one result an image.
 
@@ -194,17 +172,12 @@ def _read_rows(manifest: Manifest, outputs: Outputs, placements: Sequence[Placem
         OutputError: there are more rows than the output holds, or one is of a class that there is not.
     """
     decoder = cast(SuppressedDecoder, manifest.decoder)
-    valid = read_output(manifest.output(decoder.valid), outputs, len(placements))
+    counts = read_counts(manifest, outputs, len(placements))
     rows = read_output(manifest.output(decoder.output), outputs, len(placements))
-    if not _are_whole(valid, rows.shape[1]):
-        raise OutputError(
-            f"output {decoder.valid!r}: expected whole numbers from 0 to {rows.shape[1]}, received {valid.tolist()}. "
-            "The file is damaged."
-        )
-    needed, results = _thresholds(decoder, decoder.scored).scores, []
-    for found, count, placement in zip(rows, valid.astype(np.int64), placements, strict=True):
+    needed, results = thresholds_of(decoder, decoder.scored).scores, []
+    for found, count, placement in zip(rows, counts, placements, strict=True):
         best = found[: min(count, decoder.most)]
-        if not _are_whole(best[:, 5], decoder.scored - 1):
+        if not are_whole(best[:, 5], decoder.scored - 1):
             raise OutputError(
                 f"output {decoder.output!r}: expected class ids from 0 to {decoder.scored - 1}, received "
                 f"{best[:, 5].tolist()}. The file is damaged."
@@ -218,77 +191,27 @@ def _read_rows(manifest: Manifest, outputs: Outputs, placements: Sequence[Placem
     return results
 
 
-def _are_whole(numbers: npt.NDArray[Any], most: int) -> bool:
-    """Whether all are whole numbers from 0 to `most`."""
-    return bool(((numbers >= 0) & (numbers <= most) & (numbers % 1 == 0)).all())
-
-
 def _positive(limit: int) -> int:
     if limit < 1:
         raise ValueError(f"limit: expected 1 or more, received {limit}")
     return limit
 
 
-def _logit(score: float) -> float:
-    """Returns the raw number whose sigmoid is a score; infinite for what no sigmoid is."""
-    if not 0 < score < 1:
-        return math.inf if score >= 1 else -math.inf
-    return math.log(score / (1 - score))
-
-
-def _detections(
-    decoder: YoloDecoder,
-    grids: Sequence[npt.NDArray[Any]],
-    thresholds: _Thresholds,
-    placement: Placement,
-    labels: Sequence[str] | None,
-) -> Detections:
-    """Returns what is found in one image.
+def _detections(manifest: Manifest, found: Candidates, placement: Placement) -> Detections:
+    """Returns what is left of one image's candidates.
 
     Args:
-        decoder: of the manifest.
-        grids: of each scale, (rows, columns, anchors, 5 + classes).
-        thresholds: of the classes.
+        manifest: of the model.
+        found: what passed the thresholds.
         placement: of the image.
-        labels: of the manifest.
     """
-    needed = thresholds.scores
-    boxes, scores, class_ids = _found(decoder, grids, thresholds)
+    decoder = cast(YoloDecoder | RegionsDecoder, manifest.decoder)
+    needed = thresholds_of(decoder, manifest.num_classes).scores
+    boxes, scores, class_ids = found
     if len(scores):
         groups = None if decoder.agnostic else class_ids
         best = non_max_suppression(boxes, scores, groups, iou_threshold=decoder.iou_threshold, most=decoder.most)
         boxes, scores, class_ids = in_image(boxes[best], placement), scores[best], class_ids[best]
         if len(best) == decoder.most:
             needed = np.maximum(needed, scores[-1])
-    return Detections(boxes, scores, class_ids, needed=needed, labels=labels, shape=placement.image_size)
-
-
-def _found(
-    decoder: YoloDecoder, grids: Sequence[npt.NDArray[Any]], thresholds: _Thresholds
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Returns the boxes, scores and class ids that pass the thresholds, in the order of scales, cells and classes.
-
-    Of each cell the object's number is read, and the others of likely cells alone. The boxes are xyxy in pixels of the
-    network's input.
-
-    Raises:
-        OutputError: what is read holds NaN or infinity.
-    """
-    raws, places = [], []
-    for scale, grid in zip(decoder.scales, grids, strict=True):
-        rows = grid.reshape(-1, grid.shape[-1])  # (cells and anchors, 5 + classes)
-        objects = rows[:, _OBJECT].copy()
-        check_finite(scale.output, objects)
-        likely = np.flatnonzero(objects >= thresholds.object_logit)
-        if len(likely):
-            raws.append(rows[likely])
-            check_finite(scale.output, raws[-1])
-            places.append(cells_at(likely, grid.shape, scale))
-    if not raws:
-        return np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64)
-    raw, cells = np.concatenate(raws), Cells(*map(np.concatenate, zip(*places, strict=True)))
-    which, class_ids = np.divmod(np.flatnonzero(raw[:, _CLASSES] >= thresholds.logits), len(thresholds.logits))
-    scores = sigmoid(raw[which, _OBJECT]) * sigmoid(raw[which, _CLASSES.start + class_ids])
-    passed = scores >= thresholds.scores[class_ids]
-    boxes = to_xyxy(boxes_of(raw[:, _BOX], cells))
-    return boxes[which[passed]], scores[passed], class_ids[passed]
+    return Detections(boxes, scores, class_ids, needed=needed, labels=manifest.labels, shape=placement.image_size)

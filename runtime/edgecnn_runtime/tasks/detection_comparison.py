@@ -1,18 +1,18 @@
 """How far two sets of boxes of one image are apart, and what a golden sample holds of one."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from edgecnn_runtime.decoders import YoloDecoder
+from edgecnn_runtime.decoders import RegionsDecoder, YoloDecoder
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.tasks.boxes import iou, to_cxcywh
-from edgecnn_runtime.tasks.scores import sigmoid
+from edgecnn_runtime.tasks.candidates import all_scores
 from edgecnn_runtime.tasks.task import Agreement, Outputs
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CLEAR = 1.01  # times what it needed is a score that rounding does not move below
 _PARTNERS = 0.5  # the IoU of two boxes that may be one
 _SETTLED_OTHERWISE = 0.1  # the part of an image's boxes that a tie in the suppression may turn
+_SETTLED_IN_FEWER_BITS = 1 / 3  # likewise of its regions, where scores have fewer bits
+_SAME = 0.995  # the IoU of two boxes that rounding alone tells apart
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a score of 0 has a logarithm all the same
 _LOOKED_AT = 8  # images
 _ENOUGH = 10  # scores an image that pass their thresholds, in the mean
@@ -41,10 +43,10 @@ def compared_by(manifest: Manifest, outputs: Outputs) -> Manifest:
         manifest: of the detector, with raw outputs.
         outputs: the source's raw outputs of a few images, finite.
     """
-    decoder = cast(YoloDecoder, manifest.decoder)
+    decoder = cast(YoloDecoder | RegionsDecoder, manifest.decoder)
     needed = np.array(decoder.thresholds(manifest.num_classes), np.float32)
     passing, ranked = [], []
-    for scores in _scores(decoder, outputs):  # (M, classes)
+    for scores in all_scores(decoder, outputs, _LOOKED_AT):  # (M, classes)
         passing.append(np.count_nonzero(scores >= needed * _CLEAR))
         best = np.sort(scores[:, needed <= 1], axis=None)[::-1]
         ranked.append([best[min(rank, len(best)) - 1] for rank in (_WANTED, _MOST_WANTED)])
@@ -61,6 +63,37 @@ def compared_by(manifest: Manifest, outputs: Outputs) -> Manifest:
     return replace(manifest, decoder=lower)
 
 
+def in_one_order(manifest: Manifest, reference: Outputs, candidate: Outputs, *, exact: bool) -> Outputs:
+    """Returns the candidate's rows beside the reference's rows of the same regions.
+
+    Regions are picked by rank, and of two that overlap one: by scores that are almost equal rounding decides, as by a
+    tie in the suppression. So where a tenth of an image's regions at most has no partner (a third, of fewer bits), those
+    rows are the reference's own, and count as equal; where more have none, all rows stay where they are, and differ.
+
+    Args:
+        manifest: of both; its decoder ranks.
+        reference: raw outputs by name, N rows each, finite.
+        candidate: likewise.
+        exact: whether it has the reference's precision: partners are the same up to rounding then.
+    """
+    decoder = cast(RegionsDecoder, manifest.decoder)
+    ordered = {name: values.copy() for name, values in candidate.items()}
+    least, without = (_SAME, _SETTLED_OTHERWISE) if exact else (_PARTNERS, _SETTLED_IN_FEWER_BITS)
+    for index, (count, other) in enumerate(zip(reference[decoder.valid], candidate[decoder.valid], strict=True)):
+        own, theirs = (
+            side[decoder.regions][index, : int(number)] for side, number in ((reference, count), (candidate, other))
+        )
+        pairs = _pairs(iou(own[:, np.newaxis], theirs[np.newaxis]), least)
+        if max(len(own), len(theirs)) - len(pairs) > without * max(len(own), 1):
+            continue
+        mine, others = np.array(pairs, np.intp).reshape(-1, 2).T
+        for name in (decoder.regions, decoder.output, decoder.shifts):
+            ordered[name][index] = reference[name][index]
+            ordered[name][index, mine] = candidate[name][index, others]
+        ordered[decoder.valid][index] = count
+    return ordered
+
+
 def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement:
     """Compares the two sets of boxes; each has at most one partner on the other side.
 
@@ -70,8 +103,8 @@ def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement
     threshold, or the last score there where more were found than an image may have. At that edge rounding alone
     decides on which sides a box appears, and nothing can be learned from one that is missing. Likewise rounding
     decides, of two boxes with almost one score, which drops the other. So in an image with ten clear boxes or more,
-    a tenth may be without partner, and of the partners a tenth may lie elsewhere: an error of the decoding moves
-    more than that. `differences` hold the largest of all partners that are clear.
+    a tenth may be without partner, and of the partners a tenth may lie elsewhere, with other scores then: an error of
+    the decoding moves more than that. `differences` hold the largest of all partners that are clear.
 
     The margin is the logarithm of a score over what it needed: of the clearest box without a partner, or else of
     the reference's clearest one; infinite where it has none.
@@ -79,8 +112,9 @@ def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement
     pairs = _partners(reference, candidate)
     clear = _clear(reference, candidate), _clear(candidate, reference)
     mine, others = np.array([(i, j) for i, j in pairs if clear[0][i] or clear[1][j]], np.intp).reshape(-1, 2).T
-    apart = np.sort(1 - iou(reference.boxes[mine], candidate.boxes[others]))
-    difference = float(np.abs(reference.scores[mine] - candidate.scores[others]).max(initial=0.0))
+    apart, moved = 1 - iou(reference.boxes[mine], candidate.boxes[others]), reference.scores[mine]
+    moved = np.abs(moved - candidate.scores[others])
+    judged = np.argsort(apart, kind="stable")[: len(apart) - int(_SETTLED_OTHERWISE * len(apart))]
     logs = np.log(np.maximum(reference.scores, _SMALLEST).astype(np.float64))
     alone = (
         *_margins(reference, candidate, clear[0], [i for i, _ in pairs]),
@@ -93,13 +127,13 @@ def compare_boxes(reference: "Detections", candidate: "Detections") -> Agreement
         largest_log=float(np.abs(logs).max(initial=0.0)),
         compared=len(mine) + len(alone),
         differences={
-            "scores": difference,
+            "scores": float(moved.max(initial=0.0)),
             "boxes": float(apart.max(initial=0.0)),
             "unmatched": float(len(alone)),
         },
         relative={
-            "scores": difference / max(float(reference.scores.max(initial=0.0)), _SMALLEST),
-            "boxes": float(apart[: len(apart) - int(_SETTLED_OTHERWISE * len(apart))].max(initial=0.0)),
+            "scores": float(moved[judged].max(initial=0.0) / max(float(reference.scores.max(initial=0.0)), _SMALLEST)),
+            "boxes": float(apart[judged].max(initial=0.0)),
         },
     )
 
@@ -129,18 +163,16 @@ def hold_boxes(result: "Detections", limit: int | None = None) -> Held:
     return Held(words, numbers, ", ".join(result.lines()))
 
 
-def _scores(decoder: YoloDecoder, outputs: Outputs) -> Iterator[npt.NDArray[np.float32]]:
-    """Yields the scores of the first images, (M, classes) of all cells and anchors."""
-    for grids in zip(*(outputs[scale.output][:_LOOKED_AT] for scale in decoder.scales), strict=True):
-        rows: npt.NDArray[Any] = np.concatenate([grid.reshape(-1, grid.shape[-1]) for grid in grids])
-        yield sigmoid(rows[:, 4:5]) * sigmoid(rows[:, 5:])
-
-
 def _partners(reference: "Detections", candidate: "Detections") -> list[tuple[int, int]]:
     """Returns the places of boxes of one class that belong together, those that overlap most first."""
     overlaps = iou(reference.boxes[:, np.newaxis], candidate.boxes[np.newaxis])
     overlaps[reference.class_ids[:, np.newaxis] != candidate.class_ids] = 0
-    first, second = np.nonzero(overlaps >= _PARTNERS)
+    return _pairs(overlaps, _PARTNERS)
+
+
+def _pairs(overlaps: npt.NDArray[np.float64], least: float) -> list[tuple[int, int]]:
+    """Returns the places, in rows and columns, of those that overlap by so much, the most first, each once."""
+    first, second = np.nonzero(overlaps >= least)
     order = np.argsort(-overlaps[first, second], kind="stable")
     taken, pairs = (set[int](), set[int]()), list[tuple[int, int]]()
     for mine, other in zip(first[order].tolist(), second[order].tolist(), strict=True):

@@ -96,6 +96,11 @@ class ScoresAlone:
         del outputs
         return manifest
 
+    def aligned(self, manifest: Manifest, reference: Outputs, candidate: Outputs, *, exact: bool) -> Outputs:
+        """Returns the candidate's outputs as they are: no decoder of this task ranks."""
+        del manifest, reference, exact
+        return candidate
+
     def agreement(self, reference: ScoredClasses, candidate: ScoredClasses) -> Agreement:
         """Compares all scores: absolute, and as a part of the reference's best one."""
         return compare_scores(reference.scores, candidate.scores)

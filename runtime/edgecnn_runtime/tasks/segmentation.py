@@ -185,6 +185,11 @@ class _Segmentation:
         del outputs
         return manifest
 
+    def aligned(self, manifest: Manifest, reference: Outputs, candidate: Outputs, *, exact: bool) -> Outputs:
+        """Returns the candidate's outputs as they are: no decoder of this task ranks."""
+        del manifest, reference, exact
+        return candidate
+
     def agreement(self, reference: Segmentation, candidate: Segmentation) -> Agreement:
         """Compares the two class maps: rounding may turn one pixel of a thousand, those between two classes.
 

@@ -103,6 +103,19 @@ class Task(Protocol[R]):
         """
         ...
 
+    def aligned(self, manifest: Manifest, reference: Outputs, candidate: Outputs, *, exact: bool) -> Outputs:
+        """Returns the candidate's outputs with its rows in the reference's order, where rounding decides on the order.
+
+        Asked of decoders that rank alone.
+
+        Args:
+            manifest: of both.
+            reference: raw outputs by name, N rows each, finite.
+            candidate: likewise.
+            exact: whether the candidate has the reference's precision.
+        """
+        ...
+
     def agreement(self, reference: R, candidate: R) -> Agreement:
         """Returns how far the candidate's result is from the reference's, of one image."""
         ...

@@ -51,6 +51,10 @@ class _Reading:
         del outputs
         return manifest
 
+    def aligned(self, manifest, reference, candidate, *, exact):
+        del manifest, reference, exact
+        return candidate
+
     def agreement(self, reference: Reading, candidate: Reading) -> Agreement:
         apart = abs(reference.value - candidate.value)
         return Agreement(
