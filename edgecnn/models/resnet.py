@@ -53,7 +53,8 @@ def resnet34_map(image: keras.KerasTensor, width: float, *, stages: int = len(_U
         stages: 1 to 4; the second and each later one halves the map.
 
     Returns:
-        (N, height / 2 ** (stages + 1), width / 2 ** (stages + 1), channels); its layer is "conv<stages + 1>_block<n>_out".
+        (N, height / 2 ** (stages + 1), width / 2 ** (stages + 1), channels), of the layer
+        "conv<stages + 1>_block<n>_out".
     """
     x = _stem(scaled_to_one(image), width)
     for stage, (units, filters) in enumerate(zip(_UNITS[:stages], _FILTERS[:stages], strict=True), start=2):

@@ -37,8 +37,8 @@ class ModelSpec:
         trainee: "module:function" of the model, this row, the manifest and the options of a training: the `Trainee`,
             perhaps with outputs that only training has. None takes the task's.
         learns_from: names of the arrays that the model takes beside the pixels while it learns, and no longer then.
-        inference: "module:function" of the model that is trained and its manifest, the one that is saved. None takes the
-            task's.
+        inference: "module:function" of the model that is trained and its manifest, the one that is saved. None takes
+            the task's.
         shortened: whether the backbone is the first layers of a classifier of that `application`, or of the row whose
             layers have its names: weights of the whole classifier fit.
     """

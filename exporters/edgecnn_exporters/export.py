@@ -76,8 +76,9 @@ def export(
     manifest: the file is compared once more), "nms" (where the graph is to suppress: it is appended to what was proven,
     and proven again), "split" (where a picture is to be seen once for several questions: the graph is divided, and
     proven again), "seams" (where pictures go through in tiles), "golden" (samples, answered by the file itself;
-    left out where there are to be none), "shares" (where the graph proposes regions: where its time goes), "stamp" and "verify" (the samples once more, through the finished file). All
-    is made in a temporary folder beside `path`; the file takes its name last. FILE.report.json beside it tells what was
+    left out where there are to be none), "shares" (where the graph proposes regions: what its parts take of the time),
+    "stamp" and "verify" (the samples once more, through the finished file). All is made in a temporary folder beside
+    `path`; the file takes its name last. FILE.report.json beside it tells what was
     compared, on which machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed
     comparison too.
 

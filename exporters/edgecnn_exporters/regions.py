@@ -81,7 +81,7 @@ def after_choice(graph: GraphProto) -> tuple[str, ...]:
 
 
 def cheap_last_convolutions(model: ModelProto) -> tuple[str, ...]:
-    """Returns the names of the convolutions whose numbers are outputs or ranked, where nearly all products are elsewhere.
+    """Returns the names of the convolutions that give outputs or ranks, where nearly all products are elsewhere.
 
     A detector's raw numbers span tens of units, of which int8 makes 256 steps; its boxes are exponentials of them. The
     answer is empty where sizes are free. Matrix products need no float32 to give float32.

@@ -65,7 +65,10 @@ def greedy(boxes: np.ndarray, scores: np.ndarray, looked_at: int, count: int, th
         if (box[2:] - box[:2]).min() < 1:
             continue
         sides = [np.maximum(np.minimum(box[2:], one[2:]) - np.maximum(box[:2], one[:2]), 0) for one in kept]
-        areas = [np.prod(one[2:] - one[:2]) + np.prod(box[2:] - box[:2]) - np.prod(s) for one, s in zip(kept, sides)]
+        areas = [
+            np.prod(one[2:] - one[:2]) + np.prod(box[2:] - box[:2]) - np.prod(s)
+            for one, s in zip(kept, sides, strict=True)
+        ]
         if all(np.prod(shared) <= threshold * area for shared, area in zip(sides, areas, strict=True)):
             kept.append(box)
     return np.array(kept[:count]).reshape(-1, 4)
@@ -109,7 +112,9 @@ def cost_by_hand(anchors, logits, numbers, boxes, class_ids, positive, negative)
     entropy = np.log1p(np.exp(logits)) - positive * logits
     total = 0.0
     for index in np.flatnonzero(positive):
-        overlaps = [iou_of(anchors[index], box) if label >= 0 else 0 for box, label in zip(boxes, class_ids)]
+        overlaps = [
+            iou_of(anchors[index], box) if label >= 0 else 0 for box, label in zip(boxes, class_ids, strict=True)
+        ]
         to = boxes[int(np.argmax(overlaps))]
         size, other = anchors[index, 2:] - anchors[index, :2], to[2:] - to[:2]
         way = ((to[:2] + to[2:]) - (anchors[index, :2] + anchors[index, 2:])) / 2 / size
@@ -141,12 +146,15 @@ def test_what_proposals_cost_is_what_each_anchor_costs():
     ).numpy()
     for image in range(2):
         overlaps = np.array(
-            [[iou_of(a, b) if label >= 0 else 0 for b, label in zip(boxes[image], class_ids[image])] for a in anchors]
+            [
+                [iou_of(a, b) if label >= 0 else 0 for b, label in zip(boxes[image], class_ids[image], strict=True)]
+                for a in anchors
+            ]
         )
         best = overlaps.max(axis=1)
         nearest = ((overlaps == overlaps.max(axis=0)) & (overlaps > 0)).any(axis=1)
         positive = (best >= 0.7) | nearest
-        crowd = [box for box, label in zip(boxes[image], class_ids[image]) if label < 0]
+        crowd = [box for box, label in zip(boxes[image], class_ids[image], strict=True) if label < 0]
         inside = np.array([any(part_inside(a, box) > 0.5 for box in crowd) for a in anchors])
         negative = ~positive & ~inside & (best < 0.3)
         expected = cost_by_hand(
@@ -174,7 +182,7 @@ def test_a_batch_without_positives_or_without_negatives_trains(boxes, class_ids)
     boxes, class_ids = np.float32(boxes), np.array(class_ids)
     regions = np.float32([[[0, 0, 96, 60], [0, 0, 90, 64], [2, 0, 96, 64]]])
     taught = SampledRegions(3)
-    drawn, shown, shifts = taught(regions, np.float32([3]), boxes, class_ids)
+    _, shown, shifts = taught(regions, np.float32([3]), boxes, class_ids)
     expected = {0: {3}, 1: {1}, -1: set()}[int(class_ids[0, 0])]
     assert set(shown.numpy().reshape(-1).tolist()) - {-1} == expected
     logits, numbers = tf.Variable(tf.zeros((1, 128, 4))), tf.Variable(tf.zeros((1, 128, 3, 4)))

@@ -94,7 +94,7 @@ class Proposals(keras.layers.Layer):
     ) -> None:
         super().__init__(**options)
         height, width = image_size
-        self._config = {
+        self._config: dict[str, Any] = {
             "anchors": [list(anchor) for anchor in anchors],
             "image_size": [height, width],
             "stride": stride,
@@ -199,7 +199,7 @@ class RoIAlign(keras.layers.Layer):
         return {**super().get_config(), "size": self._size, "stride": self._stride}
 
     def _weights(self, first: Any, last: Any, cells: int) -> Any:
-        """Returns the part that each of the map's cells has in each of the result's, along one axis: (N, R, size, cells).
+        """Returns the parts that the map's cells have in the result's, along one axis: (N, R, size, cells).
 
         Args:
             first: (N, R) where the regions begin, in pixels.

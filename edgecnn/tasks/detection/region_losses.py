@@ -57,9 +57,9 @@ class _Drawing(keras.layers.Layer):
 class ProposingCost(_Drawing):
     """What the proposals of an image cost, and the part of its objects that they reach.
 
-    An anchor is to find the object that it overlaps most where that is by an IoU of .7, or where no anchor overlaps that
-    object more; it is to find nothing where that is below .3 for all objects. 256 such anchors are drawn, half of them
-    with an object where there are so many.
+    An anchor is to find the object that it overlaps most where that is by an IoU of .7, or where no anchor overlaps
+    that object more; it is to find nothing where that is below .3 for all objects. 256 such anchors are drawn, half of
+    them with an object where there are so many.
 
     Args:
         anchors: (M, 4) xyxy in pixels of the input, of all cells.

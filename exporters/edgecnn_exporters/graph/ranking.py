@@ -1,7 +1,7 @@
 """What a network itself picks by rank: TensorFlow's suppression of many images at once, in operators without a loop.
 
-tf2onnx writes CombinedNonMaxSuppression too, in more than forty operators that find the place of each box among those of
-its image. A mask of the boxes that stay and a second TopK come to the same: docs/adr/0031 has what was measured.
+tf2onnx writes CombinedNonMaxSuppression too, in more than forty operators that find the place of each box among those
+of its image. A mask of the boxes that stay and a second TopK come to the same: docs/adr/0031 has what was measured.
 """
 
 from typing import Any

@@ -121,7 +121,7 @@ class _Comparison:
         self._non_finite += numbers[~finite].tolist()
         expected = {name: values[finite] for name, values in expected.items()}
         received = {name: values[finite] for name, values in received.items()}
-        aligned = received
+        aligned: _Outputs = received
         if self._manifest.decoder.ranks:
             aligned = self._task.aligned(self._manifest, expected, received, exact=self.exact)
         for output in self._outputs:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from edgecnn_exporters.errors import ExportError
@@ -143,11 +144,12 @@ def _trace(
     received = answered if raw is predictor else raw.run(prepared.feeds)
     decode(raw.manifest, expected, [prepared.placement])  # refuses what is not finite
     trace = describe(predictor.manifest, prepared, answered, limit=_HELD)
+    compared: Mapping[str, npt.NDArray[Any]] = received
     if raw.manifest.decoder.ranks:
-        received = get_task(raw.manifest.task).aligned(raw.manifest, expected, received, exact=exact)
+        compared = get_task(raw.manifest.task).aligned(raw.manifest, expected, received, exact=exact)
     differences = [OutputDifference(output.name) for output in raw.manifest.outputs]
     for output in differences:
-        output.update(expected[output.output], received[output.output], np.zeros(1, np.intp))
+        output.update(expected[output.output], compared[output.output], np.zeros(1, np.intp))
     return trace, max(output.max_relative for output in differences)
 
 

@@ -5,7 +5,7 @@ Graphs come in under the names that `edgecnn_exporters.graph.canonical` gives, a
 
 import contextlib
 import io
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -239,17 +239,23 @@ def _drop_round_trips(model: ModelProto) -> None:
         for node in model.graph.node
         if node.op_type == "Cast" and node.input[0] in rounded and node.attribute[0].i == TensorProto.FLOAT
     }
-    named = {exact[one.name]: one.name for one in model.graph.output if one.name in exact}
     for node in model.graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name in named.values() and names is node.output:
-                    name = f"{name}{_CAST_BACK}"  # of the cast, which nobody reads any more
-                found = exact.get(name, name)
-                names[index] = named.get(found, found)
+        node.input[:] = [exact.get(name, name) for name in node.input]
+    _name_outputs(model, {exact[one.name]: one.name for one in model.graph.output if one.name in exact})
     read = {name for node in model.graph.node for name in node.input} | {one.name for one in model.graph.output}
     for node in [node for node in model.graph.node if node.op_type == "Cast" and not read.intersection(node.output)]:
         model.graph.node.remove(node)
+
+
+def _name_outputs(model: ModelProto, names: Mapping[str, str]) -> None:
+    """Gives tensors the names of outputs that nothing in the graph reads, in place of the nodes that made these."""
+    made = {tensor for node in model.graph.node for tensor in node.output}
+    names = {tensor: output for tensor, output in names.items() if tensor in made}
+    for node in [node for node in model.graph.node if set(node.output) & set(names.values())]:
+        model.graph.node.remove(node)
+    for node in model.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
 
 
 def _pack(model: ModelProto) -> None:

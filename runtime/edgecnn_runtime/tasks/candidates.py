@@ -1,4 +1,4 @@
-"""What a detector's raw outputs say is there, before boxes drop each other: from each kind of them to boxes and scores."""
+"""What a detector's raw outputs say is there, before boxes drop each other: boxes and scores of each kind."""
 
 import functools
 import math

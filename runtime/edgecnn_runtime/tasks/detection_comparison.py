@@ -67,8 +67,8 @@ def in_one_order(manifest: Manifest, reference: Outputs, candidate: Outputs, *, 
     """Returns the candidate's rows beside the reference's rows of the same regions.
 
     Regions are picked by rank, and of two that overlap one: by scores that are almost equal rounding decides, as by a
-    tie in the suppression. So where a tenth of an image's regions at most has no partner (a third, of fewer bits), those
-    rows are the reference's own, and count as equal; where more have none, all rows stay where they are, and differ.
+    tie in the suppression. So where a tenth of an image's regions at most has no partner (a third, of fewer bits),
+    those rows are the reference's own, and count as equal; where more have none, all rows stay where they are.
 
     Args:
         manifest: of both; its decoder ranks.

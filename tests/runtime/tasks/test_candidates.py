@@ -152,13 +152,10 @@ def test_outputs_of_another_shape_are_refused(change, message):
 
 @pytest.mark.parametrize("anchor", [(0.0, 4.0), (4.0, 1e9)])
 def test_anchors_without_a_size_are_refused(anchor):
+    manifest = make_manifest()
+    fields = (manifest.task, manifest.model, manifest.inputs, manifest.labels, RegionsDecoder((anchor,)))
     with pytest.raises(ManifestError, match="expected anchors, each a width and a height above 0"):
-        manifest = make_manifest()
-        Manifest(
-            *(manifest.task, manifest.model, manifest.inputs, manifest.labels),
-            RegionsDecoder((anchor,)),
-            manifest.outputs,
-        )
+        Manifest(*fields, manifest.outputs)
 
 
 def test_aligned_brings_rows_into_the_order_of_the_reference():
