@@ -28,7 +28,7 @@ from edgecnn_runtime.decoders import OperatingPoint
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.preprocessing import Placement
-from edgecnn_runtime.tasks import detection
+from edgecnn_runtime.tasks import candidates, detection
 
 SIZE, LABELS = (96, 128), ["cat", "dog", "owl"]
 LAST = {"yolov3_tiny": ("conv9", "conv12"), "yolov3": ("conv58", "conv66", "conv74")}
@@ -140,8 +140,8 @@ def test_a_graph_that_decodes_otherwise_is_refused(tiny, tmp_path, monkeypatch):
 
 
 def exchanged_in_the_runtime(monkeypatch):
-    right = detection.boxes_of
-    monkeypatch.setattr(detection, "boxes_of", lambda raw, cells: right(raw, cells)[:, [1, 0, 3, 2]])
+    right = candidates.boxes_of
+    monkeypatch.setattr(candidates, "boxes_of", lambda raw, cells: right(raw, cells)[:, [1, 0, 3, 2]])
 
 
 def unsuppressed_in_the_runtime(monkeypatch):

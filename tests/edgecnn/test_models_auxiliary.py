@@ -11,7 +11,7 @@ from edgecnn.training import TrainConfig
 from edgecnn.training.trainee import Trainee
 
 SIZE = {"image_size": (32, 32), "width": 0.1}
-AUXILIARY = [pytest.param(spec, id=spec.name) for spec in CATALOG.values() if spec.trainee is not None]
+AUXILIARY = ["googlenet", "se_googlenet"]
 
 
 def narrow(name: str) -> keras.Model:
@@ -24,9 +24,9 @@ def trainee_of(model: keras.Model, spec: ModelSpec, **size: object) -> Trainee:
     return make(model, spec, manifest, TrainConfig(spec.name, "unused"))
 
 
-@pytest.mark.parametrize("spec", AUXILIARY)
-def test_trainee_adds_two_classifiers_that_weigh_less(spec: ModelSpec) -> None:
-    trainee = trainee_of(narrow(spec.name), spec, **SIZE)
+@pytest.mark.parametrize("name", AUXILIARY)
+def test_trainee_adds_two_classifiers_that_weigh_less(name: str) -> None:
+    trainee = trainee_of(narrow(name), CATALOG[name], **SIZE)
     assert trainee.model.output_names == ["logits", "auxiliary_4a", "auxiliary_4d"]
     assert [output.shape for output in trainee.model.outputs] == [(None, 3)] * 3
     assert list(trainee.loss_weights.values()) == [1.0, 0.3, 0.3]

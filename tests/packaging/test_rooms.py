@@ -11,6 +11,7 @@ SHARED = {
     "table",
     "scores",
     "boxes",
+    "candidates",
     "class_maps",
     "outlines",
     "rle",
