@@ -15,6 +15,7 @@ EXTRAS = {  # of what edgecnn imports and does not require
     "h5py": "train",
     "tensorflow_datasets": "tfds",
     "mlperf_loadgen": "loadgen",
+    "cv2": "rcnn",
     "edgecnn_exporters": "export",
     "onnx": "export",
     "tf2onnx": "export",
@@ -24,6 +25,7 @@ _DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "tensorflow_datasets": "tensorflow-datasets",
     "mlperf_loadgen": "mlcommons-loadgen",
+    "cv2": "opencv-contrib-python-headless",
 }
 
 

@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from edgecnn.benchmarking.config import BenchConfig
-from edgecnn.benchmarking.picture import FURTHER_QUESTION, QUESTION
+from edgecnn.benchmarking.picture import FURTHER_QUESTION, beside_picture
 from edgecnn_runtime import Predictor
 
 
@@ -83,13 +83,13 @@ def measure_answers(predictors: Sequence[Predictor], config: BenchConfig, pictur
 
 def _answer(predictor: Predictor, picture: bytes) -> tuple[float, ...]:
     """Returns (preprocess, inference, postprocess, total) of one answer, and the time of a further question."""
-    asks = predictor.manifest.text_input is not None
+    beside = beside_picture(predictor.manifest)
     start = perf_counter()
-    speed = predictor.predict(picture, QUESTION if asks else None).speed_ms
+    speed = predictor.predict(picture, **beside).speed_ms
     total_ms = (perf_counter() - start) * 1000
     assert speed is not None, "a Predictor always measures"
     times = speed.preprocess, speed.inference, speed.postprocess, total_ms
-    if not asks:
+    if predictor.manifest.text_input is None:
         return times
     further = predictor.predict(picture, FURTHER_QUESTION).speed_ms
     assert further is not None, "as above"

@@ -1,12 +1,29 @@
 """The encoded picture that every measurement answers, and what is asked about it."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.proposals import windows
+
 IMAGE_SIZE = (480, 640)  # (height, width)
 QUESTION, FURTHER_QUESTION = "What is in the picture?", "And what color is it?"
+
+
+def beside_picture(manifest: Manifest) -> dict[str, Any]:
+    """Returns what a model takes beside a picture, as `Predictor.predict` does: nothing, a question, or regions.
+
+    The regions are the same windows for every picture, as many as it takes: who proposes some is not measured.
+
+    Args:
+        manifest: of the model.
+    """
+    if manifest.proposals_input is not None:
+        return {"proposals": windows}
+    return {} if manifest.text_input is None else {"question": QUESTION}
 
 
 def make_picture(seed: int = 0) -> bytes:

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from edgecnn.benchmarking.child import FOUND
-from edgecnn.benchmarking.picture import QUESTION, make_picture
+from edgecnn.benchmarking.picture import beside_picture, make_picture
 from edgecnn_runtime import Placement, Predictor
 from edgecnn_runtime.inputs import join
 from edgecnn_runtime.tasks.table import decode
@@ -37,8 +37,8 @@ class Answerer:
 
     def __init__(self, predictor: Predictor, pictures: Sequence[bytes]) -> None:
         self._predictor = predictor
-        question = None if predictor.manifest.text_input is None else QUESTION
-        self._samples = [predictor.inputs(picture, question) for picture in pictures]
+        beside = beside_picture(predictor.manifest)
+        self._samples = [predictor.inputs(picture, **beside) for picture in pictures]
         self.together = predictor.batch or TOGETHER
 
     def answer(self, indices: Sequence[int]) -> None:

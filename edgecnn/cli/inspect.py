@@ -86,9 +86,11 @@ def _format_report(model: str, report: dict[str, Any], decoded: DecodedParity | 
 
 
 def _format_input(spec: dict[str, Any], decoder: dict[str, Any]) -> str:
-    """Returns an image's colour and how it gets its size, or what is known of a question."""
+    """Returns an image's colour and how it gets its size, or what is known of a question or of regions."""
     if spec["kind"] == "image":
         return f"{spec['color']}, {_format_size(spec, decoder)}"
+    if spec["kind"] == "proposals":
+        return f"up to {spec['count']} regions of the picture, which the graph does not propose itself"
     words = "none: the model never saw data" if spec["vocabulary"] is None else f"{len(spec['vocabulary'])} words"
     return f"a question of up to {spec['length']} words, vocabulary {words}"
 

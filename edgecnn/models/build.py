@@ -134,6 +134,7 @@ def build_manifest(
     sized = replace(spec, image_size=(height, width_px))
     decoder, outputs = load(spec.outputs or TASKS[spec.task].outputs)(sized, num_classes)
     text = TASKS[spec.task].text
+    beside = load(spec.beside)() if spec.beside is not None else () if text is None else (load(text)(),)
     return parts.Manifest(
         task=spec.task,
         model=parts.ModelInfo(name=spec.name, width=width),
@@ -147,7 +148,7 @@ def build_manifest(
                 crop_fraction=spec.crop_fraction,
                 pad_value=spec.pad_value,
             ),
-            *(() if text is None else (load(text)(),)),
+            *beside,
         ),
         labels=None if labels is None else tuple(labels),
         decoder=decoder,

@@ -1,7 +1,7 @@
 """Faster R-CNN: a map of the picture, regions that are proposed on it, and for each of them a class and a box.
 
 While it learns, the model takes the marked objects besides, since which anchors and regions are learned from depends on
-what it proposes, and it gives what its two halves cost (`edgecnn.tasks.detection.region_losses`). Both models stand on
+what it proposes, and it gives what its two halves cost (`edgecnn.models.layers.region_costs`). Both models stand on
 the same layers.
 
 Reference:
@@ -16,9 +16,9 @@ from keras import layers
 
 from edgecnn.models.applications import application_features
 from edgecnn.models.layers import Apart, BGRMeans, Proposals, RoIAlign, Together, image_input, scaled_units
+from edgecnn.models.layers.region_costs import ProposingCost, RegionCost, SampledRegions
 from edgecnn.models.resnet import resnet34_map
 from edgecnn.tasks.detection.outputs import REGION_ANCHORS, REGION_STRIDE, count_regions
-from edgecnn.tasks.detection.region_losses import ProposingCost, RegionCost, SampledRegions
 from edgecnn_runtime.manifest import Manifest
 
 _CELLS = 7  # of a region, along either axis
@@ -125,7 +125,7 @@ def that_learns(model: keras.Model, num_classes: int) -> keras.Model:
     Returns:
         A model from "image", "boxes", float32 (N, K, 4) xyxy in pixels of the input, zeros where there is none, and
         "class_ids", int64 (N, K), below 0 of what is neither to be found nor to be denied, to "proposing" and
-        "deciding", float32 (N, 3): two costs and a part of 1, see `edgecnn.tasks.detection.region_losses`.
+        "deciding", float32 (N, 3): two costs and a part of 1, see `edgecnn.models.layers.region_costs`.
     """
     seen = _seen(model)
     boxes = keras.Input((None, 4), dtype="float32", name="boxes")

@@ -29,6 +29,7 @@ class ModelSpec:
         pad_value: for "letterbox", the gray level that fills what the image leaves, 0 to 255.
         outputs: "module:function" of the row, at the image size asked for, and a number of classes: the decoder, and
             the outputs that the model has. None takes the task's.
+        beside: "module:function" that gives the inputs beside the image, in their order. None takes the task's.
         multiple_of: height and width must be multiples of so many pixels, those of a cell of its coarsest grid.
         scalable: whether the width multiplier may differ from 1.
         backbone: the last layer before the head, where the model has a backbone that can be frozen or kept.
@@ -58,6 +59,7 @@ class ModelSpec:
     crop_fraction: float | None = None
     pad_value: int | None = None
     outputs: str | None = None
+    beside: str | None = None
     multiple_of: int = 1
     scalable: bool = True
     backbone: str | None = None

@@ -197,7 +197,7 @@ def export(
         outcome = Outcome(target, folder, stages.seconds, parity, tries)
         if not parity.passed:
             raise outcome.parity_error()
-        if manifest.decoder.ranks:
+        if manifest.decoder.ranks():
             with stages("shares"):
                 outcome = replace(outcome, shares=_shares(file))
         provenance = Provenance(weights_sha256, seed, data_fingerprint, versions())

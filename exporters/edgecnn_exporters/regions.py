@@ -2,7 +2,7 @@
 
 import math
 
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from edgecnn_exporters.rewrites.wiring import Wiring, read_wiring
 
@@ -47,15 +47,16 @@ def outside(graph: GraphProto) -> tuple[str, ...]:
 
 
 def not_of_image_alone(graph: GraphProto, image: str) -> tuple[str, ...]:
-    """Returns the names of the nodes that read, directly or not, another input than the image: a question's part.
+    """Returns the names of the nodes that read, directly or not, what is no part of the image: a question's part.
 
-    What the image and a question are joined by is among them.
+    What the image and a question are joined by is among them. Regions, an input of float32, say which part of the image
+    is looked at: what reads them reads the image alone.
 
     Args:
         graph: whose inputs have no default.
         image: the name of the image's input.
     """
-    others = {tensor.name for tensor in graph.input} - {image}
+    others = {tensor.name for tensor in graph.input if tensor.type.tensor_type.elem_type != TensorProto.FLOAT} - {image}
     names = []
     for node in graph.node:
         if others.intersection(node.input):

@@ -175,7 +175,6 @@ class RegionsDecoder(_BoxesKind):
     least_units: ClassVar[int] = 2
     too_few: ClassVar[str] = ": one a class, and one of nothing."
     suppresses: ClassVar[Suppresses] = "runtime"
-    ranks: ClassVar[bool] = True
     anchors: tuple[tuple[float, float], ...]
     agnostic: bool = False
     regions: str = "regions"
@@ -187,6 +186,14 @@ class RegionsDecoder(_BoxesKind):
     def num_classes(self, units: int) -> int:
         """Returns how many classes an output of so many units scores: all but the last."""
         return units - 1
+
+    def beside(self) -> Literal["text", "proposals"] | None:
+        """Returns that the regions are an input, where the graph has no anchors to begin from."""
+        return None if self.anchors else "proposals"
+
+    def ranks(self) -> bool:
+        """Returns whether the graph proposes the regions, the likeliest first."""
+        return bool(self.anchors)
 
     def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
         """Returns what is wrong with the outputs, the anchors, the thresholds or the classes; as for every kind."""

@@ -42,7 +42,6 @@ class Kind:
         least_tolerance: how far rounding alone may move a number of a result that a golden sample holds, so that no
             file asks for less.
         asks: whether a question is asked of each image, which is an input of the network beside it.
-        ranks: whether the graph picks by rank what its rows are of, so that a little rounding changes their order.
     """
 
     task: ClassVar[TaskName]
@@ -53,7 +52,6 @@ class Kind:
     suppresses: ClassVar[Suppresses] = "nowhere"
     least_tolerance: ClassVar[float] = 0.0
     asks: ClassVar[bool] = False
-    ranks: ClassVar[bool] = False
 
     def num_classes(self, units: int) -> int:
         """Returns how many classes an output of so many units scores: one a unit, two where one tells two apart."""
@@ -74,6 +72,14 @@ class Kind:
     def cut_into(self) -> "Tiling | None":
         """Returns the tiles that a picture is cut into, or None where the graph takes it whole."""
         return None
+
+    def beside(self) -> Literal["text", "proposals"] | None:
+        """Returns the kind of the input that the network takes beside the image, or None where it takes none."""
+        return "text" if self.asks else None
+
+    def ranks(self) -> bool:
+        """Returns whether the graph picks by rank what its rows are of, so that a little rounding changes the order."""
+        return False
 
     def keeps(self) -> "KeptPicture | None":
         """Returns what a graph takes again of a picture that it has seen, or None where it sees each one anew."""

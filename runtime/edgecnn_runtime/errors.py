@@ -7,6 +7,7 @@
     |-- ImageError             1  an image cannot be read, or is not of the form that was asked for
     |   `-- ImageTypeError     1  it is no image at all: None, a number, a list; a TypeError too
     |-- QuestionError          2  a question has no word, is missing, or is asked of a model that takes none
+    |-- ProposalsError         2  regions are missing, are no boxes, or are given to a model that takes none
     |-- VerificationError      4  on this machine the file answers its golden samples otherwise than they say
     `-- SessionError           1  ONNX Runtime could not do what was asked
         |-- ProviderError      3  the asked device is not available
@@ -73,6 +74,13 @@ class QuestionError(EdgeCNNError):
 
     exit_code = 2
     kind = "question"
+
+
+class ProposalsError(EdgeCNNError):
+    """Regions to look at are missing, are no boxes, or are given to a model that takes none."""
+
+    exit_code = 2
+    kind = "proposals"
 
 
 class VerificationError(EdgeCNNError):

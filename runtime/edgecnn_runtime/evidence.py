@@ -10,7 +10,7 @@ from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.golden import MAX_BYTES, MAX_SAMPLES, GoldenSample
 from edgecnn_runtime.golden import Precision as Precision  # part of this module's interface
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 METADATA_KEY = "edgecnn.evidence"
 LEAST_ONNXRUNTIME = "1.29.0"  # the lowest that is allowed and tested: docs/adr/0024
 AMX_WEIGHTS = "amx_weights"  # among the rewrites: weights laid out for x86 with AMX

@@ -145,6 +145,7 @@ class GoldenSample:
         name: what messages call it; ends as the encoding does, for example "turned.jpg".
         image: base64 of the encoded image.
         question: that is asked of it; None for a model that takes none.
+        proposals: boxes of the picture that are looked at, xyxy in its pixels; None for a model that takes none.
         trace: of the file's answer on the machine where it was proven.
         alike: how exactly, where the same kernels compute: on a CPU of that family, by that version of ONNX Runtime.
         elsewhere: how exactly on any other machine, for the file's precision.
@@ -153,6 +154,7 @@ class GoldenSample:
     name: str
     image: str
     question: str | None
+    proposals: tuple[tuple[float, ...], ...] | None
     trace: Trace
     alike: Tolerance
     elsewhere: Tolerance

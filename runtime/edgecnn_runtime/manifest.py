@@ -13,6 +13,7 @@ from edgecnn_runtime import strict_json
 from edgecnn_runtime.decoders import Decoder, OutputSpec, TaskName
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.images import MAX_PIXELS
+from edgecnn_runtime.proposals import ProposalsInput
 from edgecnn_runtime.questions import TextInput
 
 SCHEMA_VERSION = 1
@@ -82,7 +83,8 @@ class Manifest:
     Attributes:
         task: what kind of result the model gives.
         model: catalogue name and width.
-        inputs: in the graph's order: an image and, where the decoder answers questions, the question.
+        inputs: in the graph's order: an image and, where the decoder answers questions, the question, or where it
+            decodes regions that the graph does not propose, the regions.
         labels: one name a class, unique; None for a model that never saw data. How many classes there are, the decoder
             says: two where one unit goes through a sigmoid.
         decoder: how raw outputs become results.
@@ -94,7 +96,7 @@ class Manifest:
 
     task: TaskName
     model: ModelInfo
-    inputs: tuple[ImageInput | TextInput, ...]
+    inputs: tuple[ImageInput | TextInput | ProposalsInput, ...]
     labels: tuple[str, ...] | None
     decoder: Decoder
     outputs: tuple[OutputSpec, ...]
@@ -105,10 +107,17 @@ class Manifest:
                 f"manifest: expected a decoder for {self.task}, received {self.decoder.kind!r}, one for "
                 f"{self.decoder.task}"
             )
-        _check_inputs(self.inputs, asks=self.decoder.asks)
+        _check_inputs(self.inputs, beside=self.decoder.beside())
         _check_image(self.image_input)
-        if self.text_input is not None:
-            self.text_input.check()
+        for spec in self.inputs:
+            if not isinstance(spec, ImageInput):
+                spec.check()
+        proposals = self.proposals_input
+        if proposals is not None and self.output(self.decoder.output).shape[:1] != (proposals.count,):
+            raise ManifestError(
+                f"manifest: output {self.decoder.output!r}: expected a row for each of {proposals.count} regions of "
+                f"input {proposals.name!r}, received shape {self.output(self.decoder.output).shape}"
+            )
         _check_outputs(self.outputs)
         image, shapes = self.image_input, {output.name: output.shape for output in self.outputs}
         misfit = self.decoder.misfit(shapes, (image.height, image.width), multiple_of=image.multiple_of)
@@ -125,6 +134,11 @@ class Manifest:
     def text_input(self) -> TextInput | None:
         """The question's input; None where no question is asked."""
         return next((spec for spec in self.inputs if isinstance(spec, TextInput)), None)
+
+    @property
+    def proposals_input(self) -> ProposalsInput | None:
+        """The input of the regions that are looked at; None where the graph proposes them, or looks at none."""
+        return next((spec for spec in self.inputs if isinstance(spec, ProposalsInput)), None)
 
     @property
     def num_units(self) -> int:
@@ -163,11 +177,13 @@ class Manifest:
         return strict_json.load(cls, text, schema_version=SCHEMA_VERSION, what="manifest")
 
 
-def _check_inputs(inputs: Sequence[ImageInput | TextInput], *, asks: bool) -> None:
-    expected = ["image", "text"] if asks else ["image"]
+def _check_inputs(
+    inputs: Sequence[ImageInput | TextInput | ProposalsInput], *, beside: Literal["text", "proposals"] | None
+) -> None:
+    expected = ["image"] if beside is None else ["image", beside]
     names, kinds = [spec.name for spec in inputs], [spec.kind for spec in inputs]
     if kinds != expected or len(set(names)) < len(names):
-        what = "two inputs of different names, an image and a text" if asks else "one input, an image"
+        what = f"two inputs of different names, an image and a {beside}" if beside else "one input, an image"
         received = dict(zip(names, kinds, strict=True))
         raise ManifestError(f"manifest: expected {what}, received {len(inputs)}: {received}")
 

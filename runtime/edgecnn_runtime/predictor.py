@@ -24,6 +24,7 @@ from edgecnn_runtime.errors import (
     ManifestError,
     ModelFileError,
     OutputError,
+    ProposalsError,
     ResourceError,
     SessionError,
 )
@@ -35,6 +36,7 @@ from edgecnn_runtime.integrity import read_claims, read_evidence, read_manifest
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Feeds, Model, read_by, run_all
 from edgecnn_runtime.other_processor import warn_of_other_processor
+from edgecnn_runtime.proposals import Proposals, Proposer
 from edgecnn_runtime.providers import CPU, Device
 from edgecnn_runtime.results import Failure, Result, Speed
 from edgecnn_runtime.session import Session
@@ -186,7 +188,7 @@ class Predictor:
             self._load_again()
         return run_all(self._model, feeds, self.batch)
 
-    def predict(self, image: ImageSource, question: str | None = None) -> Result:
+    def predict(self, image: ImageSource, question: str | None = None, *, proposals: Proposals | None = None) -> Result:
         """Returns the result of one image, or the answer to a question about it.
 
         A path, its bytes, the Pillow image that `Image.open` gives of it, and its array give equal answers: EXIF turns
@@ -196,16 +198,19 @@ class Predictor:
         Args:
             image: a path, the bytes of a file, a Pillow image, or a uint8 array (H,W), (H,W,1) or (H,W,3) in RGB order.
             question: about it, for a model that takes one.
+            proposals: for a model that looks at regions which it does not propose itself: boxes of the picture, (P, 4)
+                xyxy in its pixels, or a function that proposes some on the network's pixels, (H, W, C) uint8.
 
         Raises:
             ImageError: the image cannot be read or is refused.
             QuestionError: the model takes a question, and there is none or one without a word; or it takes none.
+            ProposalsError: likewise of regions; or they are no boxes.
             TypeError: the image is none of these.
             OutputError: the network answered with NaN or infinity.
             SessionError: the run failed.
         """
         start = perf_counter()
-        prepared = self.inputs(image, question)
+        prepared = self.inputs(image, question, proposals=proposals)
         waiting = _Waiting(_name(image), prepared, (perf_counter() - start) * 1000)
         (result,) = self._run(prepared.feeds, [waiting])
         if isinstance(result, EdgeCNNError):
@@ -213,7 +218,11 @@ class Predictor:
         return result
 
     def predict_batch(
-        self, images: Sequence[ImageSource], *, questions: Sequence[str] | None = None
+        self,
+        images: Sequence[ImageSource],
+        *,
+        questions: Sequence[str] | None = None,
+        proposals: Proposer | Sequence[Proposals] | None = None,
     ) -> list[Result | Failure]:
         """Returns one result or failure an image, in their order; of a model that takes questions one for each of them.
 
@@ -226,9 +235,11 @@ class Predictor:
         Args:
             images: a list, or the like, of what `predict` takes; an array (N, H, W, C) is N images.
             questions: about every image, for a model that takes them.
+            proposals: for a model that takes them, as for `predict`: one entry an image, or one function for all.
 
         Raises:
             QuestionError: as `predict` raises it.
+            ProposalsError: as `predict` raises it where there are none, or of another number of images.
             TypeError: images is one image, or nothing that holds images.
         """
         if isinstance(images, np.ndarray) and images.ndim == 4:  # (N, H, W, C)
@@ -237,7 +248,12 @@ class Predictor:
             raise TypeError(
                 f"images: expected a list of images, received {type(images).__name__}. Give [image], or call predict."
             )
-        return self._answer([Source(_name(image), image) for image in images], self._checked(questions))
+        sources = [Source(_name(image), image) for image in images]
+        questions = self._checked(questions, proposals)
+        given = [proposals] * len(sources) if proposals is None or callable(proposals) else list(proposals)
+        if len(given) != len(sources):
+            raise ProposalsError(f"proposals: expected one entry an image, {len(sources)}, received {len(given)}")
+        return self._answer(sources, questions, given)
 
     def stream(
         self,
@@ -245,6 +261,7 @@ class Predictor:
         *,
         batch_size: int | None = None,
         questions: Sequence[str] | None = None,
+        proposals: Proposer | Mapping[str, npt.ArrayLike] | None = None,
     ) -> Iterator[Result | Failure]:
         """Yields one result or failure an image, as they come; nothing accumulates, and no bad image ends it.
 
@@ -255,9 +272,12 @@ class Predictor:
                 that `predict` takes, and what `sources.iter_sources` yields. An iterator may be endless.
             batch_size: how many images run together; None is the graph's fixed batch size, or 1 where that is free.
             questions: about every image, for a model that takes them.
+            proposals: for a model that takes them: a function as for `predict`, or boxes by the image's path, or its
+                last part.
 
         Raises:
             QuestionError: as `predict` raises it.
+            ProposalsError: as `predict` raises it where there are none; an image without some is a failure.
             ValueError: batch_size is below 1 or above the graph's fixed batch size.
             TypeError: sources is an open file, or nothing that holds images.
         """
@@ -271,7 +291,7 @@ class Predictor:
         if size < 1 or (self.batch is not None and size > self.batch):
             limit = f"to {self.batch}, the graph's fixed batch size" if self.batch is not None else "or more"
             raise ValueError(f"batch_size: expected 1 {limit}, received {size}")
-        return self._stream(sources, size, self._checked(questions))
+        return self._stream(sources, size, self._checked(questions, proposals), proposals)
 
     def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin", Decoder]]:
         if self._origin is None or self._origin.path is None:
@@ -290,11 +310,12 @@ class Predictor:
             (model, batch), together = of_pictures(model, self.manifest, batch), 1
         self._batch, self._together, self._model, self.session = batch, together, model, session
 
-    def _checked(self, questions: Sequence[str] | None) -> Sequence[str] | None:
-        """Returns the questions, once it is seen that the network can take them."""
+    def _checked(self, questions: Sequence[str] | None, proposals: Any) -> Sequence[str] | None:
+        """Returns the questions, once it is seen that the network can take them, and the regions."""
         if isinstance(questions, str):
             raise TypeError("questions: expected a list of texts, received one text. Give [question], or call predict.")
         self.inputs.read(questions)
+        self.inputs.check_proposals(proposals)
         return questions
 
     def _load_again(self) -> None:
@@ -312,20 +333,29 @@ class Predictor:
         sources: ImageSource | Iterable[ImageSource | Source | Failure],
         batch_size: int,
         questions: Sequence[str] | None,
+        proposals: Proposer | Mapping[str, npt.ArrayLike] | None,
     ) -> Iterator[Result | Failure]:
         waiting: list[Source | Failure] = []
+        given: list[Proposals | None] = []
         for source in expand(sources):
             waiting.append(source)
+            given.append(_proposals_of(source, proposals) if isinstance(proposals, Mapping) else proposals)
             if len(waiting) == batch_size:
-                yield from self._answer(waiting, questions)
-                waiting = []
-        yield from self._answer(waiting, questions)
+                yield from self._answer(waiting, questions, given)
+                waiting, given = [], []
+        yield from self._answer(waiting, questions, given)
 
-    def _answer(self, sources: Sequence[Source | Failure], questions: Sequence[str] | None) -> list[Result | Failure]:
+    def _answer(
+        self,
+        sources: Sequence[Source | Failure],
+        questions: Sequence[str] | None,
+        proposals: Sequence[Proposals | None],
+    ) -> list[Result | Failure]:
         """Returns one answer a source and question: prepares each, runs those of one size together, keeps the order."""
         answers: dict[int, Result | Failure] = {}
         ready: dict[tuple[tuple[int, ...], ...], list[tuple[int, _Waiting]]] = {}
-        every = [one for source in sources for one in self._prepare(source, questions)]
+        pairs = zip(sources, proposals, strict=True)
+        every = [one for source, given in pairs for one in self._prepare(source, questions, given)]
         for index, prepared in enumerate(every):
             if isinstance(prepared, Failure):
                 answers[index] = prepared
@@ -340,14 +370,16 @@ class Predictor:
                 answers.update(zip(indices, self._answer_batch(items), strict=True))
         return [answers[index] for index in range(len(every))]
 
-    def _prepare(self, source: Source | Failure, questions: Sequence[str] | None) -> "Sequence[_Waiting | Failure]":
+    def _prepare(
+        self, source: Source | Failure, questions: Sequence[str] | None, proposals: Proposals | None
+    ) -> "Sequence[_Waiting | Failure]":
         """Returns what is ready to run, one a question; the time that it took is that of the first."""
         if isinstance(source, Failure):
             return [source]
         start = perf_counter()
         try:
-            ready = self.inputs.of_questions(source.image, questions)
-        except ImageError as error:
+            ready = self.inputs.of_questions(source.image, questions, proposals=proposals)
+        except (ImageError, ProposalsError) as error:
             return [_failure(source.name, error)]
         except MemoryError:
             return [_no_memory(source.name)]
@@ -457,6 +489,14 @@ def _holds_images(images: object) -> bool:
 
 def _name(image: ImageSource) -> str | None:
     return os.fspath(image) if isinstance(image, str | os.PathLike) else None
+
+
+def _proposals_of(source: Source | Failure, proposals: Mapping[str, npt.ArrayLike]) -> npt.ArrayLike | None:
+    """Returns the boxes that stand for a source under its path or, where that is not there, its last part."""
+    name = source.name if isinstance(source, Source) else None
+    if name is None:
+        return None
+    return proposals.get(name, proposals.get(Path(name).name))
 
 
 def _failure(name: str | None, error: EdgeCNNError) -> Failure:

@@ -15,6 +15,7 @@ from edgecnn_runtime.inputs import Prepared
 from edgecnn_runtime.machine import cpu_family
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.predictor import Predictor
+from edgecnn_runtime.proposals import Proposals
 from edgecnn_runtime.providers import CPU, onnxruntime
 from edgecnn_runtime.tasks.table import get_task
 
@@ -146,7 +147,7 @@ def verify(predictor: Predictor) -> Verification:
     limit = ALIKE if alike else ELSEWHERE[claims.precision]
     # other kernels round otherwise, and of a graph that suppresses or ranks by itself whole rows come and go by that
     decoder = predictor.manifest.decoder
-    with_outputs = alike or not (decoder.suppresses == "graph" or decoder.ranks)
+    with_outputs = alike or not (decoder.suppresses == "graph" or decoder.ranks())
     least = decoder.least_tolerance
     return Verification(
         predictor.provider,
@@ -192,16 +193,19 @@ def verify_file(predictor: Predictor, name: str) -> Verification:
     )
 
 
-def trace(predictor: Predictor, image: ImageSource, question: str | None = None) -> Trace:
+def trace(
+    predictor: Predictor, image: ImageSource, question: str | None = None, *, proposals: Proposals | None = None
+) -> Trace:
     """Returns what a file makes of an image, step by step.
 
     Raises:
         ImageError: the image cannot be read.
         QuestionError: as `Inputs` raises it.
+        ProposalsError: likewise.
         OutputError: the network answered with NaN or infinity.
         SessionError: the run failed.
     """
-    prepared = predictor.inputs(image, question)
+    prepared = predictor.inputs(image, question, proposals=proposals)
     return describe(predictor.manifest, prepared, predictor.run(prepared.feeds))
 
 
@@ -267,7 +271,7 @@ def _computes_alike(predictor: Predictor, claims: Evidence) -> bool:
 def _check(predictor: Predictor, sample: GoldenSample, tolerance: Tolerance, *, with_outputs: bool) -> SampleCheck:
     expected = sample.trace
     try:
-        received = trace(predictor, sample.image_bytes, sample.question)
+        received = trace(predictor, sample.image_bytes, sample.question, proposals=sample.proposals)
     except EdgeCNNError as error:
         return SampleCheck(sample.name, False, expected.result.told, str(error).rstrip("."), None)
     forms = _form(expected, expected.result), _form(received, expected.result)

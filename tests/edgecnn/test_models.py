@@ -17,10 +17,9 @@ from edgecnn.models.adapter import KerasModel  # noqa: E402
 from edgecnn.models.backbone import backbone_layers  # noqa: E402
 from edgecnn.models.faster_rcnn import that_learns  # noqa: E402
 from edgecnn.models.loading import load_keras  # noqa: E402
-from edgecnn.tasks.detection.losses import YoloLoss  # noqa: E402
+from edgecnn.tasks.detection.losses import OwnCost, YoloLoss  # noqa: E402
 from edgecnn.tasks.detection.metric import AveragePrecision  # noqa: E402
 from edgecnn.tasks.detection.outputs import arrays  # noqa: E402
-from edgecnn.tasks.detection.region_losses import OwnCost  # noqa: E402
 from edgecnn.tasks.detection.targets import encoder  # noqa: E402
 from edgecnn.tasks.localization.losses import encode, encoded_iou, loss_weights, losses  # noqa: E402
 from edgecnn_exporters import export  # noqa: E402
@@ -439,7 +438,7 @@ def assert_exported_alike(spec: ModelSpec, model: keras.Model, manifest: object,
     shown = predictor.inputs(photo, question)
     expected, received = reference.run(shown.feeds), predictor.session.run(shown.feeds)
     assert list(received) == list(expected) == [output.name for output in manifest.outputs]
-    if manifest.decoder.ranks:
+    if manifest.decoder.ranks():
         received = task.aligned(manifest, expected, received, exact=True)
     for name, values in expected.items():
         assert np.abs(received[name] - values).max() <= 1e-4 * np.abs(values).max()

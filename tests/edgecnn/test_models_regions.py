@@ -10,8 +10,8 @@ from onnx import TensorProto, helper
 from edgecnn.models.build import build_manifest, build_model, fitted_parts, get_spec
 from edgecnn.models.faster_rcnn import that_answers, that_learns
 from edgecnn.models.layers import Proposals, RoIAlign
+from edgecnn.models.layers.region_costs import ProposingCost, RegionCost, SampledRegions
 from edgecnn.models.layers.regions import anchor_boxes, moved, shifts_between
-from edgecnn.tasks.detection.region_losses import ProposingCost, RegionCost, SampledRegions
 
 SIZE, STRIDE, ANCHORS = (64, 96), 16, [(12.0, 18.0), (40.0, 30.0)]
 

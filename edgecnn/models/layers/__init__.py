@@ -8,7 +8,7 @@ from edgecnn.models.layers.pixels import BGRMeans, image_input, scaled_around_ze
 from edgecnn.models.layers.pooling import DepthMaxPool, TrainableAveragePooling
 from edgecnn.models.layers.question import LastWord
 from edgecnn.models.layers.rbf import RBF, RandomSigns
-from edgecnn.models.layers.regions import Proposals, RoIAlign
+from edgecnn.models.layers.regions import Counted, InPlaces, Proposals, RoIAlign, Warped
 from edgecnn.models.layers.residual import bottleneck_unit, residual_unit
 from edgecnn.models.layers.response_normalization import LocalResponseNormalization
 from edgecnn.models.layers.rows import Apart, Together
@@ -23,8 +23,10 @@ __all__ = [
     "BGRMeans",
     "BilinearUp",
     "ConnectionTableConv2D",
+    "Counted",
     "DepthMaxPool",
     "DigitBitmaps",
+    "InPlaces",
     "InceptionBranches",
     "LastWord",
     "LocalResponseNormalization",
@@ -33,6 +35,7 @@ __all__ = [
     "RoIAlign",
     "Together",
     "TrainableAveragePooling",
+    "Warped",
     "bottleneck_unit",
     "dilated_block",
     "image_input",

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from edgecnn_runtime.decoders import YoloScale
+from edgecnn_runtime.proposals import LEAST_SIDE
 from edgecnn_runtime.tasks.anchors import cells_at
 from edgecnn_runtime.tasks.candidates import LARGEST_REGION_LOG
 
-_LEAST_SIDE = 1.0  # pixels; the clip to the picture leaves nothing of some boxes
 _NEVER = -1.0  # the score of those
 
 
@@ -118,7 +118,7 @@ class Proposals(keras.layers.Layer):
         best, which = tf.math.top_k(scores, min(int(config["looked_at"]), len(self.boxes)))
         boxes = moved(tf.gather(tf.constant(self.boxes), which), tf.gather(numbers, which, batch_dims=1))
         boxes = tf.minimum(tf.maximum(boxes, 0.0), tf.constant(self._sides * 2))
-        there = tf.reduce_min(boxes[..., 2:] - boxes[..., :2], axis=-1) >= _LEAST_SIDE
+        there = tf.reduce_min(boxes[..., 2:] - boxes[..., :2], axis=-1) >= LEAST_SIDE
         ranks = np.arange(best.shape[1], 0, -1, dtype=np.float32)  # in place of scores: none of them are equal
         kept = tf.image.combined_non_max_suppression(
             boxes[:, :, tf.newaxis],
@@ -143,6 +143,122 @@ class Proposals(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Returns what makes the same again."""
         return {**super().get_config(), **self._config}
+
+
+@keras.saving.register_keras_serializable(package="edgecnn")
+class Warped(keras.layers.Layer):
+    """Cuts each region out of its image, with some of what is around it, and warps it to one size.
+
+    Every pixel of the result is interpolated between the four nearest of the image; beyond a border lie its pixels.
+    Regions without a side of a pixel are left out, but for an image's first, so that they cost no work: the first axis
+    of the result has one place for each other region, those of an image after each other.
+
+    Args:
+        size: pixels of the result along either axis.
+        options: of every Keras layer.
+
+    Reference:
+        Girshick et al. 2014, "Rich feature hierarchies for accurate object detection and semantic segmentation",
+        appendix A: 16 pixels of context at a size of 227.
+    """
+
+    _CONTEXT = 16 / (227 - 2 * 16)  # of a region's side, on either side of it
+
+    def __init__(self, size: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._size = size
+
+    def call(self, image: Any, regions: Any) -> Any:
+        """Returns float32 (V, size, size, channels), of V regions.
+
+        Args:
+            image: (N, rows, columns, channels).
+            regions: (N, R, 4) within the image.
+        """
+        rows, columns, channels = image.shape[1:]
+        places = _there(regions)  # (V, 2)
+        taken = tf.gather_nd(regions, places)  # (V, 4)
+        first = tf.cast(places[:, :1], tf.int32) * (rows * columns)  # (V, 1) of the image's pixels
+        flat = tf.reshape(tf.cast(image, tf.float32), (-1, channels))
+        top, bottom, down = self._neighbours(taken[:, 1], taken[:, 3], rows)  # (V, size) each
+        left, right, across = self._neighbours(taken[:, 0], taken[:, 2], columns)
+        above, below = (self._between(flat, row * columns + first, (left, right), across) for row in (top, bottom))
+        return above + (below - above) * down[..., tf.newaxis, tf.newaxis]
+
+    def compute_output_spec(self, image: keras.KerasTensor, regions: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the shape."""
+        del regions
+        return keras.KerasTensor((None, self._size, self._size, image.shape[-1]), dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what makes the same again."""
+        return {**super().get_config(), "size": self._size}
+
+    def _neighbours(self, first: Any, last: Any, cells: int) -> tuple[Any, Any, Any]:
+        """Returns the pixels before and behind each of the result's, and how far it is between them, (V, size) each."""
+        context = (last - first) * self._CONTEXT
+        begin, side = first - context, last - first + 2 * context
+        points = (np.arange(self._size, dtype=np.float32) + 0.5) / self._size
+        places = begin[:, tf.newaxis] + side[:, tf.newaxis] * points - 0.5
+        places = tf.minimum(tf.maximum(places, 0.0), float(cells - 1))
+        before = tf.floor(places)
+        behind = tf.minimum(before + 1.0, float(cells - 1))
+        return tf.cast(before, tf.int32), tf.cast(behind, tf.int32), places - before
+
+    @staticmethod
+    def _between(flat: Any, rows: Any, columns: tuple[Any, Any], across: Any) -> Any:
+        """Returns what lies between two columns in some rows, (V, size, size, channels).
+
+        Args:
+            flat: (pixels, channels).
+            rows: (V, size) the first pixel of each.
+            columns: twice (V, size).
+            across: (V, size) how far it is from one to the other.
+        """
+        left, right = (tf.gather(flat, rows[:, :, tf.newaxis] + column[:, tf.newaxis]) for column in columns)
+        return left + (right - left) * across[:, tf.newaxis, :, tf.newaxis]
+
+
+@keras.saving.register_keras_serializable(package="edgecnn")
+class InPlaces(keras.layers.Layer):
+    """Gives the rows of `Warped`'s regions the places of the regions, and zeros to the others: (V, n) to (N, R, n)."""
+
+    def call(self, rows: Any, regions: Any) -> Any:
+        """Returns the rows of each image.
+
+        Args:
+            rows: (V, n).
+            regions: (N, R, 4) as `Warped` took them.
+        """
+        places = _there(regions)
+        shape = tf.stack([tf.shape(regions, tf.int64)[0], regions.shape[1], rows.shape[-1]])
+        return tf.scatter_nd(places, rows, shape)
+
+    def compute_output_spec(self, rows: keras.KerasTensor, regions: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns their shape."""
+        return keras.KerasTensor((*regions.shape[:2], rows.shape[-1]), dtype=rows.dtype)
+
+
+@keras.saving.register_keras_serializable(package="edgecnn")
+class Counted(keras.layers.Layer):
+    """Counts the regions of an image, (N, R, 4) to float32 (N,): those with a side of a pixel or more."""
+
+    def call(self, regions: Any) -> Any:
+        """Returns how many there are."""
+        return tf.reduce_sum(tf.cast(_have_sides(regions), tf.float32), axis=-1)
+
+    def compute_output_spec(self, regions: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the shape."""
+        return keras.KerasTensor(regions.shape[:1], dtype="float32")
+
+
+def _have_sides(regions: Any) -> Any:
+    return tf.reduce_min(regions[..., 2:] - regions[..., :2], axis=-1) >= LEAST_SIDE
+
+
+def _there(regions: Any) -> Any:
+    """Returns image and place of each region, (V, 2) int64; an image's first is one always, since no batch is empty."""
+    return tf.where(_have_sides(regions) | (np.arange(regions.shape[1]) == 0))
 
 
 @keras.saving.register_keras_serializable(package="edgecnn")

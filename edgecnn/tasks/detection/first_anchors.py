@@ -43,6 +43,8 @@ def fit(manifest: Manifest, train: Samples, *, config: TrainConfig, earlier: Man
         UsageError: there are no boxes to learn.
         PretrainedWeightsError: the weights are of another architecture.
     """
+    if not _anchors(manifest):
+        return manifest
     if earlier is not None and _same_grids(earlier, manifest):
         return _with_anchors(manifest, _anchors(earlier))
     if config.weights != "none" and _takes_head(manifest, config):

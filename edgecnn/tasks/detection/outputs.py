@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 from edgecnn.data.targets import Boxes, Targets
 from edgecnn.errors import UsageError
+from edgecnn.extras import require
 from edgecnn.models.spec import ModelSpec
 from edgecnn_runtime.decoders import OutputSpec, RegionsDecoder, YoloDecoder, YoloScale
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.proposals import ProposalsInput
 
 if TYPE_CHECKING:
     from edgecnn.training.config import TrainConfig
@@ -61,7 +63,28 @@ def regions(spec: ModelSpec, num_classes: int) -> tuple[RegionsDecoder, tuple[Ou
     """
     decoder = RegionsDecoder(REGION_ANCHORS, iou_threshold=_REGION_IOU)
     rows = count_regions(spec.image_size, len(decoder.anchors))
-    return decoder, (
+    return decoder, _of_regions(decoder, rows, num_classes)
+
+
+def given_regions(spec: ModelSpec, num_classes: int) -> tuple[RegionsDecoder, tuple[OutputSpec, ...]]:
+    """Returns the decoder and the outputs of a detector that looks at regions which others propose.
+
+    Args:
+        spec: the catalogue row.
+        num_classes: number of classes.
+    """
+    del spec
+    decoder = RegionsDecoder((), iou_threshold=_REGION_IOU)
+    return decoder, _of_regions(decoder, MOST_REGIONS, num_classes)
+
+
+def region_inputs() -> tuple[ProposalsInput, ...]:
+    """Returns the input of the regions, as `edgecnn.models.rcnn` has it."""
+    return (ProposalsInput("proposals", MOST_REGIONS),)
+
+
+def _of_regions(decoder: RegionsDecoder, rows: int, num_classes: int) -> tuple[OutputSpec, ...]:
+    return (
         OutputSpec(decoder.regions, (rows, 4)),
         OutputSpec(decoder.valid, ()),
         OutputSpec(decoder.output, (rows, num_classes + 1)),
@@ -92,11 +115,11 @@ def check_options(manifest: Manifest, config: "TrainConfig") -> None:
     Raises:
         UsageError: no size lies between the sides of `multi_scale`, or the model has one size.
     """
+    if manifest.proposals_input is not None:
+        require("cv2")  # proposes the regions of what is held out
     if config.multi_scale is not None:
         if manifest.decoder.kind == "regions":
-            raise UsageError(
-                f"multi_scale: {manifest.model.name} proposes regions at anchors of one image size. Leave it out"
-            )
+            raise UsageError(f"multi_scale: {manifest.model.name} looks at regions of one image size. Leave it out")
         input_sizes(manifest, config.multi_scale)
 
 

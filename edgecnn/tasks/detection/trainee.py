@@ -5,13 +5,12 @@ from typing import cast
 import keras
 import tensorflow as tf
 
+from edgecnn.models import faster_rcnn, rcnn
 from edgecnn.models.any_size import resized
 from edgecnn.models.backbone import backbone_layers
-from edgecnn.models.faster_rcnn import that_learns
 from edgecnn.models.spec import ModelSpec
-from edgecnn.tasks.detection.losses import PartOfLoss, SharedIoU, YoloLoss
+from edgecnn.tasks.detection.losses import OwnCost, OwnNumber, PartOfLoss, SharedIoU, YoloLoss
 from edgecnn.tasks.detection.outputs import input_sizes
-from edgecnn.tasks.detection.region_losses import OwnCost, OwnNumber
 from edgecnn.tasks.detection.targets import encoder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.trainee import Arrays, Size, Trainee
@@ -69,22 +68,57 @@ def regions_trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, con
 
     Reference: Ren et al. 2015, "Faster R-CNN", section 3.2; He et al. 2015, "Deep Residual Learning", appendix A.
     """
-    if config.weights != "none":
-        for layer in backbone_layers(model, spec):
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+    _keep_statistics(model, spec, config)
     return Trainee(
-        that_learns(model, manifest.num_classes),
+        faster_rcnn.that_learns(model, manifest.num_classes),
         losses={"proposing": OwnCost(), "deciding": OwnCost()},
         loss_weights={"proposing": 1.0, "deciding": 1.0},
         metrics={
             "proposing": [OwnNumber(2, name="recall"), OwnNumber(0, name="objectness"), OwnNumber(1, name="moving")],
-            "deciding": [OwnNumber(0, name="class"), OwnNumber(1, name="box"), OwnNumber(2, name="right")],
+            "deciding": _of_deciding(),
         },
         encode=_nothing,
         watched="recall",
         shown_outputs=("proposing", "deciding"),
     )
+
+
+def given_regions_trainee(model: keras.Model, spec: ModelSpec, manifest: Manifest, config: TrainConfig) -> Trainee:
+    """Returns a detector that classifies the regions it is given; how many it classifies right is watched.
+
+    Batch normalisations stay as they are where the backbone comes with weights, as in `regions_trainee`.
+
+    Args:
+        model: from `build_model`.
+        spec: its catalogue row.
+        manifest: of the model.
+        config: the options of the training.
+    """
+    _keep_statistics(model, spec, config)
+    return Trainee(
+        rcnn.that_learns(model, manifest.num_classes),
+        losses={"deciding": OwnCost()},
+        loss_weights={"deciding": 1.0},
+        metrics={"deciding": _of_deciding()},
+        encode=_nothing_to_decide,
+        watched="right",
+        shown_outputs=("deciding",),
+    )
+
+
+def _keep_statistics(model: keras.Model, spec: ModelSpec, config: TrainConfig) -> None:
+    if config.weights != "none":
+        for layer in backbone_layers(model, spec):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+
+def _of_deciding() -> list[OwnNumber]:
+    return [OwnNumber(0, name="class"), OwnNumber(1, name="box"), OwnNumber(2, name="right")]
+
+
+def _nothing_to_decide(arrays: Arrays, image_size: Size) -> dict[str, tf.Tensor]:
+    return {"deciding": _nothing(arrays, image_size)["deciding"]}
 
 
 def _nothing(arrays: Arrays, image_size: Size) -> dict[str, tf.Tensor]:

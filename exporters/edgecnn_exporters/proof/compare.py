@@ -122,7 +122,7 @@ class _Comparison:
         expected = {name: values[finite] for name, values in expected.items()}
         received = {name: values[finite] for name, values in received.items()}
         aligned: _Outputs = received
-        if self._manifest.decoder.ranks:
+        if self._manifest.decoder.ranks():
             aligned = self._task.aligned(self._manifest, expected, received, exact=self.exact)
         for output in self._outputs:
             output.update(expected[output.output], aligned[output.output], numbers[finite])

@@ -17,12 +17,12 @@ from PIL import Image
 from edgecnn_exporters.errors import ExportError
 from edgecnn_exporters.proof.differences import OutputDifference
 from edgecnn_exporters.proof.gates import TENSOR_BUDGET
-from edgecnn_exporters.proof.synthetic import synthetic_pictures, synthetic_questions
+from edgecnn_exporters.proof.synthetic import synthetic_pictures, synthetic_proposals, synthetic_questions
 from edgecnn_runtime.errors import OutputError
 from edgecnn_runtime.evidence import Gate
 from edgecnn_runtime.golden import ALIKE, ELSEWHERE, MAX_BYTES, MAX_SAMPLES, GoldenSample, Tolerance, Trace
 from edgecnn_runtime.images import ImageSource, open_image
-from edgecnn_runtime.inputs import preprocessor_of
+from edgecnn_runtime.inputs import Prepared, preprocessor_of
 from edgecnn_runtime.manifest import Color
 from edgecnn_runtime.model import Model
 from edgecnn_runtime.predictor import Predictor
@@ -110,15 +110,15 @@ def make_golden(
     color, least = predictor.manifest.image_input.color, preprocessor_of(predictor.manifest).least_side
     encodings = itertools.islice(_encode([open_image(picture) for picture in taken], color, least), count)
     for (name, encoded), question in zip(encodings, _asked(predictor, questions), strict=False):
+        regions = _looked_at(predictor, encoded)
+        prepared = predictor.inputs(encoded, question, proposals=regions)
         try:
-            trace, difference = _trace(
-                predictor, raw or predictor, reference, encoded, question, exact=precision == "float32"
-            )
+            trace, difference = _trace(predictor, raw or predictor, reference, prepared, exact=precision == "float32")
         except OutputError:  # NaN or infinity, which JSON does not hold
             return Golden((), Gate("golden.outputs", limits.source, sys.float_info.max, passed=False))
         apart.append(difference)
         image = base64.b64encode(encoded).decode()
-        samples.append(GoldenSample(name, image, question, trace, ALIKE, limits.elsewhere))
+        samples.append(GoldenSample(name, image, question, regions, trace, ALIKE, limits.elsewhere))
     _check_size(samples)
     difference = limits.of(apart)
     return Golden(tuple(samples), Gate("golden.outputs", limits.source, difference, difference <= limits.source))
@@ -132,20 +132,27 @@ def _asked(predictor: Predictor, questions: Sequence[str] | None) -> Iterator[st
     return itertools.cycle(questions or synthetic_questions(spec, MAX_SAMPLES))
 
 
+def _looked_at(predictor: Predictor, encoded: bytes) -> tuple[tuple[float, ...], ...] | None:
+    """Returns the boxes of a picture that a file looks at; None where it takes none."""
+    if predictor.manifest.proposals_input is None:
+        return None
+    size = predictor.inputs(encoded, proposals=()).placement.image_size
+    return tuple(map(tuple, synthetic_proposals(size)))
+
+
 def _trace(
-    predictor: Predictor, raw: Predictor, reference: Model, encoded: bytes, question: str | None, *, exact: bool
+    predictor: Predictor, raw: Predictor, reference: Model, prepared: Prepared, *, exact: bool
 ) -> tuple[Trace, float]:
     """Returns the trace of the file's answer with the best ones only, and how far the raw outputs are from the source.
 
     That is the largest difference.
     """
-    prepared = predictor.inputs(encoded, question)
     answered, expected = predictor.run(prepared.feeds), reference.run(prepared.feeds)
     received = answered if raw is predictor else raw.run(prepared.feeds)
     decode(raw.manifest, expected, [prepared.placement])  # refuses what is not finite
     trace = describe(predictor.manifest, prepared, answered, limit=_HELD)
     compared: Mapping[str, npt.NDArray[Any]] = received
-    if raw.manifest.decoder.ranks:
+    if raw.manifest.decoder.ranks():
         compared = get_task(raw.manifest.task).aligned(raw.manifest, expected, received, exact=exact)
     differences = [OutputDifference(output.name) for output in raw.manifest.outputs]
     for output in differences:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from edgecnn_runtime.inputs import Batch, Inputs, join
 from edgecnn_runtime.manifest import ImageInput, Manifest
+from edgecnn_runtime.proposals import windows_over
 from edgecnn_runtime.questions import TextInput
 
 _Pixels = npt.NDArray[np.uint8]
@@ -16,6 +17,7 @@ MOST, FEWEST = 32, 8  # images
 _PIXELS = MOST * 256 * 256  # of all, where that is more than the fewest: larger images take longer, and prove more each
 _SEED = 20170412
 _QUESTIONS = 2  # an image: a file that keeps what it saw of a picture answers the second without looking
+_WINDOWS = 12  # of an image: each is as much work as a picture of a classifier, and 300 prove no more
 _UNKNOWN_WORD = "unheardof"  # in a vocabulary that had it, it would be a word like the others
 _PICTURE = (48, 64)  # (height, width) of a picture that is yet to be prepared
 _FREE_SIDES = (256, 201, 131)  # pixels in turn, where the graph takes any: most are no multiple of anything
@@ -63,8 +65,20 @@ def synthetic_questions(spec: TextInput, count: int) -> list[str]:
     return [" ".join(known[index] for index in generator.integers(len(known), size=length)) for length in lengths]
 
 
+def synthetic_proposals(image_size: tuple[int, int]) -> list[list[float]]:
+    """Returns a few windows over a picture: all of it, its halves, and some smaller ones.
+
+    Args:
+        image_size: (height, width) in pixels.
+    """
+    found: list[list[float]] = windows_over(image_size)[:_WINDOWS].tolist()
+    return found
+
+
 def synthetic_batches(manifest: Manifest, spec: ImageInput | None = None) -> Iterator[Batch]:
     """Yields `synthetic_images` as a network takes them; where it takes questions, two rows an image.
+
+    Where it takes regions, those are of `synthetic_proposals`.
 
     Args:
         manifest: of the model.
@@ -75,7 +89,8 @@ def synthetic_batches(manifest: Manifest, spec: ImageInput | None = None) -> Ite
     for images in synthetic_images(spec or manifest.image_input):
         prepared = []
         for image in images:
-            prepared += inputs.of_questions(image, questions[done : done + _QUESTIONS] or None)
+            regions = None if manifest.proposals_input is None else synthetic_proposals(image.shape[:2])
+            prepared += inputs.of_questions(image, questions[done : done + _QUESTIONS] or None, proposals=regions)
             done += _QUESTIONS
         yield Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
 

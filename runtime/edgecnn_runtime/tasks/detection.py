@@ -140,7 +140,7 @@ class _Detection:
 
     def aligned(self, manifest: Manifest, reference: Outputs, candidate: Outputs, *, exact: bool) -> Outputs:
         """Returns the candidate's rows in the reference's order, where the graph picks them: see `in_one_order`."""
-        return in_one_order(manifest, reference, candidate, exact=exact) if manifest.decoder.ranks else candidate
+        return in_one_order(manifest, reference, candidate, exact=exact) if manifest.decoder.ranks() else candidate
 
     def agreement(self, reference: Detections, candidate: Detections) -> Agreement:
         """Compares the two sets of boxes, partner by partner: see `compare_boxes`."""

@@ -1,4 +1,4 @@
-"""What the two halves of Faster R-CNN cost: the proposals, and what is said of the regions.
+"""What the two halves of Faster R-CNN cost, and R-CNN, its second half: the proposals, and what is said of regions.
 
 Which anchors and regions are learned from is drawn anew each time, among those that fit objects and those that do not,
 so these are layers of the model that learns and not losses of its outputs. What they draw follows from the seed of the
@@ -15,13 +15,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from edgecnn.models.layers.regions import shifts_between
+from edgecnn.models.layers.regions import moved, shifts_between
+from edgecnn_runtime.proposals import LEAST_SIDE
 from edgecnn_runtime.tasks.candidates import REGION_DEVIATIONS
 
 FOUND, NOTHING = 0.7, 0.3  # the IoU from which an anchor is to find an object, and below which it is not
 OBJECT = 0.5  # the IoU from which a region shows an object; below it shows nothing
 _ANCHORS_LEARNED, _ANCHORS_FOUND = 256, 128  # of an image, at most
-_REGIONS_LEARNED, _REGIONS_FOUND = 128, 32
+_PER_OBJECT = 16  # regions around each object, half of them near it
+_ANYWHERE = 64  # regions that no object is needed for
+_NEAR, _FAR = (0.25, 0.3), (0.7, 0.7)  # how far one moves, in sides, and the logarithm that its sides grow by
 _PROPOSED = 0.5  # the IoU of an object that a region reaches
 _NOT_HERE = -1
 _SMOOTH = 1 / 9  # below it an error counts by its square: the authors' sigma of 3
@@ -118,45 +121,47 @@ class ProposingCost(_Drawing):
 
 @keras.saving.register_keras_serializable(package="edgecnn")
 class SampledRegions(_Drawing):
-    """Draws the regions that are learned from: 128 of those proposed and the objects' own boxes, 32 with an object.
+    """Draws the regions that are learned from, of those given and the objects' own boxes: a quarter with an object.
 
     A region shows the object that it overlaps most, where that is by an IoU of .5, and else nothing.
 
     Args:
         num_classes: of the model; that number stands for nothing.
+        count: how many, M; the authors' 128 by default.
         options: of every Keras layer.
     """
 
-    def __init__(self, num_classes: int, **options: Any) -> None:
+    def __init__(self, num_classes: int, count: int = 128, **options: Any) -> None:
         super().__init__(**options)
-        self._num_classes = num_classes
+        self._num_classes, self._count = num_classes, count
 
     def call(self, regions: Any, valid: Any, boxes: Any, class_ids: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns the drawn regions, (N, 128, 4), what each shows, (N, 128), and the numbers of its box, (N, 128, 4).
+        """Returns the drawn regions, (N, M, 4), what each shows, (N, M), and the numbers of its box, (N, M, 4).
 
         What it shows is an id below 0 where there were not enough to draw.
 
         Args:
-            regions: (N, R, 4) as they are proposed.
+            regions: (N, R, 4) as they are proposed; those without a side of a pixel are none.
             valid: (N,) how many of them there are.
             boxes: (N, K, 4) of the objects, zeros where there is none.
             class_ids: (N, K), below 0 of what is neither learned nor denied.
         """
-        there = tf.sequence_mask(tf.cast(valid, tf.int32), regions.shape[1])
+        there = tf.sequence_mask(tf.cast(valid, tf.int32), tf.shape(regions)[1])
+        there = there & (tf.reduce_min(regions[..., 2:] - regions[..., :2], axis=-1) >= LEAST_SIDE)
         marked = tf.reduce_min(boxes[..., 2:] - boxes[..., :2], axis=-1) > 0
         every = tf.concat([tf.stop_gradient(regions), boxes], axis=1)  # (N, R + K, 4)
         there = tf.concat([there, marked & (class_ids >= 0)], axis=1)
         overlaps, denied, _ = _against(every, boxes, class_ids)
         best = tf.reduce_max(overlaps, axis=-1)
         found = there & (best >= OBJECT)
-        positive, negative = self._drawn(found, there & ~found & ~denied, _REGIONS_FOUND, _REGIONS_LEARNED)
+        positive, negative = self._drawn(found, there & ~found & ~denied, self._count // 4, self._count)
         ids = tf.gather(tf.cast(class_ids, tf.int32), tf.argmax(overlaps, axis=-1), batch_dims=1)
         shown = tf.where(positive, ids, tf.where(negative, self._num_classes, _NOT_HERE))
         shifts = _shifts(every, boxes, overlaps)
         ranks = tf.cast(positive, tf.int32) * 2 + tf.cast(negative, tf.int32)
-        missing = tf.maximum(_REGIONS_LEARNED - tf.shape(ranks)[1], 0)
+        missing = tf.maximum(self._count - tf.shape(ranks)[1], 0)
         ranks = tf.pad(ranks, [[0, 0], [0, missing]])
-        _, chosen = tf.math.top_k(ranks, _REGIONS_LEARNED)
+        _, chosen = tf.math.top_k(ranks, self._count)
         return (
             tf.gather(tf.pad(every, [[0, 0], [0, missing], [0, 0]]), chosen, batch_dims=1),
             tf.gather(tf.pad(shown, [[0, 0], [0, missing]], constant_values=_NOT_HERE), chosen, batch_dims=1),
@@ -166,13 +171,61 @@ class SampledRegions(_Drawing):
     def compute_output_spec(self, regions: keras.KerasTensor, *others: keras.KerasTensor) -> Any:
         """Returns the shapes."""
         del others
-        number = (regions.shape[0], _REGIONS_LEARNED)
+        number = (regions.shape[0], self._count)
         shapes = (((*number, 4), "float32"), (number, "int32"), ((*number, 4), "float32"))
         return tuple(keras.KerasTensor(shape, dtype=dtype) for shape, dtype in shapes)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what makes the same again."""
-        return {**super().get_config(), "num_classes": self._num_classes}
+        return {**super().get_config(), "num_classes": self._num_classes, "count": self._count}
+
+
+@keras.saving.register_keras_serializable(package="edgecnn")
+class RegionsAround(_Drawing):
+    """Draws regions near objects, around and inside them, and anywhere: what a search for regions may propose.
+
+    Args:
+        image_size: (height, width) of the input in pixels.
+        options: of every Keras layer.
+    """
+
+    def __init__(self, image_size: tuple[int, int], **options: Any) -> None:
+        super().__init__(**options)
+        self._image_size = (int(image_size[0]), int(image_size[1]))
+
+    def call(self, boxes: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the regions, (N, R, 4), zeros among them, and R of each image, (N,); it grows with the objects.
+
+        Args:
+            boxes: (N, K, 4) of the objects, zeros where there is none.
+        """
+        height, width = self._image_size
+        sides = tf.constant([width, height] * 2, tf.float32)
+        shape = tf.shape(boxes)
+        near = self._moved(boxes, _PER_OBJECT // 2, *_NEAR)
+        far = self._moved(boxes, _PER_OBJECT // 2, *_FAR)
+        corners = tf.sort(self._uniform((shape[0], _ANYWHERE, 2, 2)), axis=2)  # (N, 64, first and last, x and y)
+        anywhere = tf.reshape(corners, (-1, _ANYWHERE, 4)) * sides
+        regions = tf.minimum(tf.maximum(tf.concat([near, far, anywhere], axis=1), 0.0), sides)
+        return regions, tf.fill(shape[:1], tf.cast(tf.shape(regions)[1], tf.float32))
+
+    def compute_output_spec(self, boxes: keras.KerasTensor) -> Any:
+        """Returns the shapes."""
+        number = boxes.shape[0]
+        return keras.KerasTensor((number, None, 4), dtype="float32"), keras.KerasTensor((number,), dtype="float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what makes the same again."""
+        return {**super().get_config(), "image_size": list(self._image_size)}
+
+    def _moved(self, boxes: tf.Tensor, count: int, way: float, growth: float) -> tf.Tensor:
+        """Returns regions that lie and are sized like the objects, but for some chance, (N, K count, 4)."""
+        repeated = tf.repeat(boxes, count, axis=1)
+        numbers = self._uniform(tf.shape(repeated)) * 2 - 1
+        return moved(repeated, numbers * [way, way, growth, growth])
+
+    def _uniform(self, shape: Any) -> tf.Tensor:
+        return keras.random.uniform(shape, seed=self._seeds)
 
 
 @keras.saving.register_keras_serializable(package="edgecnn")
@@ -208,40 +261,6 @@ class RegionCost(keras.layers.Layer):
         """Returns the shape."""
         del others
         return keras.KerasTensor((logits.shape[0], 3), dtype="float32")
-
-
-@keras.saving.register_keras_serializable(package="edgecnn")
-class OwnCost(keras.losses.Loss):
-    """The sum of the first two numbers that a model gives for an image: what it says that it costs."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the cost of each image, (N,)."""
-        del y_true
-        return y_pred[:, 0] + y_pred[:, 1]
-
-
-@keras.saving.register_keras_serializable(package="edgecnn")
-class OwnNumber(keras.metrics.Mean):
-    """The mean of one of the numbers that a model gives for an image.
-
-    Args:
-        place: of the number.
-        name: as of every Keras metric.
-        dtype: likewise.
-    """
-
-    def __init__(self, place: int, *, name: str, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self._place = place
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Adds a batch."""
-        del y_true, sample_weight
-        super().update_state(y_pred[:, self._place])
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns what makes the same again."""
-        return {**super().get_config(), "place": self._place}
 
 
 def _first(keys: tf.Tensor, allowed: tf.Tensor, counts: tf.Tensor, most: tf.Tensor) -> tf.Tensor:
