@@ -1,7 +1,7 @@
 """Selective search: the regions of a picture that a network without proposals of its own looks at.
 
-OpenCV's contrib package holds it, the extra `rcnn`. It joins segments of like colour and texture in several ways, takes a
-part of a second a picture, and knows nothing of what is looked for.
+OpenCV's contrib package holds it, the extra `rcnn`. It joins segments of like colour and texture in several ways, takes
+a part of a second a picture, and knows nothing of what is looked for.
 
 Reference:
     Uijlings et al. 2013, "Selective Search for Object Recognition".

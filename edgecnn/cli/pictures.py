@@ -3,8 +3,9 @@
 import errno
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from edgecnn.atomic import make_folder, replacing, write_text
@@ -30,7 +31,7 @@ class PictureFolder:
         sources: all that will be answered; the folder must hold none of it, nor lie where a directory is read.
         limit: how many predictions each picture shows.
         model: the file that answers, which is read as well.
-        questions: the file of --questions, likewise.
+        beside: other files that are read, by the options that name them; None of those that are not given.
         typeface: draws the letters; its file is read as well.
         stdin: the list that "@-" stands for, as `read_stdin` gave it.
 
@@ -48,7 +49,7 @@ class PictureFolder:
         limit: int,
         *,
         model: str | None = None,
-        questions: Path | None = None,
+        beside: Mapping[str, Path | None] = MappingProxyType({}),
         typeface: Typeface | None = None,
         stdin: bytes | Failure | None = None,
     ) -> None:
@@ -56,7 +57,7 @@ class PictureFolder:
         self._names: set[str] = set()
         images = [*_inputs(sources, stdin)]
         _check_apart(folder, images)
-        read = {"FILE.onnx": model, "--questions": questions, "--font": self._typeface.path}
+        read = {"FILE.onnx": model, **beside, "--font": self._typeface.path}
         named = [Input(option, Path(path)) for option, path in read.items() if path is not None]
         _check_files(
             Output(self.option, folder / f"*{self.suffix}"), [*_lists(sources), *(path for path, _ in images)], named

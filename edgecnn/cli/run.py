@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads, check_font
+from edgecnn.cli.proposals import ProposalsOption, proposals_for, read_proposals
 from edgecnn.cli.questions import QuestionOption, QuestionsOption, check_questions, read_questions
 from edgecnn.cli.streams import say, stdout_for_results
 
@@ -68,6 +69,7 @@ def run(
     classes: Classes = None,
     question: QuestionOption = None,
     questions: QuestionsOption = None,
+    proposals: ProposalsOption = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Images that run together. [default: as the file fixes it, or 1]"),
@@ -101,7 +103,8 @@ def run(
     @list.txt is a text of paths, one a line, relative to the working directory; @- reads such a list from stdin, and -
     one image. A file whose own name begins with @ is ./@NAME. URLs, cameras and videos are not read.
 
-    A model that answers questions is asked each --question, and each line of --questions, about every picture.
+    A model that answers questions is asked each --question, and each line of --questions, about every picture. One that
+    looks at regions which it does not propose itself takes them of --proposals, or of selective search (extra rcnn).
 
     --format coco is the list of results that COCO's tools read: image_id is the number that a file's name is, or else
     that name, and category_id counts the classes from 1; of a segmenter each class is one mask, with a score of 1.
@@ -114,7 +117,7 @@ def run(
         raise typer.BadParameter(f"it needs --format json or jsonl, received {format}.", param_hint="--polygons")
     if sources.count("@-") + ("-" in sources) > 1:
         raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
-    asked_of_each = read_questions(question, questions)
+    asked_of_each, regions = read_questions(question, questions), read_proposals(proposals)
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
         from edgecnn.cli.answers import BOXES, FORMS, MASKS, answer_writer, check_regions  # these load ONNX Runtime
@@ -128,6 +131,7 @@ def run(
         predictor = Predictor.load(model, device=device, threads=threads, allow_modified=allow_modified)
         _check_batch(predictor, batch, model)
         check_questions(predictor, asked_of_each)
+        proposed = proposals_for(predictor, regions)
         asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
         predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
         task = get_task(predictor.manifest.task)
@@ -150,7 +154,7 @@ def run(
             kind(
                 *(folder, sources, limit),
                 model=model,
-                questions=questions,
+                beside={"--questions": questions, "--proposals": proposals},
                 typeface=typeface if folder is save else None,
                 stdin=stdin,
             )
@@ -164,7 +168,7 @@ def run(
         with answer_writer(
             *(format, results, limit, task.columns), polygons=polygons, asks=asks, on_terminal=on_terminal
         ) as writer:
-            for answer in predictor.stream(images, batch_size=batch, questions=asked_of_each):
+            for answer in predictor.stream(images, batch_size=batch, questions=asked_of_each, proposals=proposed):
                 try:
                     for folder in folders:
                         answer = folder.saved(answer, _image(answer, stdin))

@@ -80,12 +80,7 @@ def check_manifest(model: keras.Model, manifest: Manifest) -> None:
     model = _with_ends(model)
     names = [tensor.name for tensor in model.inputs]
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    image, text, regions = manifest.image_input, manifest.text_input, manifest.proposals_input
-    expected = [
-        (image.height, image.width, image.channels),
-        *([] if text is None else [(text.length,)]),
-        *([] if regions is None else [(regions.count, 4)]),
-    ]
+    expected = [spec.shape for spec in manifest.inputs]
     if names != [spec.name for spec in manifest.inputs] or shapes != expected:
         raise ManifestError(
             f"the Keras model does not fit its manifest: expected inputs {[i.name for i in manifest.inputs]} of shape "

@@ -1,14 +1,23 @@
 """Reckoning: output shapes, parameters, multiply-adds and activation memory of any functional Keras model."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import layers
 
-from edgecnn.models.layers import RBF, ConnectionTableConv2D, LastWord
+from edgecnn.models.layers import (
+    RBF,
+    Apart,
+    ConnectionTableConv2D,
+    InPlaces,
+    LastWord,
+    RoIAlign,
+    Together,
+    Warped,
+)
 
 # At inference these hand on the buffer they receive.
 _VIEWS = (layers.Flatten, layers.Reshape, layers.Dropout, layers.SpatialDropout2D, layers.GaussianNoise)
@@ -63,31 +72,50 @@ def reckon(model: keras.Model) -> Reckoning:
     """Reckons a functional model with fixed image size.
 
     Convolutions count one multiply-add a kernel weight and output position, dense layers one a weight and position, an
-    LSTM one a weight and word, prototypes one a component; biases, pooling and elementwise layers count none.
+    LSTM one a weight and word, prototypes one a component; biases, pooling and elementwise layers count none. What is
+    computed for each of a fixed number of regions counts so many times.
 
     Args:
         model: functional, each layer called once.
     """
-    rows = tuple(_row(layer) for layer in model.layers)
+    times = _times(model)
+    rows = tuple(_row(layer, times[layer.name]) for layer in model.layers)
     return Reckoning(
         layers=rows,
         parameters=model.count_params(),
         trainable_parameters=sum(_size(weight.shape) for weight in model.trainable_weights),
         multiply_adds=sum(row.multiply_adds for row in rows),
-        inference_bytes=_peak_bytes(model),
+        inference_bytes=_peak_bytes(model, times),
         training_bytes=sum(row.activation_bytes for row in rows),
     )
 
 
-def _row(layer: keras.Layer) -> LayerReckoning:
+def _times(model: keras.Model) -> dict[str, int]:
+    """Returns by layer how many rows it gives for an image: one, or one a region between these and the image."""
+    times: dict[str, int] = {}
+    of_tensor: dict[int, int] = {}
+    for layer in model.layers:
+        inputs = [] if isinstance(layer, layers.InputLayer) else _tensors(layer.input)
+        several = max((of_tensor[id(tensor)] for tensor in inputs), default=1)
+        match layer:
+            case Together() | Warped():
+                several = inputs[-1].shape[1] or 1
+            case Apart() | InPlaces():
+                several = 1
+        times[layer.name] = several
+        of_tensor |= {id(tensor): several for tensor in _tensors(layer.output)}
+    return times
+
+
+def _row(layer: keras.Layer, times: int) -> LayerReckoning:
     outputs = _tensors(layer.output)
     return LayerReckoning(
         name=layer.name,
         type=type(layer).__name__,
         output_shape=tuple(outputs[0].shape[1:]),
         parameters=layer.count_params(),
-        multiply_adds=_multiply_adds(layer),
-        activation_bytes=sum(_bytes(tensor) for tensor in outputs) + _between_bytes(layer),
+        multiply_adds=_multiply_adds(layer) * times,
+        activation_bytes=(sum(_bytes(tensor) for tensor in outputs) + _between_bytes(layer)) * times,
     )
 
 
@@ -106,6 +134,10 @@ def _multiply_adds(layer: keras.Layer) -> int:
             return _size(layer.prototypes.shape)
         case layers.LSTM():
             return _size(layer.input.shape[1:-1]) * sum(_size(cell.shape) for cell in layer.weights[:2])
+        case RoIAlign():
+            rows, columns, channels = layer.input[0].shape[1:]
+            _, count, size, _, _ = layer.output.shape
+            return int(count * size * columns * channels * (rows + size))
         case LastWord():
             return _size(layer.input[0].shape[1:])
         case layers.Dense():
@@ -122,9 +154,9 @@ class _Step:
     makes: dict[int, int]
 
 
-def _peak_bytes(model: keras.Model) -> int:
+def _peak_bytes(model: keras.Model, times: Mapping[str, int]) -> int:
     """Walks the steps in order, freeing each buffer after its last reader."""
-    steps = _steps(model)
+    steps = _steps(model, times)
     last_reader = {buffer: index for index, step in enumerate(steps) for buffer in step.reads}
     alive: dict[int, int] = {}
     peak = 0
@@ -135,7 +167,7 @@ def _peak_bytes(model: keras.Model) -> int:
     return peak
 
 
-def _steps(model: keras.Model) -> list[_Step]:
+def _steps(model: keras.Model, times: Mapping[str, int]) -> list[_Step]:
     """Returns one step a layer, two for a separable convolution; views share their input's buffer."""
     buffer_of: dict[int, int] = {}
     steps = []
@@ -144,10 +176,11 @@ def _steps(model: keras.Model) -> list[_Step]:
         outputs = _tensors(layer.output)
         reads = tuple(buffer_of[id(tensor)] for tensor in inputs)
         buffer_of |= {id(tensor): reads[0] if isinstance(layer, _VIEWS) else id(tensor) for tensor in outputs}
-        if between := _between_bytes(layer):
+        if between := _between_bytes(layer) * times[layer.name]:
             steps.append(_Step(reads, {id(layer): between}))
             reads = (id(layer),)
-        makes = {id(tensor): _bytes(tensor) for tensor in outputs if buffer_of[id(tensor)] == id(tensor)}
+        own = [tensor for tensor in outputs if buffer_of[id(tensor)] == id(tensor)]
+        makes = {id(tensor): _bytes(tensor) * times[layer.name] for tensor in own}
         steps.append(_Step(reads, makes))
     steps.append(_Step(tuple(buffer_of[id(tensor)] for tensor in model.outputs), {}))
     return steps

@@ -19,11 +19,9 @@ def check_agreement(manifest: Manifest, session: Session) -> None:
     _check_batch(manifest, session)
     _check("input names", [spec.name for spec in manifest.inputs], [info.name for info in session.inputs])
     _check("output names", [spec.name for spec in manifest.outputs], [info.name for info in session.outputs])
-    image, text = manifest.image_input, manifest.text_input
-    _check_tensor(f"input {image.name!r}", "uint8", (image.height, image.width, image.channels), session.inputs[0])
-    if text is not None:
-        _check_tensor(f"input {text.name!r}", "int32", (text.length,), session.inputs[1])
-        _check(f"input {text.name!r} batch", _batch(session.inputs[0]), _batch(session.inputs[1]))
+    for spec, info in zip(manifest.inputs, session.inputs, strict=True):
+        _check_tensor(f"input {spec.name!r}", spec.dtype, spec.shape, info)
+        _check(f"input {spec.name!r} batch", _batch(session.inputs[0]), _batch(info))
     settings = {name: len(values) for name, values in manifest.decoder.settings().items()}
     _check("names of inputs with a default", sorted(settings), sorted(info.name for info in session.settings))
     for info in session.settings:

@@ -7,7 +7,7 @@ evaluation and the device all read this one object. The JSON is strict: every ke
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.decoders import Decoder, OutputSpec, TaskName
@@ -70,10 +70,17 @@ class ImageInput:
     multiple_of: int | None = None
     kind: Literal["image"] = "image"
 
+    dtype: ClassVar[str] = "uint8"
+
     @property
     def channels(self) -> int:
         """Number of channels: 3 for rgb, 1 for gray."""
         return 3 if self.color == "rgb" else 1
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Of the graph's input, without the batch axis; None where a size is free."""
+        return (self.height, self.width, self.channels)
 
 
 @dataclass(frozen=True, slots=True)

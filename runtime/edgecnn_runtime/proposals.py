@@ -7,7 +7,7 @@ They come from outside: a user's own boxes of a picture, or a function that prop
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,12 @@ class ProposalsInput:
     name: str
     count: int
     kind: Literal["proposals"] = "proposals"
+    dtype: ClassVar[str] = "float32"
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Of the graph's input, without the batch axis."""
+        return (self.count, 4)
 
     def check(self) -> None:
         """Refuses a number that no graph has.

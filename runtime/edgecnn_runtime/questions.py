@@ -7,7 +7,7 @@ the manifest.
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,12 @@ class TextInput:
     length: int
     vocabulary: tuple[str, ...] | None
     kind: Literal["text"] = "text"
+    dtype: ClassVar[str] = "int32"
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Of the graph's input, without the batch axis."""
+        return (self.length,)
 
     def check(self) -> None:
         """Refuses what no question can be read by.

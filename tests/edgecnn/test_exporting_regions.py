@@ -14,10 +14,11 @@ from edgecnn_exporters import ExportError, ParityError, export
 from edgecnn_exporters.candidate import Candidate
 from edgecnn_exporters.graph import ranking
 from edgecnn_exporters.quantization.quantize import to_float16
-from edgecnn_exporters.regions import after_choice
+from edgecnn_exporters.regions import after_choice, not_of_image_alone
 from edgecnn_exporters.shares import PARTS
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.preprocessing import Placement
+from edgecnn_runtime.proposals import windows_over
 from edgecnn_runtime.tasks import candidates
 from edgecnn_runtime.tasks.detection import DETECTION
 
@@ -53,6 +54,52 @@ def pictures(count):
         for step in (1, 2, 4, 8, 16)[: count - 1]
     ]
     return np.stack([*made, np.zeros((*SIZE, 3))]).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def regarding():
+    """A narrow one with random weights that looks at given regions."""
+    keras.utils.set_random_seed(6)
+    model = build_model("rcnn", image_size=SIZE, width=0.1, num_classes=len(LABELS))
+    random = np.random.default_rng(6)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights([gamma, random.normal(0, 0.3, beta.shape), mean, variance])
+    for name, scale in (("class_units", 1.0), ("shift_units", 0.1)):
+        layer = model.get_layer(name)
+        layer.set_weights([random.normal(0, scale, weight.shape) for weight in layer.get_weights()])
+    return model, build_manifest(get_spec("rcnn"), LABELS, image_size=SIZE, width=0.1)
+
+
+@pytest.mark.parametrize("batch", [None, 2])
+def test_a_file_finds_what_keras_finds_in_given_regions(regarding, tmp_path, batch):
+    write(regarding, tmp_path / "model.onnx", batch=batch)
+    predictor, source = Predictor.load(tmp_path / "model.onnx", device="cpu", verify=True), KerasModel(*regarding)
+    assert not {node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node} & {"Loop", "If", "Scan"}
+    for count in (1, 2, 5):
+        pixels, regions = pictures(count), np.zeros((count, 300, 4), np.float32)
+        for row, most in zip(regions, (60, 300, 1, 0, 17), strict=False):  # all places, one, none
+            row[:most] = np.resize(windows_over(SIZE), (most, 4))
+        expected = source.results(source.run({"image": pixels, "proposals": regions}), [PLACE] * count)
+        boxes = [row[row[:, 2] > 0] for row in regions]
+        received = predictor.predict_batch(list(pixels), proposals=boxes)
+        assert sum(map(len, expected)) > count
+        for own, found in zip(expected, received, strict=True):
+            rows = [np.column_stack([one.class_ids * 1000, one.boxes, one.scores * 100]) for one in (own, found)]
+            assert len(own) == len(found)
+            if not len(own):
+                continue
+            apart = np.abs(rows[0][:, np.newaxis] - rows[1]).max(axis=2)  # of windows many score alike
+            assert sorted(np.argmin(apart, axis=1)) == list(range(len(own)))
+            assert apart.min(axis=1).max() <= 2e-2
+
+
+def test_the_network_of_given_regions_computes_with_integers(regarding, tmp_path):
+    write(regarding, tmp_path / "model.onnx")
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    assert not_of_image_alone(graph, "image") == ()
+    assert not after_choice(graph)
 
 
 @pytest.mark.parametrize("batch", [None, 2])

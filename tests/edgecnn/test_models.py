@@ -12,10 +12,17 @@ from edgecnn.data.scenes import KINDS, boxes_of, render  # noqa: E402
 from edgecnn.data.shapes import scene_of  # noqa: E402
 from edgecnn.data.targets import Boxes, Objects  # noqa: E402
 from edgecnn.errors import UnknownModelError, UsageError  # noqa: E402
-from edgecnn.models import CATALOG, ModelSpec, build_manifest, build_model, get_spec  # noqa: E402
+from edgecnn.models import (  # noqa: E402
+    CATALOG,
+    ModelSpec,
+    build_manifest,
+    build_model,
+    faster_rcnn,
+    get_spec,
+    rcnn,
+)
 from edgecnn.models.adapter import KerasModel  # noqa: E402
 from edgecnn.models.backbone import backbone_layers  # noqa: E402
-from edgecnn.models.faster_rcnn import that_learns  # noqa: E402
 from edgecnn.models.loading import load_keras  # noqa: E402
 from edgecnn.tasks.detection.losses import OwnCost, YoloLoss  # noqa: E402
 from edgecnn.tasks.detection.metric import AveragePrecision  # noqa: E402
@@ -24,10 +31,11 @@ from edgecnn.tasks.detection.targets import encoder  # noqa: E402
 from edgecnn.tasks.localization.losses import encode, encoded_iou, loss_weights, losses  # noqa: E402
 from edgecnn_exporters import export  # noqa: E402
 from edgecnn_exporters.proof.gates import RESULT_BUDGETS  # noqa: E402
-from edgecnn_exporters.proof.synthetic import synthetic_images, synthetic_questions  # noqa: E402
+from edgecnn_exporters.proof.synthetic import synthetic_images, synthetic_proposals, synthetic_questions  # noqa: E402
 from edgecnn_runtime import Predictor  # noqa: E402
 from edgecnn_runtime.inputs import Batch, Inputs, join  # noqa: E402
 from edgecnn_runtime.preprocessing import Placement  # noqa: E402
+from edgecnn_runtime.proposals import windows_over  # noqa: E402
 from edgecnn_runtime.tasks.table import decode, get_task  # noqa: E402
 
 LIGHT = 2_000_000  # parameters; heavier rows take seconds to build, so their tests are slow
@@ -88,8 +96,11 @@ def batch_of(spec: ModelSpec, count: int, image_size: tuple[int, int] | None = N
 
 
 def fed(spec: ModelSpec, pixels: np.ndarray, first_words: np.ndarray | None = None) -> object:
-    """What a model takes: pixels, and of a task that asks seeded questions of 1 to 50 words, which may begin so."""
-    text = build_manifest(spec, None).text_input
+    """What a model takes: pixels, and seeded questions of 1 to 50 words, which may begin so, or windows."""
+    manifest = build_manifest(spec, None)
+    text, regions = manifest.text_input, manifest.proposals_input
+    if regions is not None:
+        return [pixels, looked_at(regions.count, [windows_over(pixels.shape[1:3])[:6]] * len(pixels))]
     if text is None:
         return pixels
     random, ids = np.random.default_rng(0), np.zeros((len(pixels), text.length), np.int32)
@@ -99,6 +110,14 @@ def fed(spec: ModelSpec, pixels: np.ndarray, first_words: np.ndarray | None = No
     if first_words is not None:
         ids[:, 0] = 2 + first_words
     return [pixels, ids]
+
+
+def looked_at(count: int, boxes: list[np.ndarray]) -> np.ndarray:
+    """The boxes of each picture in as many places, zeros behind."""
+    taken = np.zeros((len(boxes), count, 4), np.float32)
+    for row, some in zip(taken, boxes, strict=True):
+        row[: len(some)] = some
+    return taken
 
 
 def digits(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
@@ -121,6 +140,11 @@ class Lesson:
         return model
 
     def taken(self, pixels: np.ndarray) -> object:
+        """What it takes while it learns."""
+        return self.asked(pixels)
+
+    def asked(self, pixels: np.ndarray) -> object:
+        """What it takes to answer."""
         return fed(self.spec, pixels, self.first_words)
 
 
@@ -231,7 +255,7 @@ class Proposing(Detecting):
     most = 2
 
     def learner(self, model: keras.Model) -> keras.Model:
-        return that_learns(model, len(LABELS))
+        return faster_rcnn.that_learns(model, len(LABELS))
 
     def taken(self, pixels: np.ndarray) -> object:
         return [pixels, self.given["boxes"], self.given["class_ids"]]
@@ -243,6 +267,21 @@ class Proposing(Detecting):
 
     def losses(self) -> tuple[dict[str, object], dict[str, float]]:
         return {"proposing": OwnCost(), "deciding": OwnCost()}, {"proposing": 1.0, "deciding": 1.0}
+
+
+class Regarding(Proposing):
+    """The same of a detector that looks at given regions: some that are a tenth beside the objects, and windows."""
+
+    def learner(self, model: keras.Model) -> keras.Model:
+        return rcnn.that_learns(model, len(LABELS))
+
+    def asked(self, pixels: np.ndarray) -> object:
+        boxes = [one.boxes for one in self.objects]
+        beside = [some + 0.1 * np.tile(some[:, 2:] - some[:, :2], 2) * [1, -1, 1, -1] for some in boxes]
+        return [pixels, looked_at(300, [np.concatenate([some, windows_over(self.image_size)[:59]]) for some in beside])]
+
+    def losses(self) -> tuple[dict[str, object], dict[str, float]]:
+        return {"deciding": OwnCost()}, {"deciding": 1.0}
 
 
 class Segmenting(Lesson):
@@ -302,7 +341,9 @@ LESSONS = {
 
 
 def lesson_of(spec: ModelSpec) -> Lesson:
-    return Proposing(spec) if spec.learns_from else LESSONS[spec.task](spec)
+    if spec.learns_from:
+        return Regarding(spec) if build_manifest(spec, None).proposals_input else Proposing(spec)
+    return LESSONS[spec.task](spec)
 
 
 def by_name(model: keras.Model, outputs: object) -> dict[str, object]:
@@ -402,7 +443,7 @@ def test_build_model_learns_pictures_by_heart(spec: ModelSpec) -> None:
     losses, loss_weights = ([by_output[name] for name in learner.output_names] for by_output in (taught, weights))
     learner.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, loss_weights=loss_weights)
     pixels, truths = lesson.pictures()
-    taken, asked = lesson.taken(pixels), fed(spec, pixels, lesson.first_words)
+    taken, asked = lesson.taken(pixels), lesson.asked(pixels)
 
     def knows_all() -> bool:
         return lesson.knows({name: np.asarray(values) for name, values in by_name(model, model(asked)).items()}, truths)
@@ -429,13 +470,15 @@ def assert_exported_alike(spec: ModelSpec, model: keras.Model, manifest: object,
     reference = KerasModel(model, manifest)
     pixels = np.concatenate(list(synthetic_images(manifest.image_input, count=PROVEN_ON)))
     questions = None if manifest.text_input is None else synthetic_questions(manifest.text_input, 2)
-    prepared = [one for image in pixels for one in inputs.of_questions(image, questions)]
+    regions = None if manifest.proposals_input is None else synthetic_proposals(pixels.shape[1:3])
+    prepared = [one for image in pixels for one in inputs.of_questions(image, questions, proposals=regions)]
     batch = Batch(join([one.feeds for one in prepared]), [one.placement for one in prepared])
     export(model, manifest, path, reference=reference, evaluation=[batch])
     assert not {node.op_type for node in onnx.load(path).graph.node} & {"Loop", "If", "Scan"}
     predictor, task = Predictor.load(path, device="cpu"), get_task(spec.task)
     photo, question = load_sample_image("china.jpg"), questions and questions[1]  # 427 x 640
-    shown = predictor.inputs(photo, question)
+    looked_at = None if regions is None else synthetic_proposals(photo.shape[:2])
+    shown = predictor.inputs(photo, question, proposals=looked_at)
     expected, received = reference.run(shown.feeds), predictor.session.run(shown.feeds)
     assert list(received) == list(expected) == [output.name for output in manifest.outputs]
     if manifest.decoder.ranks():
@@ -443,7 +486,7 @@ def assert_exported_alike(spec: ModelSpec, model: keras.Model, manifest: object,
     for name, values in expected.items():
         assert np.abs(received[name] - values).max() <= 1e-4 * np.abs(values).max()
     (own,) = reference.results(expected, [shown.placement])
-    found = task.agreement(own, predictor.predict(photo, question))
+    found = task.agreement(own, predictor.predict(photo, question, proposals=looked_at))
     assert found.same
     assert all(value <= RESULT_BUDGETS[name] for name, value in found.relative.items())
 

@@ -1,4 +1,4 @@
-"""The layers of Faster R-CNN: against ONNX Runtime's own RoiAlign, and against ten lines of greedy suppression."""
+"""The layers of detectors in two stages: against ONNX Runtime's own RoiAlign, SciPy, and ten lines of suppression."""
 
 import keras
 import numpy as np
@@ -6,11 +6,12 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 from onnx import TensorProto, helper
+from scipy.ndimage import map_coordinates
 
 from edgecnn.models.build import build_manifest, build_model, fitted_parts, get_spec
 from edgecnn.models.faster_rcnn import that_answers, that_learns
-from edgecnn.models.layers import Proposals, RoIAlign
-from edgecnn.models.layers.region_costs import ProposingCost, RegionCost, SampledRegions
+from edgecnn.models.layers import Counted, InPlaces, Proposals, RoIAlign, Warped
+from edgecnn.models.layers.region_costs import ProposingCost, RegionCost, RegionsAround, SampledRegions
 from edgecnn.models.layers.regions import anchor_boxes, moved, shifts_between
 
 SIZE, STRIDE, ANCHORS = (64, 96), 16, [(12.0, 18.0), (40.0, 30.0)]
@@ -244,3 +245,58 @@ def test_anchors_of_the_manifest_are_those_of_the_network():
     model = build_model("faster_rcnn", image_size=SIZE, num_classes=2, width=0.1, seed=1, **fitted_parts(manifest))
     sides = model.get_layer("proposals").boxes[: len(manifest.decoder.anchors)]
     np.testing.assert_allclose(sides[:, 2:] - sides[:, :2], manifest.decoder.anchors, rtol=1e-5)
+
+
+def regions_with_gaps(random: np.random.Generator) -> np.ndarray:
+    """Seven places in each of three images: five regions, two, and none."""
+    regions = np.zeros((3, 7, 4), np.float32)
+    regions[0, :5], regions[1, 1:3] = random_boxes(random, (5,), 3.0), random_boxes(random, (2,), 3.0)
+    regions[1, 0] = (5, 5, 5.5, 30)  # half a pixel wide
+    return regions
+
+
+def test_warped_is_scipys_interpolation_of_the_region_and_what_is_around_it():
+    random, size = np.random.default_rng(3), 9
+    image = random.integers(0, 256, (3, *SIZE, 3)).astype(np.uint8)
+    regions = regions_with_gaps(random)
+    found = Warped(size)(image, regions).numpy()
+    looked_at = [(0, place) for place in range(5)] + [(1, 0), (1, 1), (1, 2), (2, 0)]  # an image's first always
+    assert found.shape == (len(looked_at), size, size, 3)
+    for crop, (number, place) in zip(found, looked_at, strict=True):
+        x1, y1, x2, y2 = regions[number, place].astype(np.float64)
+        context = 16 / 195
+        points = (np.arange(size) + 0.5) / size * (1 + 2 * context) - context
+        down, across = np.meshgrid(y1 + points * (y2 - y1) - 0.5, x1 + points * (x2 - x1) - 0.5, indexing="ij")
+        for channel in range(3):
+            expected = map_coordinates(
+                image[number, ..., channel].astype(np.float64), [down, across], order=1, mode="nearest"
+            )
+            np.testing.assert_allclose(crop[..., channel], expected, atol=2e-3)
+
+
+def test_rows_come_back_to_the_places_of_their_regions():
+    regions = regions_with_gaps(np.random.default_rng(3))
+    rows = np.arange(1, 19, dtype=np.float32).reshape(9, 2)
+    placed = InPlaces()(rows, regions).numpy()
+    assert placed[0].tolist() == [*rows[:5].tolist(), [0, 0], [0, 0]]
+    assert placed[1].tolist() == [*rows[5:8].tolist(), *[[0, 0]] * 4]
+    assert placed[2].tolist() == [rows[8].tolist(), *[[0, 0]] * 6]
+    assert Counted()(regions).numpy().tolist() == [5, 2, 0]
+
+
+def test_regions_around_objects_are_near_and_far_and_in_the_picture():
+    boxes = np.zeros((2, 3, 4), np.float32)
+    boxes[0, 0], boxes[0, 2] = (20, 10, 40, 30), (60, 30, 90, 60)
+    regions, count = RegionsAround(SIZE)(boxes)
+    regions = regions.numpy()
+    assert count.numpy().tolist() == [regions.shape[1]] * 2
+    assert regions.min() >= 0
+    assert (regions.max(axis=(0, 1)) <= np.tile(SIZE[::-1], 2)).all()
+    assert (regions[..., 2:] >= regions[..., :2]).all()
+    best = [iou_of(boxes[0, 0], region) for region in regions[0]]
+    assert sum(value >= 0.5 for value in best) >= 4
+    assert sum(0.1 < value < 0.5 for value in best) >= 4
+    empty = [iou_of(np.float32([20, 10, 40, 30]), region) for region in regions[1]]
+    assert sum(value >= 0.5 for value in empty) <= 4, "nothing is near what is not there"
+    again, _ = RegionsAround(SIZE)(boxes)
+    assert not np.array_equal(again, regions)

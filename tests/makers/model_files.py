@@ -167,7 +167,7 @@ def make_golden(
     for name, image in encoded.items():
         prepared = predictor.inputs(image)
         held = describe(manifest, prepared, predictor.run(prepared.feeds), limit=2)
-        samples.append(GoldenSample(name, base64.b64encode(image).decode(), None, held, ALIKE, ELSEWHERE))
+        samples.append(GoldenSample(name, base64.b64encode(image).decode(), None, None, held, ALIKE, ELSEWHERE))
     return tuple(samples)
 
 

@@ -76,7 +76,7 @@ def test_from_json_refuses_a_word_that_is_not_known(quantized, path):
 def test_to_json_is_compact_and_sorted(evidence):
     text = evidence.to_json()
     assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-    assert json.loads(text)["schema_version"] == 4
+    assert json.loads(text)["schema_version"] == 5
 
 
 def test_every_key_is_required_and_every_value_has_its_type(evidence):
@@ -100,7 +100,7 @@ def test_unknown_keys_are_refused(evidence):
 
 
 def test_another_schema_version_is_refused_with_both(evidence):
-    with pytest.raises(ManifestError, match="evidence: expected schema_version 4, received 7"):
+    with pytest.raises(ManifestError, match="evidence: expected schema_version 5, received 7"):
         Evidence.from_json(changed(evidence, ("schema_version",), lambda node, key: node.__setitem__(key, 7)))
 
 

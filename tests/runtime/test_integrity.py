@@ -97,7 +97,7 @@ def test_read_claims_is_none_where_no_evidence_can_be_read(make_graph, make_mani
 def test_read_evidence_refuses_another_schema_version(make_graph, make_manifest, make_evidence):
     tree = {**json.loads(make_evidence(make_graph()).to_json()), "schema_version": 3}
     entries = {"edgecnn.manifest": make_manifest().to_json(), "edgecnn.evidence": json.dumps(tree)}
-    with pytest.raises(ManifestError, match=r"expected schema_version 4, received 3\. Export the model again"):
+    with pytest.raises(ManifestError, match=r"expected schema_version 5, received 3\. Export the model again"):
         read_evidence(parse_model_file(append_metadata(make_graph(), entries), "m"))
 
 

@@ -170,7 +170,7 @@ def sample_of(predictor, question):
     prepared = predictor.inputs(encoded.getvalue(), question)
     held = describe(predictor.manifest, prepared, predictor.run(prepared.feeds), limit=2)
     image = base64.b64encode(encoded.getvalue()).decode()
-    return GoldenSample("plain.png", image, question, held, model_files.ALIKE, model_files.ELSEWHERE)
+    return GoldenSample("plain.png", image, question, None, held, model_files.ALIKE, model_files.ELSEWHERE)
 
 
 def test_verify_asks_the_samples_question(tmp_path):
