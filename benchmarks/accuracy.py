@@ -71,6 +71,10 @@ _ROWS = (
     Row("fashion_cnn", "fashion_cnn", "fashion_mnist_900.npz",
         ("--epochs", "40", "--batch-size", "32", *RECIPE), ".78"),
     Row("resnet34", "resnet34", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "30"), ".72"),
+    Row("backbone", "resnet34", _CIFAR,
+        (*SMALL, "--epochs", "14", "--batch-size", "64", "--optimizer", "adam", "--learning-rate", "0.002",
+         "--validation", "0.05", *RECIPE),
+        how="that detectors begin with"),
     Row("googlenet", "googlenet", _CIFAR, (*MEDIUM, *RECIPE, "--epochs", "24"), ".68"),
     Row("se_googlenet", "se_googlenet", _CIFAR, (*MEDIUM, *RECIPE, "--epochs", "24"), "`googlenet` less .01"),
     Row("resnet50", "resnet50", _CIFAR, (*SMALL, *SGD, *RECIPE, "--epochs", "6")),
@@ -136,7 +140,8 @@ def train(row: Row, data: Path, runs: Path) -> tuple[str, float]:
     with _training[row.name]:
         if row.weights_of is not None:
             train(ROWS[row.weights_of], data, runs)
-            command += ["--weights", runs / row.weights_of / "model.keras"]
+            best = runs / row.weights_of / "best.keras"
+            command += ["--weights", best if best.is_file() else best.with_name("model.keras")]
         if not marker.exists():
             start = time.perf_counter()
             edgecnn(*command, "--overwrite")

@@ -25,6 +25,7 @@ from tables import detection_table, full_size_table, operating_points_table
 
 MAX_DROP = 0.01  # of AP50, int8 against Keras
 _RATE = ("--schedule", "cosine", "--warm-up", "300", "--seed", "1")
+_ADAM = ("--optimizer", "adam")
 _ROWS = (
     Row("bccd", "yolov3_tiny", "bccd",
         ("--skip-bad", "--image-size", "320,416", "--width", "0.5", "--batch-size", "8", "--epochs", "60",
@@ -35,6 +36,24 @@ _ROWS = (
         ("--image-size", "192,256", "--width", "0.5", "--batch-size", "8", "--epochs", "26", "--learning-rate", "0.005",
          "--ema", "0.998", "--augment", "flip,shift,scale", *_RATE),
         "AP50 .95", how="from scratch"),
+    Row("shapes_narrow", "yolov3_tiny", "shapes",
+        ("--image-size", "192,256", "--width", "0.25", "--batch-size", "8", "--epochs", "12", "--learning-rate", "0.005",
+         "--ema", "0.998", "--augment", "flip,shift,scale", *_RATE), how="narrow, from scratch"),
+    Row("bccd_two_stages", "faster_rcnn", "bccd",
+        ("--skip-bad", "--width", "0.25", "--image-size", "320,416", "--batch-size", "4", "--epochs", "60",
+         "--learning-rate", "0.001", *_ADAM, "--ema", "0.99",
+         "--augment", "flip,vertical_flip,shift,scale,color,brightness", "--schedule", "cosine", "--warm-up", "200",
+         "--seed", "1"),
+        "AP50 .75", weights_of="backbone", how="on CIFAR's backbone"),
+    Row("shapes_two_stages", "faster_rcnn", "shapes",
+        ("--width", "0.25", "--image-size", "192,256", "--batch-size", "8", "--epochs", "14",
+         "--learning-rate", "0.002", *_ADAM, "--ema", "0.998", "--augment", "flip,shift,scale", *_RATE),
+        "AP50 .90", how="from scratch"),
+    Row("shapes_rcnn", "rcnn", "shapes",
+        ("--image-size", "192,256", "--width", "0.25", "--batch-size", "8", "--epochs", "12",
+         "--learning-rate", "0.001", *_ADAM, "--ema", "0.998", "--augment", "flip,shift,scale", "--schedule", "cosine",
+         "--warm-up", "200", "--seed", "1"),
+        weights_of="backbone", how="on CIFAR's backbone"),
 )  # fmt: skip
 ROWS = {row.name: row for row in _ROWS}
 FULL_SIZE = "full_size"

@@ -42,6 +42,7 @@ def with_tables(text: str) -> str:
         "accuracy": accuracy_block(),
         "localization": localization_block(),
         "detection": detection_block(),
+        "two_stages": two_stages_block(),
         "segmentation": segmentation_block(),
         "questions": questions_block(),
         "int8": int8_block(),
@@ -170,6 +171,43 @@ def detection_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "data", "epochs", "seconds", "of", "AP50", "AP50:95", "AP 11", "F1", "wanted", "images")
     return markdown(header, body)
+
+
+def two_stages_block() -> str:
+    """Returns what detectors in two stages cost, under the command that makes the rows."""
+    measured = [*_rows("two_stages/parts"), *_rows("two_stages/int8")]
+    return (
+        f"`uv run python benchmarks/two_stages.py`, one thread, medians:\n\n{ways_table(_rows('two_stages/ways'))}\n\n"
+        f"Parts of `faster_rcnn` at full size, and its narrow files of bccd:\n\n{parts_table(measured)}\n\n"
+        f"As published, with random weights:\n\n{two_stage_exports_table(_rows('two_stages/full_size'))}"
+    )
+
+
+def ways_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what each way finds on the same pictures, how often its network runs, and the milliseconds of it all."""
+    names = ("whole_ms", "proposing_ms", "inference_ms", "postprocess_ms")
+    body = (
+        (f"`{row['model']}`", f"{row['ap50']:.4f}", f"{row['passes']:g}", *(f"{row[name]:.1f}" for name in names), row["n"])
+        for row in rows
+    )
+    return markdown(("model", "AP50", "forward passes", "a picture, ms", "proposing", "graph", "decoding", "n"), body)
+
+
+def parts_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns the milliseconds of parts, the second of each pair beside the first."""
+    body = ((row["what"], *(f"{row[name]:.2f}" for name in ("median", "p10", "p90")), row["n"]) for row in rows)
+    return markdown(("what", "ms", "p10", "p90", "n"), body)
+
+
+def two_stage_exports_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what the exports of the published networks took, and which part of a run their parts take."""
+    body = (
+        (f"`{row['model']}`", f"{row['seconds']:.0f}", f"{row['peak_bytes'] / 1e9:.2f}", f"{row['bytes'] / 1e6:.1f}",
+         f"{row['inference_ms']['p50']:.0f}",
+         "-" if row["shares"] is None else ", ".join(f"{name} {share:.0%}" for name, share in row["shares"].items()))
+        for row in rows
+    )  # fmt: skip
+    return markdown(("model", "export, s", "peak GB", "MB", "a run, ms", "parts of it"), body)
 
 
 def operating_points_table(rows: Sequence[dict[str, Any]]) -> str:

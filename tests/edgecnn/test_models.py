@@ -29,7 +29,7 @@ from edgecnn.tasks.detection.metric import AveragePrecision  # noqa: E402
 from edgecnn.tasks.detection.outputs import arrays  # noqa: E402
 from edgecnn.tasks.detection.targets import encoder  # noqa: E402
 from edgecnn.tasks.localization.losses import encode, encoded_iou, loss_weights, losses  # noqa: E402
-from edgecnn_exporters import export  # noqa: E402
+from edgecnn_exporters import CalibrationImages, QuantizationConfig, export  # noqa: E402
 from edgecnn_exporters.proof.gates import RESULT_BUDGETS  # noqa: E402
 from edgecnn_exporters.proof.synthetic import synthetic_images, synthetic_proposals, synthetic_questions  # noqa: E402
 from edgecnn_runtime import Predictor  # noqa: E402
@@ -426,8 +426,9 @@ def test_build_model_survives_the_keras_round_trip(spec: ModelSpec, narrow: kera
     assert all(np.array_equal(before[name], after[name]) for name in before | after)
 
 
-@pytest.mark.slow
-def test_build_model_learns_pictures_by_heart(spec: ModelSpec) -> None:
+@pytest.fixture(scope="module")
+def learned(spec: ModelSpec) -> tuple[keras.Model, Lesson, np.ndarray, dict[str, np.ndarray]]:
+    """A model after its lesson, which ends once it knows all of it: the model, the lesson, its pictures, the truths."""
     keras.utils.set_random_seed(1)
     lesson = lesson_of(spec)
     model = new_narrow(spec, lesson.image_size)
@@ -443,16 +444,45 @@ def test_build_model_learns_pictures_by_heart(spec: ModelSpec) -> None:
     losses, loss_weights = ([by_output[name] for name in learner.output_names] for by_output in (taught, weights))
     learner.compile(optimizer=keras.optimizers.Adam(rate), loss=losses, loss_weights=loss_weights)
     pixels, truths = lesson.pictures()
-    taken, asked = lesson.taken(pixels), lesson.asked(pixels)
-
-    def knows_all() -> bool:
-        return lesson.knows({name: np.asarray(values) for name, values in by_name(model, model(asked)).items()}, truths)
-
+    taken = lesson.taken(pixels)
     for _ in range(lesson.most_epochs // 10):
         learner.fit(taken, [truths[name] for name in learner.output_names], batch_size=12, epochs=10, verbose=0)
-        if knows_all():
+        if lesson.knows(answers_of(model, lesson.asked(pixels)), truths):
             break
-    assert knows_all()
+    return model, lesson, pixels, truths
+
+
+def answers_of(model: keras.Model, asked: object) -> dict[str, np.ndarray]:
+    return {name: np.asarray(values) for name, values in by_name(model, model(asked)).items()}
+
+
+@pytest.mark.slow
+def test_build_model_learns_pictures_by_heart(learned: tuple) -> None:
+    model, lesson, pixels, truths = learned
+    assert lesson.knows(answers_of(model, lesson.asked(pixels)), truths)
+
+
+@pytest.mark.slow
+def test_build_model_in_int8_knows_what_it_learned(spec: ModelSpec, learned: tuple, tmp_path) -> None:
+    model, lesson, pixels, truths = learned
+    labels = [f"class {number}" for number in range(len(LABELS))]
+    manifest = build_manifest(spec, labels, image_size=lesson.image_size, width=width(spec))
+    asked = lesson.asked(pixels)
+    feeds = dict(zip(manifest.inputs, asked if isinstance(asked, list) else [asked], strict=True))
+    feeds = {one.name: values for one, values in feeds.items()}
+    batch = Batch(feeds, [Placement(lesson.image_size, (1.0, 1.0), (0.0, 0.0))] * len(pixels))
+    export(
+        model,
+        manifest,
+        tmp_path / "model.onnx",
+        reference=KerasModel(model, manifest),
+        evaluation=[batch],
+        calibration=CalibrationImages([feeds]),
+        quantization=QuantizationConfig("int8", max_drop=0.25, min_speedup=0.0),
+    )
+    predictor = Predictor.load(tmp_path / "model.onnx", device="cpu")
+    assert predictor.evidence.precision == "int8"
+    assert lesson.knows(predictor.run(feeds), truths)
 
 
 def test_build_model_exports_to_a_file_that_answers_alike(spec: ModelSpec, narrow: keras.Model, tmp_path) -> None:

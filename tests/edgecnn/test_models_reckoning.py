@@ -32,6 +32,19 @@ def test_reckon_counts_multiply_adds(layer: keras.Layer, expected: int) -> None:
     assert reckon(keras.Model(image, layer(image))).multiply_adds == expected
 
 
+def test_reckon_counts_what_is_computed_for_each_region() -> None:
+    rows = {row.name: row for row in reckon(build_model("faster_rcnn")).layers}
+    assert rows["fc1"].multiply_adds == 300 * 7 * 7 * 256 * 1024
+    assert rows["fc1"].activation_bytes == 300 * 1024 * 4
+    assert rows["shift_units"].multiply_adds == 300 * 1024 * 320
+    assert rows["aligned"].multiply_adds == 300 * (7 * 26 * 26 * 256 + 7 * 7 * 26 * 256)  # 26 x 26 cells
+    assert rows["proposal_conv"].multiply_adds == 26 * 26 * 9 * 256 * 256
+    rows = {row.name: row for row in reckon(build_model("rcnn")).layers}
+    assert rows["conv1_conv"].multiply_adds == 300 * 52 * 52 * 49 * 3 * 64  # of 104 x 104
+    assert rows["class_units"].multiply_adds == 300 * 512 * 81
+    assert rows["logits"].activation_bytes == 300 * 81 * 4
+
+
 def test_reckon_frees_a_tensor_after_its_last_reader() -> None:
     image = keras.Input((10, 10, 1))  # 400 bytes
     wide = layers.Conv2D(8, 1)(image)  # 3200 bytes, 3600 alive

@@ -13,7 +13,7 @@ from edgecnn.data.shapes import scene_of
 pytestmark = pytest.mark.slow
 PICTURES, MOST = 6, 1  # shape in a picture
 SIZE = ("--image-size", "96,128", "--width", "0.2")
-FAST = ("--epochs", "3", "--optimizer", "adam", "--learning-rate", "0.002", "--batch-size", "8", "--seed", "1")
+FAST = ("--optimizer", "adam", "--learning-rate", "0.002", "--batch-size", "8", "--seed", "1")
 LEAST = {"faster_rcnn": 0.3, "rcnn": 0.3}  # AP50 after three epochs; one that answers nothing, or noise, has none
 
 
@@ -35,14 +35,15 @@ def gone(request, made_once):
         run_commands(
             folder,
             {
-                "train": ("train", name, *data, "-o", run, *SIZE, *FAST),
+                "train": ("train", name, *data, "-o", run, *SIZE, *FAST, "--epochs", "3"),
                 "evaluate": ("evaluate", run, *data, "--format", "json"),
                 "export": ("export", run, *data, "-o", file),
                 "small": ("export", run, *data, "-o", small, "--quantize", "int8", "--min-speedup", "0",
                           "--max-drop", "0.05"),
                 "judged": ("evaluate", file, *data, "--format", "json"),
                 "judged small": ("evaluate", small, *data, "--format", "json"),
-                "verified": ("verify", file, small),
+                "verified": ("verify", file),
+                "verified small": ("verify", small),
                 "found": ("run", file, pictures, "--device", "cpu", "--format", "json", "--save", folder / "drawn"),
                 "found small": ("run", small, pictures, "--device", "cpu", "--format", "json"),
                 "measured": ("bench", file, "--runs", "3", "--format", "json"),
@@ -99,7 +100,9 @@ def test_pictures_are_drawn(gone):
 
 def test_a_second_training_goes_on_where_the_first_ended(gone, edgecnn):
     name, folder = gone
-    done = edgecnn("train", name, "--data", f"shapes:{MOST}", "-o", folder / "run", "--resume", "--epochs", "4")
+    done = edgecnn(
+        "train", name, "--data", f"shapes:{MOST}", "-o", folder / "run", *SIZE, *FAST, "--epochs", "4", "--resume"
+    )
     assert done.returncode == 0, done.stderr
     assert "epoch 4 of 4" in done.stderr
     assert len((folder / "run" / "history.csv").read_text().splitlines()) == 5

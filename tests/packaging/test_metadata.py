@@ -73,6 +73,7 @@ DISTRIBUTIONS = {  # of imports, where the names differ
     "yaml": "pyyaml",
     "tensorflow_datasets": "tensorflow-datasets",
     "mlperf_loadgen": "mlcommons-loadgen",
+    "cv2": "opencv-contrib-python-headless",
     **{package: name for name, package in PACKAGES.items()},
 }
 BUILT_BY_THE_CALLER = {"edgecnn-exporters": {"tensorflow", "keras"}}  # whose model it is handed

@@ -20,7 +20,7 @@ def test_exported_names_are_the_documented_ones():
         *("EdgeCNNError", "ManifestError", "ImageError", "ImageTypeError", "VerificationError"),
         *("SessionError", "ProviderError", "ResourceError", "ModelFileError", "OutputError"),
         "ProposalsError",
-    "QuestionError",
+        "QuestionError",
     }
 
 
