@@ -462,6 +462,25 @@ def test_build_model_learns_pictures_by_heart(learned: tuple) -> None:
     assert lesson.knows(answers_of(model, lesson.asked(pixels)), truths)
 
 
+class Agreeing:
+    """A metric: how many results are like the source's own, which stand for what the data say."""
+
+    name = "agreement"
+
+    def __init__(self, manifest: object) -> None:
+        self.manifest, self._same = manifest, []
+
+    def update(self, results: list, truths: list) -> None:
+        agreement = get_task(self.manifest.task).agreement
+        self._same += [float(agreement(*pair).same) for pair in zip(truths, results, strict=True)]
+
+    def value(self) -> float:
+        return float(np.mean(self._same))
+
+    def scores(self) -> np.ndarray:
+        return np.array(self._same)
+
+
 @pytest.mark.slow
 def test_build_model_in_int8_knows_what_it_learned(spec: ModelSpec, learned: tuple, tmp_path) -> None:
     model, lesson, pixels, truths = learned
@@ -470,13 +489,15 @@ def test_build_model_in_int8_knows_what_it_learned(spec: ModelSpec, learned: tup
     asked = lesson.asked(pixels)
     feeds = dict(zip(manifest.inputs, asked if isinstance(asked, list) else [asked], strict=True))
     feeds = {one.name: values for one, values in feeds.items()}
-    batch = Batch(feeds, [Placement(lesson.image_size, (1.0, 1.0), (0.0, 0.0))] * len(pixels))
+    places = [Placement(lesson.image_size, (1.0, 1.0), (0.0, 0.0))] * len(pixels)
+    reference = KerasModel(model, manifest)
     export(
         model,
         manifest,
         tmp_path / "model.onnx",
-        reference=KerasModel(model, manifest),
-        evaluation=[batch],
+        reference=reference,
+        evaluation=[Batch(feeds, places, reference.results(reference.run(feeds), places))],
+        metric=lambda: Agreeing(manifest),
         calibration=CalibrationImages([feeds]),
         quantization=QuantizationConfig("int8", max_drop=0.25, min_speedup=0.0),
     )

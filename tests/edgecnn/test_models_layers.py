@@ -35,10 +35,13 @@ from edgecnn.models.layers import (
     upsampled,
 )
 from edgecnn.models.loading import load_keras
-from edgecnn_exporters import export
+from edgecnn.tasks.classification.metric import Accuracy
+from edgecnn_exporters import CalibrationImages, QuantizationConfig, export
 from edgecnn_runtime import Predictor
 from edgecnn_runtime.decoders import OutputSpec, SoftmaxDecoder
+from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
+from edgecnn_runtime.preprocessing import Placement
 
 TABLE = ((0, 1), (1, 2), (0,), (0, 1, 2))
 BRANCHES = InceptionBranches(one=1, three_reduce=2, three=3, five_reduce=2, five=2, pool=1)
@@ -151,6 +154,41 @@ def test_layer_becomes_standard_operators_that_answer_alike(
     expected = reference.run({"image": pixels})["logits"]
     received = Predictor.load(path, device="cpu").session.run({"image": pixels})["logits"]
     assert np.abs(received - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "make"), [pytest.param(*case.values[:2], id=case.id) for case in CASES])
+def test_layer_answers_alike_between_layers_of_int8(shape: tuple[int, ...], make: Callable, tmp_path: Path) -> None:
+    inner, size = model_of(shape, make), math.prod(shape)
+    image = image_input((1, size), 1)
+    mixed = layers.Dense(size, name="mixed")(layers.Flatten(name="flat")(scaled_around_zero(image)))
+    x = layers.Flatten(name="answer")(inner(layers.Reshape(shape, name="shaped")(mixed)))
+    model = keras.Model(image, layers.Dense(3, name="logits")(x))
+    manifest = Manifest(
+        task="classification",
+        model=ModelInfo(name="piece", width=1.0),
+        inputs=(ImageInput(name="image", height=1, width=size, color="gray"),),
+        labels=("a", "b", "c"),
+        decoder=SoftmaxDecoder(),
+        outputs=(OutputSpec(name="logits", shape=(3,)),),
+    )
+    pixels = np.random.default_rng(5).integers(0, 256, (64, 1, size, 1), "uint8")
+    places, reference = [Placement((1, size), (1.0, 1.0), (0.0, 0.0))] * len(pixels), KerasModel(model, manifest)
+    expected = reference.run({"image": pixels})["logits"]
+    export(
+        model,
+        manifest,
+        tmp_path / "piece.onnx",
+        reference=reference,
+        evaluation=[Batch({"image": pixels}, places, expected.argmax(axis=1))],
+        metric=lambda: Accuracy(manifest),
+        calibration=CalibrationImages([{"image": pixels}]),
+        quantization=QuantizationConfig("int8", max_drop=1.0, min_speedup=0.0),
+    )
+    predictor = Predictor.load(tmp_path / "piece.onnx", device="cpu")
+    received = predictor.run({"image": pixels})["logits"]
+    assert predictor.evidence.precision == "int8"
+    assert 0 < np.sqrt(np.mean((received - expected) ** 2)) <= 0.05 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(("shape", "make", "operators"), CASES)
