@@ -187,7 +187,13 @@ def ways_table(rows: Sequence[dict[str, Any]]) -> str:
     """Returns what each way finds on the same pictures, how often its network runs, and the milliseconds of it all."""
     names = ("whole_ms", "proposing_ms", "inference_ms", "postprocess_ms")
     body = (
-        (f"`{row['model']}`", f"{row['ap50']:.4f}", f"{row['passes']:g}", *(f"{row[name]:.1f}" for name in names), row["n"])
+        (
+            f"`{row['model']}`",
+            f"{row['ap50']:.4f}",
+            f"{row['passes']:g}",
+            *(f"{row[name]:.1f}" for name in names),
+            row["n"],
+        )
         for row in rows
     )
     return markdown(("model", "AP50", "forward passes", "a picture, ms", "proposing", "graph", "decoding", "n"), body)

@@ -102,7 +102,9 @@ def ways(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
             if number >= 0:
                 whole = speed.preprocess + speed.inference + speed.postprocess
                 times[name].append((whole, proposing, speed.inference, speed.postprocess))
-                passes[name].append(1 if spec is None else min(spec.count, len(selective_search(_seen(predictor, picture)))))
+                passes[name].append(
+                    1 if spec is None else min(spec.count, len(selective_search(_seen(predictor, picture))))
+                )
     rows = []
     for name in WAYS:
         judged = json.loads((RESULTS / "detection" / f"{name}.json").read_text())["rows"][0]
@@ -172,7 +174,10 @@ def measure_int8(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
     fed = {name: predictor.inputs(picture).feeds for name, predictor in predictors.items()}
     calls = {name: lambda name=name: predictors[name].run(fed[name]) for name in files}
     interleave(5, **calls)
-    return [{"what": f"{SMALL}, {name}", **summary(samples)} for name, samples in interleave(max(30, count), **calls).items()]
+    return [
+        {"what": f"{SMALL}, {name}", **summary(samples)}
+        for name, samples in interleave(max(30, count), **calls).items()
+    ]
 
 
 def export_full_size(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from edgecnn.errors import UsageError
-from edgecnn.models import CATALOG, build_model
+from edgecnn.models import CATALOG, build_manifest, build_model
+from edgecnn.models.adapter import KerasModel
 from edgecnn.models.backbone import (
     backbone_indices,
     backbone_layers,
@@ -11,6 +12,11 @@ from edgecnn.models.backbone import (
     freeze_backbone,
     unfreeze_from,
 )
+from edgecnn.tasks.classification.metric import Accuracy
+from edgecnn_exporters import CalibrationImages, QuantizationConfig, export
+from edgecnn_runtime import Predictor
+from edgecnn_runtime.inputs import Batch
+from edgecnn_runtime.preprocessing import Placement
 
 SPEC = CATALOG["resnet34"]
 WITHOUT = [spec for spec in CATALOG.values() if spec.backbone is None]
@@ -102,3 +108,27 @@ def test_build_transfer_model_puts_pooling_and_one_dense_layer_on_the_backbone()
 def test_build_transfer_model_refuses_a_model_without_a_backbone() -> None:
     with pytest.raises(UsageError, match="has no backbone"):
         build_transfer_model("lenet5", num_classes=5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_transfer_model_goes_to_the_device(precision, tmp_path) -> None:
+    labels, size = ["cat", "dog", "owl"], (48, 48)
+    model = build_transfer_model("resnet34", image_size=size, num_classes=len(labels), width=0.1, seed=1)
+    freeze_backbone(model, SPEC)
+    manifest = build_manifest(SPEC, labels, image_size=size, width=0.1)
+    pixels, reference = np.random.default_rng(1).integers(0, 256, (24, *size, 3), "uint8"), KerasModel(model, manifest)
+    expected = reference.run({"image": pixels})["logits"]
+    places = [Placement(size, (1.0, 1.0), (0.0, 0.0))] * len(pixels)
+    options = {} if precision == "float32" else {
+        "evaluation": [Batch({"image": pixels}, places, expected.argmax(axis=1))],
+        "metric": lambda: Accuracy(manifest),
+        "calibration": CalibrationImages([{"image": pixels}]),
+        "quantization": QuantizationConfig("int8", max_drop=1.0, min_speedup=0.0),
+    }  # fmt: skip
+    export(model, manifest, tmp_path / "model.onnx", reference=reference, **options)
+    predictor = Predictor.load(tmp_path / "model.onnx", device="cpu", verify=True)
+    received = predictor.run({"image": pixels})["logits"]
+    assert predictor.evidence.precision == precision
+    apart, spread = np.abs(received - expected).max(), np.ptp(expected, axis=0).max()
+    assert apart <= (1e-4 if precision == "float32" else 0.5) * spread
+    assert predictor.predict(pixels[0]).label == labels[received[0].argmax()]

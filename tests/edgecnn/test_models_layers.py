@@ -59,6 +59,7 @@ CASES = [
     _case("depth_max_pool", (5, 4, 6), lambda: DepthMaxPool(3), {"Slice", "Max"}),
     _case("response_normalization", (3, 4, 7), lambda: LocalResponseNormalization(), LRN),
     _case("trainable_average", (5, 4, 3), lambda: TrainableAveragePooling(2), {"AveragePool", "Mul", "Add"}),
+    _case("global_average", (5, 4, 3), layers.GlobalAveragePooling2D, {"GlobalAveragePool", "ReduceMean"}),
     _case("connection_table", (5, 6, 3), lambda: ConnectionTableConv2D(TABLE, 3), {"Conv"}),
     _case("rbf", (8,), lambda: RBF(3), {"Unsqueeze", "Sub", "Mul", "ReduceSum"}),
     _case("bgr_means", (3, 4, 3), lambda: BGRMeans(), {"Gather", "Sub"}),
@@ -241,6 +242,11 @@ def test_depth_max_pool_equals_the_documented_forms() -> None:
 def test_depth_max_pool_refuses_a_group_that_is_not_whole() -> None:
     with pytest.raises(ValueError, match="expected a number of channels that 4 divides, received 6"):
         DepthMaxPool(4)(batch_of((5, 4, 6)))
+
+
+def test_global_average_pooling_is_the_mean_over_rows_and_columns() -> None:
+    x = batch_of((5, 4, 3))
+    np.testing.assert_allclose(applied(layers.GlobalAveragePooling2D(), x), x.mean(axis=(1, 2)), rtol=1e-6)
 
 
 def test_response_normalization_divides_by_the_neighbours_of_its_depth() -> None:

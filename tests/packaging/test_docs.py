@@ -15,6 +15,7 @@ import pytest
 import typer
 
 from edgecnn.cli import app
+from edgecnn.models.catalog import CATALOG
 from edgecnn_runtime import Evidence, Manifest
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,18 @@ def test_the_tables_of_keys_are_those_of_the_code():
     command = [sys.executable, "docs/file_format_tables.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, check=False)
     assert done.returncode == 0, "run: uv run python docs/file_format_tables.py"
+
+
+def test_the_table_of_the_documents_names_tests_that_there_are():
+    done = subprocess.run([sys.executable, "docs/documents_table.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "run: uv run python docs/documents_table.py"
+
+
+def test_the_table_of_the_documents_holds_every_network():
+    text = (ROOT / "docs" / "documents.md").read_text(encoding="utf-8")
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    assert set(CATALOG) <= set(rows)
+    assert all(rows[name].count('[yes](../tests/edgecnn/test_models.py "test_') == 5 for name in CATALOG)
 
 
 def paths_in(tree: object, path: str = "") -> Iterator[str]:
