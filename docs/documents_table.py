@@ -2,8 +2,8 @@
 
 Every cell is a test: of a network the conformance tests, which run for every row of the catalogue, of all else the one
 that is named here. `uv run python docs/documents_table.py` rewrites the page; with `--check` it changes nothing and
-exits with 1 where the page is another one. A test that does not exist, or is skipped, is refused; whether all of them pass is
-what `.ci/run` says, slow ones among them.
+exits with 1 where the page is another one. A test that does not exist, or is skipped, is refused; whether all of them
+pass is what `.ci/run` says, slow ones among them.
 """
 
 import ast
@@ -147,9 +147,8 @@ METRICS = {
 }
 _BEGINS = """# What the documents ask for
 
-Written by `uv run python docs/documents_table.py`; no cell is written by hand. A cell leads to the test that holds it,
-whose name is its title; the tests of a network run for each row of the [catalogue](models.md). `bash .ci/run` runs all
-of them.
+Written by `uv run python docs/documents_table.py`; no cell is written by hand. A cell leads to the file of the test that
+holds it. Those of a network run for each row of the [catalogue](models.md). `bash .ci/run` runs all of them.
 """
 
 
@@ -165,16 +164,23 @@ def main() -> int:
 def page() -> str:
     """Returns the page's text."""
     models = [(f"`{name}`", *(cell(*CONFORMANCE[step]) for step in STEPS)) for name in CATALOG]
-    models.append(("transfer learning", *(cell(*TRANSFER[step]) for step in STEPS)))
     layers = [
-        (name, cell(*by_hand), *(cell(*_OF_A_LAYER[step]) for step in STEPS[1:])) for name, by_hand in LAYERS.items()
+        (name, cell(*own, text=said(own[1])), *(cell(*_OF_A_LAYER[step]) for step in STEPS[1:]))
+        for name, own in LAYERS.items()
     ]
-    layers.append(("`RoIAlign`", *(cell(*ROI_ALIGN[step]) for step in STEPS)))
+    own = ROI_ALIGN["builds"]
+    layers.append(
+        ("`RoIAlign`, in `faster_rcnn`", cell(*own, text=said(own[1])), *(cell(*ROI_ALIGN[step]) for step in STEPS[1:]))
+    )
+    transfer = [("transfer learning", *(cell(*TRANSFER[step], text=said(TRANSFER[step][1])) for step in STEPS))]
     parts = (
         _BEGINS,
         "## Models\n",
+        f"{named_steps(CONFORMANCE)}\n",
         f"{table(('model', *STEPS), models)}\n",
+        f"{table(('what', *STEPS), transfer)}\n",
         "## Layers\n",
+        f"{named_steps(_OF_A_LAYER)}\n",
         f"{table(('layer', *STEPS), layers)}\n",
         "## Training\n",
         f"{table(('what', 'held by'), named(FEATURES))}\n",
@@ -182,6 +188,11 @@ def page() -> str:
         f"{table(('what', 'held by'), named(METRICS))}\n",
     )
     return "\n".join(parts)
+
+
+def named_steps(steps: Mapping[str, tuple[str, str]]) -> str:
+    """Returns a line a column: its test, for all rows."""
+    return "\n".join(f"- {step}: `{test}`" for step, (_, test) in steps.items())
 
 
 def named(rows: Mapping[str, Iterable[tuple[str, str]]]) -> list[tuple[str, str]]:
@@ -213,7 +224,7 @@ def cell(file: str, test: str, *, text: str = "yes") -> str:
     marks = tests_of(path).get(test)
     if marks is None or any(mark in ("skip", "skipif", "xfail") for mark in marks):
         raise ValueError(f"{file}: expected a test {test}, that is neither skipped nor expected to fail, found {marks}")
-    return f'[{text}](../{path.relative_to(ROOT).as_posix()} "{test}")'
+    return f"[{text}](../{path.relative_to(ROOT).as_posix()})"
 
 
 @cache

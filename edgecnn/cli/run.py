@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edgecnn.cli.beside import (
+    ProposalsOption,
+    QuestionOption,
+    QuestionsOption,
+    check_questions,
+    proposals_for,
+    read_proposals,
+    read_questions,
+)
 from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads, check_font
-from edgecnn.cli.proposals import ProposalsOption, proposals_for, read_proposals
-from edgecnn.cli.questions import QuestionOption, QuestionsOption, check_questions, read_questions
 from edgecnn.cli.streams import say, stdout_for_results
 
 if TYPE_CHECKING:
