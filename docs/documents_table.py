@@ -22,7 +22,7 @@ CONFORMANCE = {
     "builds": (_MODELS, "test_build_model_has_the_published_parameters"),
     "trains": (_MODELS, "test_build_model_learns_pictures_by_heart"),
     "exports": (_MODELS, "test_build_model_exports_at_its_published_size"),
-    "int8": (_MODELS, "test_build_model_in_int8_knows_what_it_learned"),
+    "int8": (_MODELS, "test_build_model_in_int8_answers_what_it_learned"),
     "runs": (_MODELS, "test_build_model_exports_to_a_file_that_answers_alike"),
 }
 _BACKBONE = "test_models_backbone.py"
@@ -147,8 +147,8 @@ METRICS = {
 }
 _BEGINS = """# What the documents ask for
 
-Written by `uv run python docs/documents_table.py`; no cell is written by hand. A cell leads to the file of the test that
-holds it. Those of a network run for each row of the [catalogue](models.md). `bash .ci/run` runs all of them.
+Written by `uv run python docs/documents_table.py`; no cell is written by hand. A cell leads to the file of the test
+that holds it. Those of a network run for each row of the [catalogue](models.md). `bash .ci/run` runs all of them.
 """
 
 

@@ -482,8 +482,8 @@ class Agreeing:
 
 
 @pytest.mark.slow
-def test_build_model_in_int8_knows_what_it_learned(spec: ModelSpec, learned: tuple, tmp_path) -> None:
-    model, lesson, pixels, truths = learned
+def test_build_model_in_int8_answers_what_it_learned(spec: ModelSpec, learned: tuple, tmp_path) -> None:
+    model, lesson, pixels, _ = learned
     labels = [f"class {number}" for number in range(len(LABELS))]
     manifest = build_manifest(spec, labels, image_size=lesson.image_size, width=width(spec))
     asked = lesson.asked(pixels)
@@ -491,20 +491,24 @@ def test_build_model_in_int8_knows_what_it_learned(spec: ModelSpec, learned: tup
     feeds = {one.name: values for one, values in feeds.items()}
     places = [Placement(lesson.image_size, (1.0, 1.0), (0.0, 0.0))] * len(pixels)
     reference = KerasModel(model, manifest)
+    own = reference.results(reference.run(feeds), places)
     export(
         model,
         manifest,
         tmp_path / "model.onnx",
         reference=reference,
-        evaluation=[Batch(feeds, places, reference.results(reference.run(feeds), places))],
+        evaluation=[Batch(feeds, places, own)],
         metric=lambda: Agreeing(manifest),
-        golden=list(pixels),  # of others it has learned nothing
+        golden_samples=0,  # pictures in JPEG, of which it has learned nothing
         calibration=CalibrationImages([feeds]),
         quantization=QuantizationConfig("int8", max_drop=0.25, min_speedup=0.0),
     )
     predictor = Predictor.load(tmp_path / "model.onnx", device="cpu")
     assert predictor.evidence.precision == "int8"
-    assert lesson.knows(predictor.run(feeds), truths)
+    answers = get_task(spec.task).decode(manifest, predictor.run(feeds), places)
+    metric = Agreeing(manifest)
+    metric.update(own, answers)
+    assert metric.value() >= 0.75
 
 
 def test_build_model_exports_to_a_file_that_answers_alike(spec: ModelSpec, narrow: keras.Model, tmp_path) -> None:

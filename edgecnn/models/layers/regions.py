@@ -280,7 +280,7 @@ class RoIAlign(keras.layers.Layer):
     """
 
     _POINTS = 2  # in a cell, along either axis
-    _TOGETHER = 50  # regions: what the first product gives of them stays in a processor's cache for the second
+    _TOGETHER = 20  # regions: what the first product gives of them stays in a cache for the second
 
     def __init__(self, size: int, stride: int, **options: Any) -> None:
         super().__init__(**options)
