@@ -5,7 +5,8 @@
   times the network of a region, or of the picture, runs for each. R-CNN's regions are those of selective search.
 - parts: proposals and RoIAlign alone, at 6,084 anchors, 300 regions and 256 channels, on one thread.
 - int8: the int8 file of the row `bccd_two_stages` beside its float32 file, on one thread.
-- full size: what the exports of both networks take as published, with random weights.
+- full size: what the exports of both networks take as published, with random weights, and a run of their files; that of
+  R-CNN looks at 284 windows.
 
     uv run python benchmarks/two_stages.py [--only PART]... [--pictures 40] [--data FOLDER] [--runs FOLDER]
 """
@@ -38,7 +39,6 @@ from edgecnn_runtime.session import Session
 
 WAYS = ("shapes_rcnn", "shapes_two_stages", "shapes_narrow")
 SMALL = "bccd_two_stages"
-PUBLISHED = ("faster_rcnn", "rcnn")
 CELLS, STRIDE, CHANNELS = 26, 16, 256
 _LIMIT = {"device": "cpu", "threads": 1}
 
@@ -157,11 +157,12 @@ def measure_parts(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
             file = Path(folder) / f"{name}.onnx"
             finish(converted, file, input_names=taken, output_names=outputs, batch=1)
             sessions[name] = (Session(file.read_bytes(), **_LIMIT), {one: feeds[one] for one in taken})
+    said = {"proposals": "proposals", "both": "proposals and RoIAlign (wanted 6)"}
     valid_regions = int(sessions["both"][0].run(feeds)["valid"][0])
     calls = {name: lambda session=session, fed=fed: session.run(fed) for name, (session, fed) in sessions.items()}
     interleave(5, **calls)
     return [
-        {"what": name, "anchors": CELLS**2 * anchors, "regions": valid_regions, **summary(samples)}
+        {"what": said[name], "anchors": CELLS**2 * anchors, "regions": valid_regions, **summary(samples)}
         for name, samples in interleave(100, **calls).items()
     ]
 
@@ -181,24 +182,30 @@ def measure_int8(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
 
 
 def export_full_size(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
-    """Exports both networks at 416x416 with 80 classes and random weights."""
-    del data, count
-    rows = []
-    for name in PUBLISHED:
-        file = runs / f"{name}.full.onnx"
-        seconds, peak = spend("export", name, "--weights", "none", "-o", file)
-        report = json.loads(file.with_suffix(".report.json").read_text())
-        measuring = ("--device", "cpu", "--threads", "1", "--runs", "5", "--warmup", "1", "--starts", "0")
-        (bench,) = json.loads(edgecnn("bench", file, *measuring, "--format", "json"))["files"]
+    """Exports both networks at 416x416 with 80 classes and random weights, the first in int8 too."""
+    del count
+    rows, files = [], dict[str, Path]()
+    on_coco = ("--data", data / "coco128", "--skip-bad", "--quantize", "int8", "--max-drop", "1", "--min-speedup", "0")
+    for name, model, options in (
+        ("faster_rcnn", "faster_rcnn", ()),
+        ("faster_rcnn, int8, on coco128", "faster_rcnn", on_coco),
+        ("rcnn", "rcnn", ()),
+    ):
+        file = files[name] = runs / f"{model}.full{'.int8' if options else ''}.onnx"
+        seconds, peak = spend("export", model, "--weights", "none", *options, "-o", file)
+        shares = json.loads(file.with_suffix(".report.json").read_text())["shares"]
         rows.append({
             "model": name,
             "seconds": seconds,
             "peak_bytes": peak,
             "bytes": file.stat().st_size,
-            "inference_ms": bench["inference_ms"],
-            "shares": report["shares"],
+            "shares": shares,
         })  # fmt: skip
-    return rows
+    measuring = ("--device", "cpu", "--threads", "1", "--warmup", "1", "--starts", "0", "--format", "json")
+    both, slow = list(files.values())[:2], files["rcnn"]
+    measured = json.loads(edgecnn("bench", *both, "--runs", "20", *measuring))["files"]
+    measured += json.loads(edgecnn("bench", slow, "--runs", "5", *measuring))["files"]
+    return [{**row, "inference_ms": one["inference_ms"]} for row, one in zip(rows, measured, strict=True)]
 
 
 if __name__ == "__main__":
