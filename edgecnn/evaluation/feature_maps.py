@@ -31,7 +31,7 @@ class FeatureMaps:
 def feature_maps(
     model: keras.Model, manifest: Manifest, image: ImageSource, *, layer: str | None = None
 ) -> FeatureMaps:
-    """Runs a model in inference mode up to one layer.
+    """Runs a model in inference mode up to one layer. Of one that looks at regions, the region is the whole picture.
 
     Args:
         model: functional, with an image for its first input, each layer called once.
@@ -44,8 +44,12 @@ def feature_maps(
         ImageError: the image cannot be read or is refused.
     """
     chosen = _layer_with_maps(model, layer)
-    pixels, _ = Preprocessor(manifest.image_input)(image)
-    (activations,) = np.asarray(keras.Model(model.inputs[0], chosen.output)(pixels, training=False), np.float32)
+    pixels, placement = Preprocessor(manifest.image_input)(image)
+    inputs, given, regions = model.inputs[:1], [pixels], manifest.proposals_input
+    if regions is not None:
+        height, width = placement.image_size
+        inputs, given = model.inputs[:2], [pixels, regions.read([[0, 0, width, height]], pixels, placement)]
+    (activations,) = np.asarray(keras.Model(inputs, chosen.output)(given, training=False), np.float32)
     return FeatureMaps(chosen.name, pixels[0], activations)
 
 

@@ -43,6 +43,16 @@ def test_feature_maps_take_the_first_convolution(model, manifest, photo):
     assert (maps.layer, maps.activations.shape) == ("conv1", (20, 24, 6))
 
 
+def test_feature_maps_of_regions_are_those_of_the_whole_picture(photo):
+    model = build_model("rcnn", image_size=(64, 96), num_classes=3, width=0.1, seed=1)
+    manifest = build_manifest(get_spec("rcnn"), None, image_size=(64, 96), num_classes=3, width=0.1)
+    maps = feature_maps(model, manifest, photo, layer="normalization")  # 50 x 41, in the middle of 64 x 96
+    assert maps.activations.shape == (32, 32, 3)
+    assert maps.activations[16, 16] == pytest.approx(maps.pixels[31:33, 47:49].mean(axis=(0, 1)) / 255, abs=0.3)
+    assert maps.activations[16].mean(axis=-1).std() > 0.05, "the picture, and not what is around it"
+    assert feature_maps(model, manifest, photo).layer == "conv1_conv"
+
+
 def test_feature_maps_leave_dropout_out(manifest, photo):
     image = keras.Input((20, 24, 1), dtype="uint8", name="image")
     dropped = keras.layers.Dropout(0.5, name="dropped")(keras.layers.Rescaling(1.0)(image))
