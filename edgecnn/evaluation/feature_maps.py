@@ -1,6 +1,7 @@
 """What one layer of a trained network makes of one image."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -45,7 +46,8 @@ def feature_maps(
     """
     chosen = _layer_with_maps(model, layer)
     pixels, placement = Preprocessor(manifest.image_input)(image)
-    inputs, given, regions = model.inputs[:1], [pixels], manifest.proposals_input
+    inputs, regions = model.inputs[:1], manifest.proposals_input
+    given: list[npt.NDArray[Any]] = [pixels]
     if regions is not None:
         height, width = placement.image_size
         inputs, given = model.inputs[:2], [pixels, regions.read([[0, 0, width, height]], pixels, placement)]
