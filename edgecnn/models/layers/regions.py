@@ -323,9 +323,10 @@ class RoIAlign(keras.layers.Layer):
             cells: of the map.
         """
         points = (np.arange(self._size * self._POINTS, dtype=np.float32) + 0.5) / (self._size * self._POINTS)
-        places = first[..., tf.newaxis] + (last - first)[..., tf.newaxis] * points  # (N, R, size points)
-        places = tf.minimum(tf.maximum(places / self._stride - 0.5, 0.0), float(cells - 1))
-        apart = tf.abs(places[..., tf.newaxis] - np.arange(cells, dtype=np.float32))
-        parts = tf.maximum(1.0 - apart, 0.0)  # (N, R, size points, cells)
-        shape = (-1, first.shape[1], self._size, self._POINTS, cells)
-        return tf.reduce_mean(tf.reshape(parts, shape), axis=3)
+        weights = 0.0
+        for some in (points[first_point :: self._POINTS] for first_point in range(self._POINTS)):  # (size,)
+            places = first[..., tf.newaxis] + (last - first)[..., tf.newaxis] * some  # (N, R, size)
+            places = tf.minimum(tf.maximum(places / self._stride - 0.5, 0.0), float(cells - 1))
+            apart = tf.abs(places[..., tf.newaxis] - np.arange(cells, dtype=np.float32))
+            weights += tf.maximum(1.0 - apart, 0.0)  # (N, R, size, cells)
+        return weights / self._POINTS
