@@ -47,6 +47,16 @@ def selective_search(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return _kept[key]
 
 
+def check_proposer(manifest: Manifest) -> None:
+    """Refuses a model that takes regions where nothing is installed that proposes some.
+
+    Raises:
+        MissingDependencyError: OpenCV's contrib package is not; names the extra that brings it.
+    """
+    if manifest.proposals_input is not None:
+        require("cv2")
+
+
 def feeds_of(manifest: Manifest, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
     """Returns what a network takes of images, with the regions that selective search proposes where it takes such.
 

@@ -104,10 +104,9 @@ def proposals_for(predictor: "Predictor", given: Mapping[str, Any] | None) -> "M
         if spec is not None and name is not None and counts[name] > spec.count:
             say(f"edgecnn: {name!r:.80}: {counts[name]:,} regions, of which the model looks at the first {spec.count}")
         return given
-    from edgecnn.extras import require
-    from edgecnn.proposing import selective_search
+    from edgecnn.proposing import check_proposer, selective_search
 
-    require("cv2")
+    check_proposer(predictor.manifest)
     return selective_search
 
 

@@ -9,6 +9,7 @@ from edgecnn.data.samples import Dataset, Samples, Split
 from edgecnn.evaluation.evaluate import evaluate
 from edgecnn.evaluation.metrics import Evaluation
 from edgecnn.evaluation.pictures import Worst
+from edgecnn.proposing import check_proposer
 from edgecnn.tasks.table import TASKS, load
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Model
@@ -95,7 +96,9 @@ def narrow(manifest: Manifest, dataset: Dataset) -> Dataset:
 
     Raises:
         UsageError: they are labelled otherwise than the task needs.
+        MissingDependencyError: the model looks at regions of them, and what proposes some is not installed.
     """
+    check_proposer(manifest)
     narrowed: Dataset = load(TASKS[manifest.task].narrow)(dataset)
     return narrowed
 

@@ -13,7 +13,7 @@ from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_
 from edgecnn.data.batches import images_together, iter_ready
 from edgecnn.data.parts import announce
 from edgecnn.data.targets import Answers
-from edgecnn.errors import DatasetError, UsageError
+from edgecnn.errors import DatasetError, MissingDependencyError, UsageError
 from edgecnn.evaluation import TaskMetric, class_map
 from edgecnn.evaluation.scoring import explain, narrow
 from edgecnn.exporting.config import ExportConfig
@@ -204,6 +204,8 @@ def _evaluation_data(config: ExportConfig, source: _Source) -> Dataset | None:
             dataset = narrow(source.manifest, load_dataset(source.data, skip_bad=config.skip_bad))
         except DatasetError as error:
             reason = f"the run's own data cannot be read ({error}): name a copy with --data"
+        except MissingDependencyError as error:
+            reason = f"of regions of the run's own data nothing is known here ({error})"
         else:
             if dataset.fingerprint == source.data_fingerprint:
                 return dataset

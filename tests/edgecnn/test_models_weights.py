@@ -154,8 +154,8 @@ def test_load_weights_refuses_a_keras_file_that_could_run_code(tmp_path: Path) -
 
 def test_load_weights_names_the_rows_that_have_imagenet_weights() -> None:
     message = (
-        "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, xception_localizer, "
-        "faster_rcnn_vgg16, fcn32s, fcn8s, or a weights file"
+        "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, mobilenet_v2, "
+        "xception_localizer, faster_rcnn_vgg16, fcn32s, fcn8s, or a weights file"
     )
     assert_refused(narrow(), "imagenet", message, UsageError)
 
@@ -213,6 +213,7 @@ def test_imagenet_labels_are_those_of_keras_told_apart_where_two_are_equal() -> 
     [
         ("resnet50", keras.applications.resnet50.preprocess_input),
         ("xception", keras.applications.xception.preprocess_input),
+        ("mobilenet_v2", keras.applications.mobilenet_v2.preprocess_input),
     ],
 )
 def test_load_weights_of_keras_answer_as_keras_does(

@@ -12,8 +12,11 @@ from edgecnn import proposing
 from edgecnn.data.scenes import boxes_of, render
 from edgecnn.data.shapes import scene_of
 from edgecnn.errors import MissingDependencyError
+from edgecnn.evaluation.scoring import narrow
 from edgecnn.models.build import build_manifest, get_spec
 from edgecnn.proposing import feeds_of, selective_search
+from edgecnn.tasks.detection.outputs import check_options
+from edgecnn.training import TrainConfig
 
 SCENES = [scene_of("test", index, 4) for index in range(8)]
 
@@ -88,3 +91,13 @@ def test_without_the_extra_its_name_is_said(monkeypatch):
     monkeypatch.delitem(sys.modules, "cv2", raising=False)
     with pytest.raises(MissingDependencyError, match=r'pip install "edgecnn\[rcnn\]"'):
         selective_search(render(SCENES[0]))
+
+
+def test_data_of_a_model_that_takes_regions_are_refused_before_anything_is_read_of_them(monkeypatch):
+    monkeypatch.setattr("edgecnn.extras.find_spec", lambda _: None)
+    manifest = build_manifest(get_spec("rcnn"), None, image_size=(96, 128))
+    with pytest.raises(MissingDependencyError, match=r'pip install "edgecnn\[rcnn\]"'):
+        narrow(manifest, None)
+    with pytest.raises(MissingDependencyError, match=r'pip install "edgecnn\[rcnn\]"'):
+        check_options(manifest, TrainConfig("rcnn", "shapes:1"))
+    check_options(build_manifest(get_spec("faster_rcnn"), None), TrainConfig("faster_rcnn", "shapes:1"))

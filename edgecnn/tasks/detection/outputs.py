@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from edgecnn.data.targets import Boxes, Targets
 from edgecnn.errors import UsageError
-from edgecnn.extras import require
 from edgecnn.models.spec import ModelSpec
+from edgecnn.proposing import check_proposer
 from edgecnn_runtime.decoders import OutputSpec, RegionsDecoder, YoloDecoder, YoloScale
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.preprocessing import Placement
@@ -115,8 +115,7 @@ def check_options(manifest: Manifest, config: "TrainConfig") -> None:
     Raises:
         UsageError: no size lies between the sides of `multi_scale`, or the model has one size.
     """
-    if manifest.proposals_input is not None:
-        require("cv2")  # proposes the regions of what is held out
+    check_proposer(manifest)  # of what is held out
     if config.multi_scale is not None:
         if manifest.decoder.kind == "regions":
             raise UsageError(f"multi_scale: {manifest.model.name} looks at regions of one image size. Leave it out")
