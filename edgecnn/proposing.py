@@ -40,11 +40,12 @@ def selective_search(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         MissingDependencyError: OpenCV's contrib package is not installed; names the extra that brings it.
     """
     key = blake2b(pixels.tobytes() + repr(pixels.shape).encode(), digest_size=16).digest()
-    if key not in _kept:
-        _kept[key] = _searched(pixels)
-        if len(_kept) > _MOST_KEPT:
+    found = _kept.get(key)
+    if found is None:
+        found = _kept[key] = _searched(pixels)
+        while len(_kept) > _MOST_KEPT:
             _kept.popitem(last=False)
-    return _kept[key]
+    return found
 
 
 def check_proposer(manifest: Manifest) -> None:
