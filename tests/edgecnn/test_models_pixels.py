@@ -39,5 +39,5 @@ def test_scaled_to_one_maps_white_to_one() -> None:
 
 def test_rows_with_keras_weights_crop_the_centre_as_those_were_evaluated() -> None:
     rows = [spec for spec in CATALOG.values() if spec.application is not None and spec.task == "classification"]
-    assert {spec.name for spec in rows} == {"vgg16", "vgg19", "resnet50", "xception"}
+    assert {spec.name for spec in rows} == {"vgg16", "vgg19", "resnet50", "xception", "mobilenet_v2"}
     assert all((spec.resize, spec.crop_fraction) == ("center_crop", 0.875) for spec in rows)
