@@ -79,7 +79,7 @@ def file_of(name: str, data: Path, runs: Path, *options: str) -> Path:
 
 def ways(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
     """Answers the same pictures with the files of three ways, in turn."""
-    from edgecnn.proposing import _kept, selective_search  # where it keeps what it found: each picture is new here
+    from edgecnn.proposing import search_regions
 
     predictors = {name: Predictor.load(file_of(name, data, runs), **_LIMIT) for name in WAYS}
     times: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in WAYS}
@@ -88,9 +88,8 @@ def ways(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
 
     def propose(pixels: Any) -> Any:
         nonlocal proposing
-        _kept.clear()
         start = perf_counter()
-        boxes = selective_search(pixels)
+        boxes = search_regions(pixels)
         proposing = (perf_counter() - start) * 1000
         return boxes
 
@@ -103,7 +102,7 @@ def ways(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
                 whole = speed.preprocess + speed.inference + speed.postprocess
                 times[name].append((whole, proposing, speed.inference, speed.postprocess))
                 passes[name].append(
-                    1 if spec is None else min(spec.count, len(selective_search(_seen(predictor, picture))))
+                    1 if spec is None else min(spec.count, len(search_regions(_seen(predictor, picture))))
                 )
     rows = []
     for name in WAYS:
@@ -168,10 +167,10 @@ def measure_parts(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
 
 
 def measure_int8(data: Path, runs: Path, count: int) -> list[dict[str, Any]]:
-    """Runs both files of a row in turn on the same pictures."""
+    """Runs both files of a row in turn on a picture of its val part."""
     files = {"float32": file_of(SMALL, data, runs), "int8": file_of(SMALL, data, runs, "--quantize", "int8")}
     predictors = {name: Predictor.load(file, **_LIMIT) for name, file in files.items()}
-    picture = render(scene_of("test", 0, MOST))
+    picture = data / "bccd" / "JPEGImages" / "BloodImage_00014.jpg"
     fed = {name: predictor.inputs(picture).feeds for name, predictor in predictors.items()}
     calls = {name: lambda name=name: predictors[name].run(fed[name]) for name in files}
     interleave(5, **calls)

@@ -25,24 +25,11 @@ _kept: "OrderedDict[bytes, npt.NDArray[np.float32]]" = OrderedDict()
 
 
 def selective_search(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Returns the regions of a picture by selective search ("fast"), the largest first.
-
-    OpenCV's order is random, which no seed changes; the set is not. Of regions that overlap by an IoU of .8 the largest
-    one stays. What was found for the same pixels is given again.
-
-    Args:
-        pixels: (H, W, C), RGB or gray.
-
-    Returns:
-        (P, 4) xyxy in those pixels.
-
-    Raises:
-        MissingDependencyError: OpenCV's contrib package is not installed; names the extra that brings it.
-    """
+    """Returns what `search_regions` finds, from memory where these pixels were searched before."""
     key = blake2b(pixels.tobytes() + repr(pixels.shape).encode(), digest_size=16).digest()
     found = _kept.get(key)
     if found is None:
-        found = _kept[key] = _searched(pixels)
+        found = _kept[key] = search_regions(pixels)
         while len(_kept) > _MOST_KEPT:
             _kept.popitem(last=False)
     return found
@@ -58,7 +45,7 @@ def check_proposer(manifest: Manifest) -> None:
         require("cv2")
 
 
-def feeds_of(manifest: Manifest, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+def with_regions(manifest: Manifest, pixels: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
     """Returns what a network takes of images, with the regions that selective search proposes where it takes such.
 
     Args:
@@ -66,7 +53,7 @@ def feeds_of(manifest: Manifest, pixels: npt.NDArray[np.uint8]) -> dict[str, npt
         pixels: (N, H, W, C) of its input.
 
     Raises:
-        MissingDependencyError: as `selective_search`.
+        MissingDependencyError: as `search_regions`.
     """
     feeds: dict[str, npt.NDArray[Any]] = {manifest.image_input.name: pixels}
     spec = manifest.proposals_input
@@ -76,7 +63,21 @@ def feeds_of(manifest: Manifest, pixels: npt.NDArray[np.uint8]) -> dict[str, npt
     return feeds
 
 
-def _searched(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def search_regions(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Returns the regions of a picture by selective search ("fast"), the largest first.
+
+    OpenCV's order is random, which no seed changes; the set is not. Of regions that overlap by an IoU of .8 the largest
+    one stays.
+
+    Args:
+        pixels: (H, W, C), RGB or gray.
+
+    Returns:
+        (P, 4) xyxy in those pixels.
+
+    Raises:
+        MissingDependencyError: OpenCV's contrib package is not installed; names the extra that brings it.
+    """
     require("cv2")
     import cv2  # large: only where a model needs it
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edgecnn.data.bad_pictures import BadPicture, preprocess_or_not, refuse_bad_pictures
 from edgecnn.data.samples import Samples
 from edgecnn.data.targets import Targets
-from edgecnn.proposing import feeds_of
+from edgecnn.proposing import with_regions
 from edgecnn_runtime.inputs import preprocessor_of
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.model import Feeds
@@ -140,7 +140,7 @@ def iter_ready(
     for batch in iter_placed_batches(samples, preprocessor_of(manifest), batch_size, on_bad=on_bad):
         truths = batch.targets.truths(to_model)
         if text is None or read is None:
-            yield ReadyBatch(feeds_of(manifest, batch.pixels), batch.placements, truths, batch.positions)
+            yield ReadyBatch(with_regions(manifest, batch.pixels), batch.placements, truths, batch.positions)
             continue
         rows = [(index, asked) for index, about in enumerate(truths) for asked in about[:most_questions]]
         for start in range(0, len(rows), batch_size):

@@ -15,10 +15,9 @@ from keras import layers
 from edgecnn.models.layers import Counted, InPlaces, Warped, image_input
 from edgecnn.models.layers.region_costs import RegionCost, RegionsAround, SampledRegions
 from edgecnn.models.resnet import resnet34_map
-from edgecnn.tasks.detection.outputs import MOST_REGIONS
+from edgecnn.tasks.detection.outputs import MOST_REGIONS, region_inputs
 from edgecnn_runtime.manifest import Manifest
 
-PROPOSALS = "proposals"  # the second input
 _LEARNED = 32  # regions of an image that are learned from; the paper's 128 are of several images
 _LEAST_WARPED = 32  # pixels
 _SMALL = keras.initializers.RandomNormal(stddev=0.01)
@@ -45,7 +44,8 @@ def rcnn(*, image_size: tuple[int, int], channels: int, num_classes: int, width:
         (N, R, num_classes + 1), the last of nothing, and "shifts", (N, R, num_classes, 4). R is 300.
     """
     image = image_input(image_size, channels)
-    proposals = keras.Input((MOST_REGIONS, 4), dtype="float32", name=PROPOSALS)
+    (spec,) = region_inputs()
+    proposals = keras.Input(spec.shape, dtype=spec.dtype, name=spec.name)
     warp = Warped(max(_LEAST_WARPED, min(image_size) // 4), name="warped")
     features = resnet34_map(warp(image, proposals), width, stages=4)
     pooled, flat = layers.GlobalAveragePooling2D(name="avg_pool")(features), layers.Flatten(name="flat")(features)

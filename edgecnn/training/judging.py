@@ -7,7 +7,7 @@ import numpy.typing as npt
 from edgecnn.data.cache import CachedPart
 from edgecnn.data.targets import Targets
 from edgecnn.models.adapter import KerasModel
-from edgecnn.proposing import feeds_of
+from edgecnn.proposing import with_regions
 from edgecnn.tasks.table import TASKS, load
 from edgecnn.training.network import inference_model
 from edgecnn_runtime.manifest import Manifest
@@ -49,7 +49,7 @@ class EpochJudge:
         same_classes = np.arange(manifest.num_classes)
         for start in range(0, len(self._positions), self._batch_size):
             chosen = self._positions[start : start + self._batch_size]
-            outputs = self._model.run(feeds_of(manifest, self._part.pixels[chosen]))
+            outputs = self._model.run(with_regions(manifest, self._part.pixels[chosen]))
             results = task.decode(metric.manifest, outputs, [self._part.placements[index] for index in chosen])
             metric.update(results, self._targets.subset(chosen).truths(same_classes))
         return {metric.name: float(metric.value())}

@@ -78,9 +78,8 @@ def export(
     proven again), "seams" (where pictures go through in tiles), "golden" (samples, answered by the file itself;
     left out where there are to be none), "shares" (where the graph proposes regions: what its parts take of the time),
     "stamp" and "verify" (the samples once more, through the finished file). All is made in a temporary folder beside
-    `path`; the file takes its name last. FILE.report.json beside it tells what was
-    compared, on which machine, and how long each stage took, and holds the file's SHA-256; it is written for a failed
-    comparison too.
+    `path`; the file takes its name last. FILE.report.json beside it tells what was compared, on which machine, and how
+    long each stage took, and holds the file's SHA-256; it is written for a failed comparison too.
 
     Args:
         model: from the manifest's inputs to its raw outputs, built.

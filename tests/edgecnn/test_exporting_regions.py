@@ -1,6 +1,7 @@
 """Detectors that propose regions, through the exporters: what a file answers, and which mistakes an export refuses."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -21,24 +22,29 @@ from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.proposals import windows_over
 from edgecnn_runtime.tasks import candidates
 from edgecnn_runtime.tasks.detection import DETECTION
+from edgecnn_runtime.verification import trace, verify
 
 SIZE, LABELS, PLACE = (64, 96), ["cat", "dog", "owl"], Placement((64, 96), (1.0, 1.0), (0.0, 0.0))
 
 
-@pytest.fixture(scope="module")
-def detector():
-    """A narrow one with random weights, biases among them, so that a black picture has likely and unlikely places."""
-    keras.utils.set_random_seed(5)
-    model = build_model("faster_rcnn", image_size=SIZE, width=0.1, num_classes=len(LABELS))
-    random = np.random.default_rng(5)
+def drawn(name, seed, **scales):
+    """A narrow network with random weights, of the scales given for some layers, and its manifest."""
+    keras.utils.set_random_seed(seed)
+    model = build_model(name, image_size=SIZE, width=0.1, num_classes=len(LABELS))
+    random = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             gamma, beta, mean, variance = layer.get_weights()
             layer.set_weights([gamma, random.normal(0, 0.3, beta.shape), mean, variance])
-    for name, scale in (("objectness", 0.3), ("anchor_shifts", 0.03), ("class_units", 0.4), ("shift_units", 0.1)):
-        layer = model.get_layer(name)
+    for layer, scale in ((model.get_layer(one), scale) for one, scale in scales.items()):
         layer.set_weights([random.normal(0, scale, weight.shape) for weight in layer.get_weights()])
-    return model, build_manifest(get_spec("faster_rcnn"), LABELS, image_size=SIZE, width=0.1)
+    return model, build_manifest(get_spec(name), LABELS, image_size=SIZE, width=0.1)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    """Its biases are random too, so that a black picture has likely and unlikely places."""
+    return drawn("faster_rcnn", 5, objectness=0.3, anchor_shifts=0.03, class_units=0.4, shift_units=0.1)
 
 
 def write(detector, path, **options):
@@ -58,18 +64,8 @@ def pictures(count):
 
 @pytest.fixture(scope="module")
 def regarding():
-    """A narrow one with random weights that looks at given regions."""
-    keras.utils.set_random_seed(6)
-    model = build_model("rcnn", image_size=SIZE, width=0.1, num_classes=len(LABELS))
-    random = np.random.default_rng(6)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = layer.get_weights()
-            layer.set_weights([gamma, random.normal(0, 0.3, beta.shape), mean, variance])
-    for name, scale in (("class_units", 0.3), ("shift_units", 0.05)):
-        layer = model.get_layer(name)
-        layer.set_weights([random.normal(0, scale, weight.shape) for weight in layer.get_weights()])
-    return model, build_manifest(get_spec("rcnn"), LABELS, image_size=SIZE, width=0.1)
+    """One that looks at given regions."""
+    return drawn("rcnn", 6, class_units=0.3, shift_units=0.05)
 
 
 @pytest.mark.parametrize("batch", [None, 2])
@@ -94,6 +90,19 @@ def test_a_file_finds_what_keras_finds_in_given_regions(regarding, tmp_path, bat
             apart = np.abs(rows[0][:, np.newaxis] - rows[1]).max(axis=2)
             alone = [(apart.min(axis=axis) > 2e-2).sum() for axis in (0, 1)]
             assert max(alone) <= 0.05 * len(own), "rounding chooses among windows that overlap and score alike"
+
+
+def test_a_golden_sample_holds_the_regions_that_were_looked_at(regarding, tmp_path):
+    write(regarding, tmp_path / "model.onnx")
+    predictor = Predictor.load(tmp_path / "model.onnx", device="cpu")
+    sample, *_ = predictor.claims.golden
+    assert trace(predictor, sample.image_bytes, proposals=sample.proposals).inputs == sample.trace.inputs
+    height, width = sample.trace.image_size
+    others = [[0, 0, width / 2, height / 3], *sample.proposals[1:]]
+    assert trace(predictor, sample.image_bytes, proposals=others).inputs != sample.trace.inputs
+    claims = replace(predictor.claims, golden=(replace(sample, proposals=tuple(map(tuple, others))),))
+    predictor.claims = claims
+    assert not verify(predictor).passed
 
 
 def test_the_network_of_given_regions_computes_with_integers(regarding, tmp_path):

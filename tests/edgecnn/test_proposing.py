@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("cv2", reason="the extra rcnn")
 
@@ -14,7 +15,7 @@ from edgecnn.data.shapes import scene_of
 from edgecnn.errors import MissingDependencyError
 from edgecnn.evaluation.scoring import narrow
 from edgecnn.models.build import build_manifest, get_spec
-from edgecnn.proposing import feeds_of, selective_search
+from edgecnn.proposing import selective_search, with_regions
 from edgecnn.tasks.detection.outputs import check_options
 from edgecnn.training import TrainConfig
 
@@ -55,11 +56,31 @@ def test_it_gives_the_same_in_the_same_order_though_opencv_does_not():
     assert max(pairs) < 0.8
 
 
+def test_it_finds_what_opencv_finds_in_the_file_that_it_reads_itself(tmp_path):
+    import cv2
+
+    Image.fromarray(render(SCENES[2])).save(tmp_path / "scene.png")
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(cv2.imread(str(tmp_path / "scene.png")))
+    search.switchToSelectiveSearchFast()
+    all_of_them = {(x, y, x + width, y + height) for x, y, width, height in search.process().tolist()}
+    found = {tuple(map(int, box)) for box in selective_search(render(SCENES[2])).tolist()}
+    assert found <= all_of_them
+    left_out = all_of_them - found
+    assert left_out
+    areas = {box: (box[2] - box[0]) * (box[3] - box[1]) for box in all_of_them}
+    for box in left_out:  # each has a larger one, or as large, that it is the same as
+        like = [one for one in found if areas[one] >= areas[box] and shared(np.float64(box), np.float64(one)) >= 0.8]
+        assert like
+    backwards = {tuple(map(int, box)) for box in selective_search(render(SCENES[2])[..., ::-1].copy()).tolist()}
+    assert backwards != found, "else this picture would not tell RGB from BGR"
+
+
 @pytest.mark.usefixtures("forgetful")
 def test_it_searches_the_same_pixels_once(monkeypatch):
     searched = []
-    right = proposing._searched
-    monkeypatch.setattr(proposing, "_searched", lambda pixels: searched.append(pixels) or right(pixels))
+    right = proposing.search_regions
+    monkeypatch.setattr(proposing, "search_regions", lambda pixels: searched.append(pixels) or right(pixels))
     monkeypatch.setattr(proposing, "_MOST_KEPT", 2)
     pictures = [np.full((24, 24, 3), tone, np.uint8) for tone in (0, 90, 200)]
     for picture in (pictures[0], pictures[0], pictures[1], pictures[2], pictures[0]):
@@ -75,13 +96,13 @@ def test_gray_pictures_have_regions_too():
 def test_feeds_hold_regions_where_a_model_takes_such():
     manifest = build_manifest(get_spec("rcnn"), None, image_size=(96, 128))
     pixels = np.stack([render(SCENES[0]), render(SCENES[1])])
-    feeds = feeds_of(manifest, pixels)
+    feeds = with_regions(manifest, pixels)
     assert list(feeds) == ["image", "proposals"]
     for one, rows in zip(pixels, feeds["proposals"], strict=True):
         expected = selective_search(one)
         assert rows[: len(expected)].tolist() == expected.tolist()
         assert not rows[len(expected) :].any()
-    assert list(feeds_of(build_manifest(get_spec("yolov3_tiny"), None), pixels)) == ["image"]
+    assert list(with_regions(build_manifest(get_spec("yolov3_tiny"), None), pixels)) == ["image"]
 
 
 @pytest.mark.usefixtures("forgetful")

@@ -79,7 +79,7 @@ def given_regions(spec: ModelSpec, num_classes: int) -> tuple[RegionsDecoder, tu
 
 
 def region_inputs() -> tuple[ProposalsInput, ...]:
-    """Returns the input of the regions, as `edgecnn.models.rcnn` has it."""
+    """Returns what a detector takes beside the image that looks at regions which others propose."""
     return (ProposalsInput("proposals", MOST_REGIONS),)
 
 
