@@ -5,8 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-# Means of ImageNet's blue, green and red, 0 to 255: keras.applications.imagenet_utils, mode "caffe".
-_BGR_MEANS = (103.939, 116.779, 123.68)
+from edgecnn_runtime.pixel_scaling import PIXEL_SCALINGS
+
+_BGR_MEANS = PIXEL_SCALINGS["caffe"].mean
 
 
 def image_input(image_size: tuple[int, int], channels: int) -> keras.KerasTensor:
