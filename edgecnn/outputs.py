@@ -98,6 +98,24 @@ def check_output_folder(option: str, folder: Path, inputs: Sequence[Input]) -> N
         _check_not_read([Output(option, entry) for entry in folder.iterdir() if entry.is_file()], inputs)
 
 
+def check_free(folder: Path) -> None:
+    """Refuses a place for a folder where there is a file, or a folder that is not empty.
+
+    Raises:
+        UsageError: names it.
+    """
+    if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):  # noqa: PTH110, PTH112, PTH208
+        raise UsageError(f"-o: expected a folder that is missing or empty, received {folder}. Name another one.")
+
+
+def next_run_folder(name: str) -> Path:
+    """Returns runs/NAME-N with the lowest N that is free."""
+    number = 1
+    while os.path.exists(path := Path("runs", f"{name}-{number}")):  # noqa: PTH110
+        number += 1
+    return path
+
+
 def holds_run(folder: Path) -> bool:
     """Says whether a folder holds a run of ours: it has both its files, and their JSON begins as ours does."""
     return all(_has_schema(folder / name) for name in (RUN_CONFIG, RUN_MANIFEST))

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from edgecnn.cli.adopt import adopt
 from edgecnn.cli.anchors import anchors
 from edgecnn.cli.bench import bench
 from edgecnn.cli.data import data
@@ -140,6 +141,7 @@ app.command(epilog="Example: edgecnn models mnist_convnet --image-size 64,64 --c
 app.command(epilog="Example: edgecnn data shapes --save sheets")(data)
 app.command(epilog="Example: edgecnn anchors shapes --count 6 --image-size 96,128")(anchors)
 app.command(epilog="Example: edgecnn train mnist_convnet --data digits --epochs 5 -o runs/digits")(train)
+app.command(epilog="Example: edgecnn adopt flowers.keras --data photos/")(adopt)
 app.command(epilog="Example: edgecnn evaluate runs/digits --data digits")(evaluate)
 app.command(epilog="Example: edgecnn export runs/digits -o digits.onnx --data digits")(export)
 app.command(epilog="Example: edgecnn run mnist.onnx seven.png --top-k 3 --format json")(run)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from edgecnn.cli.options import CheckpointOption, DataOption, DeviceName, Font, Format, SkipBad, check_font
+from edgecnn.cli.options import CheckpointOption, DataOption, DeviceName, Font, Format, Imports, SkipBad, check_font
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -41,6 +41,7 @@ def evaluate(
         typer.Option(metavar="DIR", help="Draw the worst answers here, and a task's curves or confusion matrix."),
     ] = None,
     font: Font = None,
+    imports: Imports = None,
     skip_bad: SkipBad = False,
     format: Format = "text",
 ) -> None:
@@ -54,6 +55,8 @@ def evaluate(
     is_keras = os.path.isdir(model) or model.endswith(".keras")  # noqa: PTH112  (Path raises on a long name)
     if is_keras and device is not None:
         raise typer.BadParameter("a Keras model runs on TensorFlow: give a FILE.onnx.", param_hint="--device")
+    if not is_keras and imports:
+        raise typer.BadParameter("a file holds no code: give a RUN_DIR or a MODEL.keras.", param_hint="--import")
     if not is_keras and checkpoint is not None:
         raise typer.BadParameter("a file holds one checkpoint: give a RUN_DIR.", param_hint="--checkpoint")
     with stdout_for_results() as results:
@@ -64,7 +67,7 @@ def evaluate(
             read = [Input(option, path) for option, path in (("MODEL", Path(model)), ("--data", path_of(data))) if path]
             check_output_folder("--save", save, read)
         check_data(data)
-        opened = _open_trained(model, checkpoint) if is_keras else _open_file(model, device or "auto")
+        opened = _open_trained(model, checkpoint, imports or ()) if is_keras else _open_file(model, device or "auto")
         if needs_tensorflow(data):
             load_tensorflow()
         from edgecnn.cli.pictures import open_typeface
@@ -110,20 +113,20 @@ class _Opened(NamedTuple):
     trained_on: str | None
 
 
-def _open_trained(path: str, checkpoint: Checkpoint | None) -> _Opened:
+def _open_trained(path: str, checkpoint: Checkpoint | None, imports: Sequence[str]) -> _Opened:
     from edgecnn.trained import open_trained  # loads ONNX Runtime
 
     trained = open_trained(path, checkpoint=checkpoint)
+    trained.check_imports(imports)
     require("tensorflow")
 
     def load() -> Model:
         load_tensorflow()
         from edgecnn.models.adapter import KerasModel  # loads Keras
 
-        return KerasModel(trained.load(), trained.manifest)
+        return KerasModel(trained.load(imports), trained.manifest)
 
-    trained_on = None if trained.record is None else trained.record.data.fingerprint
-    return _Opened(load, trained.manifest, "TensorFlow", None, trained_on)
+    return _Opened(load, trained.manifest, "TensorFlow", None, trained.trained_on)
 
 
 def _open_file(path: str, device: DeviceName) -> _Opened:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecnn.cli import export_options as options
-from edgecnn.cli.options import CheckpointOption, SkipBad, Width
+from edgecnn.cli.options import CheckpointOption, Imports, SkipBad, Width
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import format_bytes
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -44,6 +44,7 @@ def export(
     width: Width = None,
     manifest: options.ManifestFile = None,
     checkpoint: CheckpointOption = None,
+    imports: Imports = None,
     skip_bad: SkipBad = False,
 ) -> None:
     """Write a model as one ONNX file, once it is proven to answer like its source; FILE.report.json tells how."""
@@ -74,6 +75,7 @@ def export(
             split=split,
             golden_samples=golden_samples,
             skip_bad=skip_bad,
+            imports=tuple(imports or ()),
         )
         from edgecnn.exporting.source import check_source
         from edgecnn.reads_and_writes import check_export

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from edgecnn.cli.options import CheckpointOption
+from edgecnn.cli.options import CheckpointOption, Imports
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 
@@ -23,6 +23,7 @@ def feature_maps(
     ] = None,
     channels: Annotated[int, typer.Option(min=1, metavar="N", help="Most maps that are drawn.")] = 64,
     checkpoint: CheckpointOption = None,
+    imports: Imports = None,
 ) -> None:
     """Draw the activations of one layer for one image, a map a channel, each scaled on its own."""
     if output.suffix.lower() != ".png":
@@ -37,12 +38,13 @@ def feature_maps(
         from edgecnn_runtime.images import open_image
 
         trained = open_trained(source, checkpoint=checkpoint)
+        trained.check_imports(imports or ())
         open_image(str(image))
         load_tensorflow()
         from edgecnn.evaluation.feature_maps import feature_maps  # these load Keras and matplotlib
         from edgecnn.evaluation.map_grid import draw_feature_maps
 
-        maps = feature_maps(trained.load(), trained.manifest, str(image), layer=layer)
+        maps = feature_maps(trained.load(imports or ()), trained.manifest, str(image), layer=layer)
         draw_feature_maps(maps, output, channels=channels)
         height, width, count = maps.activations.shape
         shown = f"{min(count, channels)} of {count} channels of {height} x {width}"

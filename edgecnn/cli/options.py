@@ -105,6 +105,14 @@ SkipBad = Annotated[
         "--skip-bad", help="Go on without pictures that cannot be decoded, and without faulty boxes and masks."
     ),
 ]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE|FILE.py",
+        help="Import this before the model is loaded, for layers of your own: its code is run.",
+    ),
+]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Device = Annotated[
     DeviceName, typer.Option(help="Where to run. cuda never falls back to the CPU; auto may, and says so.")

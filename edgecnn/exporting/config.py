@@ -48,6 +48,7 @@ class ExportConfig:
         golden_samples: test images that travel in the file so that a device can verify it, 0 to 4; 0 keeps them all
             out.
         skip_bad: prove and calibrate without the pictures that cannot be decoded.
+        imports: modules with layers of somebody's own, whose code is run before the model is loaded.
 
     Raises:
         UsageError: an option that cannot take effect, or that the source needs; a number out of range.
@@ -77,6 +78,7 @@ class ExportConfig:
     overlap: int | None = None
     golden_samples: int = 4
     skip_bad: bool = False
+    imports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.golden_samples <= _MOST_GOLDEN_SAMPLES:
@@ -102,6 +104,8 @@ class ExportConfig:
         for option, value in options.items():
             if value is not None and option not in taken:
                 raise UsageError(f"{option}: it cannot take effect on {self.source}, a {self.kind}. Leave it out.")
+        if self.kind == "name" and self.imports:
+            raise UsageError(f"--import: it cannot take effect on {self.source}, a {self.kind}. Leave it out.")
         if self.kind == "name":
             _check_name(self.source, self.weights)
         if self.quantize == "int8" and self.kind != "run folder" and self.data is None:

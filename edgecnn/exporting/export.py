@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from edgecnn.adopting.original import OriginalModel
 from edgecnn.data import Dataset, Samples, load_dataset
 from edgecnn.data.bad_pictures import find_bad_pictures, good_positions, refuse_bad_pictures
 from edgecnn.data.batches import images_together, iter_ready
@@ -48,8 +49,10 @@ class _Source:
         manifest: of the file.
         whole: where it takes tiles: the same model for pictures of any size.
         seed: of its weights.
-        data: where it was trained on them.
+        data: where it was trained on them, or where it was adopted, scored.
         data_fingerprint: of these.
+        trained_on: the same of the data that it was trained on, where that is known.
+        original: where it was adopted, the model as it came, which files are proven with.
     """
 
     model: keras.Model
@@ -58,6 +61,8 @@ class _Source:
     seed: int | None = None
     data: str | None = None
     data_fingerprint: str | None = None
+    trained_on: str | None = None
+    original: OriginalModel | None = None
 
 
 def export_source(
@@ -87,7 +92,7 @@ def export_source(
     if dataset is None and config.quantize == "int8":
         raise UsageError("--quantize int8: it needs images to calibrate on and to judge by. Give them with --data.")
     images = None if dataset is None else _images(config, dataset, source.manifest)
-    reference = KerasModel(source.model, source.manifest)
+    reference = source.original or KerasModel(source.model, source.manifest)
     settle = TASKS[source.manifest.task].settle
     metrics: list[TaskMetric] = []
 
@@ -111,7 +116,7 @@ def export_source(
             batch=config.batch,
             opset=config.opset,
             seed=source.seed,
-            data_fingerprint=source.data_fingerprint,
+            data_fingerprint=source.trained_on,
             quantization=_quantization(config),
             nms=config.nms,
             split=config.split,
@@ -170,20 +175,24 @@ def _open(config: ExportConfig) -> _Source:
         whole = KerasModel(free, any_size(source.manifest, multiple))
     size = manifest.image_input.height, manifest.image_input.width
     model = source.model if size == (image.height, image.width) else resized(source.model, size)
-    return replace(source, model=model, manifest=manifest, whole=whole)
+    original = (
+        source.original if size == (image.height, image.width) and manifest.outputs == source.manifest.outputs else None
+    )
+    return replace(source, model=model, manifest=manifest, whole=whole, original=original)
 
 
 def _read(config: ExportConfig) -> _Source:
     if config.kind != "name":
         trained = open_trained(config.source, config.manifest, checkpoint=config.checkpoint)
-        if (record := trained.record) is None:
-            return _Source(trained.load(), trained.manifest)
+        model, data = trained.load(config.imports), trained.data
         return _Source(
-            trained.load(),
+            model,
             trained.manifest,
-            seed=record.config.seed,
-            data=record.data.location,
-            data_fingerprint=record.data.fingerprint,
+            seed=None if trained.record is None else trained.record.config.seed,
+            data=None if data is None else data.location,
+            data_fingerprint=None if data is None else data.fingerprint,
+            trained_on=trained.trained_on,
+            original=trained.original(),
         )
     labels = None if config.labels is None else read_labels(config.labels)
     width = 1.0 if config.width is None else config.width

@@ -5,7 +5,7 @@ from dataclasses import replace
 from edgecnn.errors import UsageError
 from edgecnn.exporting.config import ExportConfig
 from edgecnn.models.catalog import CATALOG
-from edgecnn_runtime.decoders import ClassMapDecoder, Decoder, Tiling
+from edgecnn_runtime.decoders import Decoder, EveryPixel, Tiling
 from edgecnn_runtime.manifest import ImageInput, Manifest
 from edgecnn_runtime.map_decoders import largest_overlap
 
@@ -26,7 +26,7 @@ def for_pictures(config: ExportConfig, manifest: Manifest) -> Manifest:
     option = "--image-size dynamic" if config.any_size else "--tile"
     if not config.any_size and config.tile is None:
         return manifest
-    if not isinstance(manifest.decoder, ClassMapDecoder):
+    if not isinstance(manifest.decoder, EveryPixel):
         raise UsageError(
             f"{option}: it cannot take effect on {config.source}, whose decoder {manifest.decoder.kind!r} answers no "
             "picture pixel by pixel. Leave it out."
@@ -70,7 +70,7 @@ def _in_tiles(manifest: Manifest, tiling: Tiling) -> Manifest:
     image = manifest.image_input
     resize = "stretch" if image.resize == "pad" else image.resize
     tile = replace(image, height=tiling.size, width=tiling.size, resize=resize, multiple_of=None)
-    assert isinstance(manifest.decoder, ClassMapDecoder), "looked at before"
+    assert isinstance(manifest.decoder, EveryPixel), "looked at before"
     return _with_input(manifest, tile, replace(manifest.decoder, tiles=tiling))
 
 

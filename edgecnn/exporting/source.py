@@ -28,7 +28,9 @@ def check_source(config: ExportConfig) -> None:
     if config.kind == "name":
         manifest = _check_name(config)
     else:
-        manifest = open_trained(config.source, config.manifest, checkpoint=config.checkpoint).manifest
+        trained = open_trained(config.source, config.manifest, checkpoint=config.checkpoint)
+        trained.check_imports(config.imports)
+        manifest = trained.manifest
     for_pictures(config, manifest)
     if config.nms == "graph" and manifest.decoder.suppresses != "runtime":
         raise UsageError(
@@ -78,6 +80,11 @@ def _check_name(config: ExportConfig) -> Manifest:
 
 def _check_recorded_data(run_dir: str) -> None:
     location = recorded_data(Path(run_dir))
+    if location is None:
+        raise UsageError(
+            f"--quantize int8: it needs images to calibrate on and to judge by, and {run_dir} was adopted without any. "
+            "Give labelled ones with --data."
+        )
     try:
         if location is not None:
             check_data(location)

@@ -1,4 +1,4 @@
-"""What can be seen of a .keras file before Keras is loaded: whole, no bomb, and nothing in it that can run code."""
+"""What can be seen of a saved Keras model before Keras is loaded: whole, no bomb, and nothing that can run code."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _UNSAFE = {
     "TextVectorization",
     "__lambda__",
 }
-_MOST_CONFIG_BYTES = 64 * 2**20
+MOST_CONFIG_BYTES = 64 * 2**20
 _MOST_INFLATION = 100  # Keras stores weights uncompressed; deflated text stays far below this
 
 
@@ -32,6 +32,15 @@ def check_archive(path: Path) -> None:
 
     Raises:
         KerasFileError: missing, not a .keras file, truncated, a zip bomb, or a layer that can run code.
+    """
+    read_archive(path)
+
+
+def read_archive(path: Path) -> Any:
+    """Returns the configuration of the model in a .keras file, once it is found harmless.
+
+    Raises:
+        KerasFileError: as for `check_archive`.
     """
     if not os.path.isfile(path):  # noqa: PTH113  (Path raises on a long name)
         received = "a folder" if os.path.isdir(path) else "nothing"  # noqa: PTH112
@@ -48,6 +57,20 @@ def check_archive(path: Path) -> None:
             f"{path}: expected a whole .keras archive, received {received} ({error}). "
             "Save the model again with model.save('NAME.keras')."
         ) from error
+    check_classes(path, config)
+    return config
+
+
+def check_classes(path: Path, config: Any) -> None:
+    """Refuses what can run code or read other files when it is built.
+
+    Args:
+        path: of the file that the configuration is from.
+        config: of a model, as JSON gives it.
+
+    Raises:
+        KerasFileError: names the layer.
+    """
     for class_name, layer_name in _classes(config):
         if class_name in _UNSAFE:
             raise KerasFileError(
@@ -62,7 +85,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
         raise KerasFileError(f"{path}: expected the members {sorted(_MEMBERS)}, received {sorted(members)[:10]}")
     total = sum(member.file_size for member in members.values())
     size = path.stat().st_size
-    if members["config.json"].file_size > _MOST_CONFIG_BYTES or total > _MOST_INFLATION * size:
+    if members["config.json"].file_size > MOST_CONFIG_BYTES or total > _MOST_INFLATION * size:
         raise KerasFileError(
             f"{path}: refused as a zip bomb: its {size} bytes would become {total}, expected at most {_MOST_INFLATION} "
             "times as many"

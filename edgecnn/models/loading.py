@@ -36,10 +36,21 @@ def load_keras(path: str | Path, *, compiled: bool = False) -> keras.Model:
             warnings.simplefilter("error", UserWarning)  # Keras only warns when layers keep their fresh weights
             return cast("keras.Model", keras.saving.load_model(path, compile=compiled, safe_mode=True))
     except Exception as error:  # Keras, h5py and the layers have each their own, of a deep configuration RecursionError
-        raise KerasFileError(
-            f"{path}: Keras cannot read it: {_reason(error)} Save it again with model.save('NAME.keras'); layers of "
-            "your own need keras.saving.register_keras_serializable and an import before loading."
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> KerasFileError:
+    """Returns the error about a file that Keras cannot read.
+
+    Args:
+        path: of the file.
+        error: what Keras, h5py or a layer raised.
+    """
+    return KerasFileError(
+        f"{path}: Keras cannot read it: {_reason(error)} Save it again with model.save('NAME.keras'); layers of "
+        "your own need keras.saving.register_keras_serializable and an import before loading, as edgecnn adopt "
+        "--import MODULE does."
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -69,10 +69,14 @@ class RunRecord:
             raise RunFolderError(f"{what} is damaged: {error}") from error
 
 
+def data_record(dataset: Dataset) -> DataRecord:
+    """Returns what a run keeps of its data."""
+    return DataRecord(dataset.location, dataset.fingerprint, len(dataset.train), len(dataset.test))
+
+
 def new_record(config: TrainConfig, dataset: Dataset) -> RunRecord:
     """Returns the record of a run that begins here and now."""
-    data = DataRecord(dataset.location, dataset.fingerprint, len(dataset.train), len(dataset.test))
-    return RunRecord(config, data, {package: version(package) for package in _PACKAGES})
+    return RunRecord(config, data_record(dataset), {package: version(package) for package in _PACKAGES})
 
 
 def check_same_run(stored: RunRecord, asked: RunRecord, *, where: str) -> None:

@@ -19,6 +19,8 @@ from edgecnn_runtime.decoder_kind import Shape as Shape
 from edgecnn_runtime.decoder_kind import TaskName as TaskName
 from edgecnn_runtime.map_decoders import MOST_CLASSES as MOST_CLASSES
 from edgecnn_runtime.map_decoders import ClassMapDecoder as ClassMapDecoder
+from edgecnn_runtime.map_decoders import EveryPixel as EveryPixel
+from edgecnn_runtime.map_decoders import ScoreMapDecoder as ScoreMapDecoder
 from edgecnn_runtime.map_decoders import Tiling as Tiling
 
 _MOST_KEPT = 1 << 20  # numbers of a picture
@@ -209,6 +211,7 @@ Decoder = (
     | RegionsDecoder
     | SuppressedDecoder
     | ClassMapDecoder
+    | ScoreMapDecoder
     | AnswerDecoder
 )
 

@@ -52,35 +52,22 @@ class Tiling:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMapDecoder(Kind):
-    """Every pixel is of the class whose logit is the largest there; of equal ones, the lowest class id.
-
-    The logits are brought to the displayed image's size first.
-
-    Attributes:
-        output: the name of the graph output that holds the logits, shape (N, height, width, classes), the input's
-            height and width.
-        tiles: how a picture is cut into tiles, each of which is a run; it keeps its own size then, whatever the input's
-            `resize` says. null where the graph takes it whole.
-        kind: always "class_map".
-    """
+class EveryPixel(Kind):
+    """What the kinds share that give every pixel a class; each says it in its own words too."""
 
     task: ClassVar[TaskName] = "segmentation"
-    reads: ClassVar[Reads] = "logits"
-    takes: ClassVar[Takes] = "softmax"
     least_units: ClassVar[int] = 2
     too_few: ClassVar[str] = ", by which every pixel would be of the same class. Write one a class, the background too."
     least_tolerance: ClassVar[float] = CELLS**2 * SETTLED_OTHERWISE  # if they all lie in one cell
     output: str = "logits"
     tiles: Tiling | None = None
-    kind: Literal["class_map"] = "class_map"
 
     def cut_into(self) -> Tiling | None:
         """Returns the tiles that a picture is cut into; as for every kind."""
         return self.tiles
 
     def misfit(self, outputs: Mapping[str, Shape], image_size: Shape, *, multiple_of: int | None = None) -> str | None:
-        """Returns what is wrong with the logits' shape or the tiles; as for every kind."""
+        """Returns what is wrong with the output's shape or the tiles; as for every kind."""
         if self.output not in outputs:
             return f"the decoder reads output {self.output!r}, but the outputs are {list(outputs)}"
         shape = outputs[self.output]
@@ -96,3 +83,38 @@ class ClassMapDecoder(Kind):
         if len(outputs) > 1:
             return f"tiles: expected output {self.output!r} alone, received the outputs {list(outputs)}"
         return self.tiles.misfit(image_size, multiple_of)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMapDecoder(EveryPixel):
+    """Every pixel is of the class whose logit is the largest there; of equal ones, the lowest class id.
+
+    The logits are brought to the displayed image's size first.
+
+    Attributes:
+        output: the name of the graph output that holds the logits, shape (N, height, width, classes), the input's
+            height and width.
+        tiles: how a picture is cut into tiles, each of which is a run; it keeps its own size then, whatever the input's
+            `resize` says. null where the graph takes it whole.
+        kind: always "class_map".
+    """
+
+    reads: ClassVar[Reads] = "logits"
+    takes: ClassVar[Takes] = "softmax"
+    kind: Literal["class_map"] = "class_map"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMapDecoder(EveryPixel):
+    """The same of a graph that ends in softmax or sigmoid itself: every pixel is of the class of the largest score.
+
+    Attributes:
+        output: the name of the graph output that holds the scores, each 0 to 1, of the shape of class_map's logits.
+        tiles: as for class_map.
+        kind: always "score_map".
+    """
+
+    reads: ClassVar[Reads] = "scores"
+    takes: ClassVar[Takes] = "nothing"
+    output: str = "probabilities"
+    kind: Literal["score_map"] = "score_map"

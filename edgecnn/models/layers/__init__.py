@@ -4,7 +4,7 @@ from edgecnn.models.layers.connection_table import ConnectionTableConv2D
 from edgecnn.models.layers.digit_bitmaps import DigitBitmaps
 from edgecnn.models.layers.dilation import dilated_block
 from edgecnn.models.layers.inception import InceptionBranches, inception_module
-from edgecnn.models.layers.pixels import BGRMeans, image_input, scaled_around_zero, scaled_to_one
+from edgecnn.models.layers.pixels import BGRMeans, ScaledPixels, image_input, scaled_around_zero, scaled_to_one
 from edgecnn.models.layers.pooling import DepthMaxPool, TrainableAveragePooling
 from edgecnn.models.layers.question import LastWord
 from edgecnn.models.layers.rbf import RBF, RandomSigns
@@ -13,15 +13,18 @@ from edgecnn.models.layers.residual import bottleneck_unit, residual_unit
 from edgecnn.models.layers.response_normalization import LocalResponseNormalization
 from edgecnn.models.layers.rows import Apart, Together
 from edgecnn.models.layers.scaled_tanh import scaled_tanh
+from edgecnn.models.layers.scores import LEAST_SCORE, BothClasses, LogOfScores
 from edgecnn.models.layers.squeeze_excite import squeeze_excite
 from edgecnn.models.layers.units import scaled_units
 from edgecnn.models.layers.upsampling import BilinearUp, scored, skip_upsampled, upsampled
 
 __all__ = [
+    "LEAST_SCORE",
     "RBF",
     "Apart",
     "BGRMeans",
     "BilinearUp",
+    "BothClasses",
     "ConnectionTableConv2D",
     "Counted",
     "DepthMaxPool",
@@ -30,9 +33,11 @@ __all__ = [
     "InceptionBranches",
     "LastWord",
     "LocalResponseNormalization",
+    "LogOfScores",
     "Proposals",
     "RandomSigns",
     "RoIAlign",
+    "ScaledPixels",
     "Together",
     "TrainableAveragePooling",
     "Warped",

@@ -1,5 +1,6 @@
 """The input of every model, and the ways its pixels are normalised inside the graph."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -56,3 +57,44 @@ class BGRMeans(keras.layers.Layer):
     def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the input's shape with this layer's dtype."""
         return keras.KerasTensor(image.shape, dtype=self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable(package="edgecnn")
+class ScaledPixels(keras.layers.Layer):
+    """Turns pixels into the numbers that a network of elsewhere takes: (pixel - mean) / std, blue first where it is so.
+
+    What `edgecnn_runtime.pixel_scaling.PixelScaling` says in numbers; one that changes nothing is a cast to float32.
+
+    Args:
+        mean: of pixels from 0 to 255: one number, or one a channel in the order that the network takes them in.
+        std: likewise.
+        bgr: whether the network takes blue first.
+        options: of every Keras layer.
+    """
+
+    def __init__(
+        self, mean: Sequence[float] = (0.0,), std: Sequence[float] = (1.0,), *, bgr: bool = False, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.mean, self.std, self.bgr = tuple(mean), tuple(std), bgr
+
+    def call(self, image: Any) -> Any:
+        """Returns float32 (N, height, width, C).
+
+        Args:
+            image: (N, height, width, C), red first, 0 to 255.
+        """
+        x = ops.cast(ops.take(image, [2, 1, 0], axis=-1) if self.bgr else image, self.compute_dtype)
+        if any(self.mean):
+            x = x - ops.convert_to_tensor(self.mean, self.compute_dtype)
+        if any(number != 1 for number in self.std):
+            x = x / ops.convert_to_tensor(self.std, self.compute_dtype)
+        return x
+
+    def compute_output_spec(self, image: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns the input's shape with this layer's dtype."""
+        return keras.KerasTensor(image.shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, object]:
+        """Returns what makes the same again."""
+        return {**super().get_config(), "mean": self.mean, "std": self.std, "bgr": self.bgr}

@@ -18,6 +18,7 @@ _FEWEST = 30  # images; of fewer, a useful model may score like this by bad luck
 _TRIED_ON = 256  # images, spread over all
 _LISTED = 30  # labels
 _MARGIN = 0.2  # what an explanation must win, of recall
+_SURE = 3.0  # standard deviations, of what another order of labels must win where answers are not near chance
 _CAUSES = (
     "the labels in another order than the outputs, colours as BGR instead of RGB, pixels scaled twice or not at all, "
     "or a model that was never trained"
@@ -102,21 +103,63 @@ class _Tried:
     said: str
 
 
-def _other_order(evaluation: ClassificationEvaluation) -> _Tried:
-    """Looks for the order of the labels that fits best, and tests it on the half that it was not found on."""
+@dataclass(frozen=True, slots=True)
+class LabelOrder:
+    """The labels in the order in which a classifier's answers are right most often.
+
+    Attributes:
+        labels: of each output, the class id whose label fits it.
+        accuracy: in that order.
+        recall: the mean over the classes, of answers that the order was not found on.
+        sure: by how many standard deviations those answers are right more often than in the order that is given.
+    """
+
+    labels: tuple[int, ...]
+    accuracy: float
+    recall: float
+    sure: float
+
+
+def best_order(evaluation: ClassificationEvaluation) -> LabelOrder:
+    """Looks for the order of the labels that fits best, and tests it on the half that it was not found on.
+
+    Args:
+        evaluation: of a classifier.
+    """
     confusion = evaluation.confusion
     random = np.random.default_rng(0)
     half = random.multivariate_hypergeometric(confusion.ravel(), evaluation.images // 2).reshape(confusion.shape)
-    recall = _mean_recall((confusion - half)[:, _best_order(half)])
+    found, rest = _best_order(half), confusion - half
+    moved = found != np.arange(len(found))
+    won, lost = rest[moved, found[moved]].sum(), rest.diagonal()[moved].sum()
     outputs = _best_order(confusion)  # of each true class, the output that answers it
-    accuracy = confusion[:, outputs].trace() / evaluation.images
+    return LabelOrder(
+        tuple(np.argsort(outputs).tolist()),
+        float(confusion[:, outputs].trace() / evaluation.images),
+        _mean_recall(rest[:, found]),
+        float((won - lost) / np.sqrt(won + lost + 1)),
+    )
+
+
+def better_order(evaluation: ClassificationEvaluation) -> LabelOrder | None:
+    """Returns an order of the labels in which more answers are right beyond chance; None where theirs is the best.
+
+    Args:
+        evaluation: of a classifier.
+    """
+    order = best_order(evaluation)
+    return order if order.sure > _SURE and order.accuracy > evaluation.accuracy else None
+
+
+def _other_order(evaluation: ClassificationEvaluation) -> _Tried:
+    order = best_order(evaluation)
     named = [str(one.class_id) if one.name is None else one.name for one in evaluation.per_class]
-    order = [named[label] for label in np.argsort(outputs)]
-    listed = ", ".join(order[:_LISTED]) + (", …" if len(order) > _LISTED else "")
+    labels = [named[label] for label in order.labels]
+    listed = ", ".join(labels[:_LISTED]) + (", …" if len(labels) > _LISTED else "")
     return _Tried(
-        recall,
-        f"With the model's labels in the order {listed} it would be {accuracy:.4f}: they do not stand in the order of "
-        "its outputs, or the data's folders or class ids are mixed up",
+        order.recall,
+        f"With the model's labels in the order {listed} it would be {order.accuracy:.4f}: they do not stand in the "
+        "order of its outputs, or the data's folders or class ids are mixed up",
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from edgecnn_runtime.decoders import MOST_CLASSES, ClassMapDecoder, TaskName
+from edgecnn_runtime.decoders import MOST_CLASSES, EveryPixel, TaskName
 from edgecnn_runtime.evidence import SegmentationParity
 from edgecnn_runtime.golden import Held
 from edgecnn_runtime.manifest import Manifest
@@ -165,7 +165,7 @@ class _Segmentation:
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Segmentation]:
         """Returns one result an image."""
-        decoder = cast(ClassMapDecoder, manifest.decoder)
+        decoder = cast(EveryPixel, manifest.decoder)
         spec = manifest.output(decoder.output)
         if decoder.tiles is not None and placements:  # the graph's size is that of a tile, the logits' the pictures'
             spec = replace(spec, shape=(*placements[0].image_size, spec.shape[-1]))
