@@ -1,6 +1,6 @@
 """Builds and trains two ordinary Keras classifiers, as one does without knowing of edgecnn, and saves them.
 
-`uv run python docs/own_model.py DIR` writes into DIR pictures/ (scikit-learn's handwritten digits, a folder a class) and
+`uv run python docs/own_model.py DIR` writes DIR/pictures (scikit-learn's handwritten digits, a folder a class) and
 photos/ (windows of its two photographs), trains a network with Rescaling and softmax on the one and one with a single
 sigmoid unit on the other, and saves digits.keras and photos.keras. With `--predict MODEL.keras PICTURE ...` it prints
 what the model itself answers, by Keras alone.
@@ -107,7 +107,7 @@ def write_digits(folder: Path) -> None:
 
 
 def write_windows(folder: Path) -> None:
-    """Writes windows of two photographs: folder/train/flower/0000.png, and those of the right quarter in folder/test."""
+    """Writes windows of two photographs: folder/train/flower/0000.png, and those on the right in folder/test."""
     for name, photograph in zip(("china", "flower"), load_sample_images().images, strict=True):
         number = 0
         for top in range(0, photograph.shape[0] - WINDOW, STEP):

@@ -140,8 +140,9 @@ def adopt(plan: Plan, run_dir: Path, *, on_stage: Callable[[str], None] | None =
         announce("scoring", dataset, samples)
         evaluation = evaluate(copied, fitted.manifest, samples, skip_bad=config.skip_bad)
         stage("trying other ways to ask it")
-        found = _better_ways(plan, original, fitted, samples) + _better_labels(plan, fitted, evaluation)
-        warnings += found or explain(evaluation, copied, fitted.manifest, samples)
+        better = _better_way(plan, original, fitted, samples), _better_labels(plan, fitted, evaluation)
+        found = max((one for one in better if one is not None), key=lambda one: one[0], default=None)
+        warnings += explain(evaluation, copied, fitted.manifest, samples) if found is None else [found[1]]
     record = _record(plan, loaded, fitted, dataset)
     _write(run_dir, copy, fitted, record, plan)
     return Adoption(run_dir, plan, fitted, parity, samples, evaluation, tuple(warnings), loaded.count_params())
@@ -203,12 +204,12 @@ def _undecided(plan: Plan, original: OriginalModel, fitted: FittedPlan, samples:
     sure = "" if others and better_than(others[0], [best]) else ", though not by much"
     return UsageError(
         f"{plan.config.file.path}: how pixels from 0 to 255 become its numbers is not in the model, and nobody says. "
-        f"{told(tried, _metric_name(fitted)).capitalize()}. {best.way.options} fits best{sure}. Type: {command}"
+        f"Tried {told(tried, _metric_name(fitted))}. {best.way.options} fits best{sure}. Type: {command}"
     )
 
 
-def _better_ways(plan: Plan, original: OriginalModel, fitted: FittedPlan, samples: Samples) -> list[str]:
-    """Returns a warning where pixels scaled otherwise, or in other colours, are answered better."""
+def _better_way(plan: Plan, original: OriginalModel, fitted: FittedPlan, samples: Samples) -> tuple[float, str] | None:
+    """Returns what the metric would be and a warning, where pixels scaled otherwise, or in other colours, win."""
     assert plan.scaling is not None, "nothing was asked otherwise"
     channels, inside = fitted.manifest.image_input.channels, plan.found.takes("raw") and bool(plan.found.steps)
     asked = Way("what was asked", plan.scaling)
@@ -216,23 +217,25 @@ def _better_ways(plan: Plan, original: OriginalModel, fitted: FittedPlan, sample
     own = next(one for one in tried if one.way is asked)
     best = better_than(own, [one for one in tried if one is not own])
     if best is None:
-        return []
-    return [f"it answers better otherwise: {told([best, own], _metric_name(fitted))}. Type: {_command(plan, best.way)}"]
+        return None
+    said = f"it answers better otherwise: {told([best, own], _metric_name(fitted))}. Type: {_command(plan, best.way)}"
+    return best.mean, said
 
 
-def _better_labels(plan: Plan, fitted: FittedPlan, evaluation: Evaluation) -> list[str]:
-    """Returns a warning where the labels in another order are right more often."""
+def _better_labels(plan: Plan, fitted: FittedPlan, evaluation: Evaluation) -> tuple[float, str] | None:
+    """Returns what the accuracy would be and a warning, where the labels in another order are right more often."""
     if not isinstance(evaluation, ClassificationEvaluation) or fitted.manifest.labels is None:
-        return []
+        return None
     order = better_order(evaluation)
     if order is None:
-        return []
+        return None
     labels = tuple(fitted.manifest.labels[class_id] for class_id in order.labels)
     typed = _command(plan, None, labels=labels)
-    return [
+    return (
+        order.accuracy,
         f"its labels do not stand in the order of its outputs: accuracy {evaluation.accuracy:.4f}, and "
-        f"{order.accuracy:.4f} with {', '.join(labels)}. Type: {typed}"
-    ]
+        f"{order.accuracy:.4f} with {', '.join(labels)}. Type: {typed}",
+    )
 
 
 def _command(plan: Plan, way: Way | None, *, labels: tuple[str, ...] | None = None) -> str:

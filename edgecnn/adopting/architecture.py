@@ -6,7 +6,7 @@ HDF5 files; and a class of one's own, of which the file says nothing but its nam
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 Activation = Literal["softmax", "sigmoid", "linear"]
 Reference = tuple[str, int]  # a layer, and which of its calls
@@ -149,7 +149,7 @@ def read_architecture(config: Any) -> Architecture:
         raise ValueError(f"no configuration of a Keras model ({type(error).__name__}: {error})") from error
 
 
-def _read(config: Any) -> Architecture:
+def _read(config: dict[str, Any]) -> Architecture:
     if config is None:
         raise TypeError("nothing")
     class_name, own = str(config["class_name"]), tuple(sorted(set(_own_classes(config))))
@@ -176,7 +176,7 @@ def _read(config: Any) -> Architecture:
     )
 
 
-def _graph(config: Any) -> Graph:
+def _graph(config: dict[str, Any]) -> Graph:
     inner = config["config"]
     entries = inner["layers"]
     if config["class_name"] == "Sequential":
@@ -267,7 +267,7 @@ def _inputs(graph: Graph) -> Iterator[InputTensor]:
             yield InputTensor(name, tuple(shape[1:]), dtype if isinstance(dtype, str) else "float32")
 
 
-def _is_shape(value: Any) -> bool:
+def _is_shape(value: Any) -> TypeGuard[list[int | None]]:
     return (
         isinstance(value, list | tuple) and len(value) > 1 and all(side is None or type(side) is int for side in value)
     )
@@ -334,7 +334,7 @@ def _mixed(config: Any) -> str | None:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            dtype = value.get("dtype")
+            dtype = value.get("dtype") if "trainable" in value else None  # a layer's, not a tensor's
             inner = dtype.get("config") if isinstance(dtype, dict) else None
             name = inner.get("name") if isinstance(inner, dict) else dtype
             if isinstance(name, str) and ("16" in name and "float" in name):

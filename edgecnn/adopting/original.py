@@ -51,7 +51,8 @@ class OriginalModel:
         self._manifest, self._ends = manifest, tuple(ends)
         self._specs = inputs_of(model)
         decoded = next(end for end in ends if end.name == manifest.decoder.output)
-        self.head: Head = read_head(self._traced.get_concrete_function(), decoded.tensor)
+        head = read_head(self._traced.get_concrete_function(), decoded.tensor)
+        self.head: Head = "linear" if decoded.change == "log" else head
         self._own_results = load(TASKS[manifest.task].own_results)
 
     def scaled_by(self, scaling: PixelScaling) -> "OriginalModel":

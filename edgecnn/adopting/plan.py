@@ -317,7 +317,7 @@ class _Judge:
             if known and tensor not in known:
                 self.problems.append(f"--output {name}={tensor}: expected one of {', '.join(known)}, received {tensor}")
                 self.typed["--output"] = f"{name}={'|'.join(known)}"
-        if len(heads) > 1 and not config.outputs:
+        if len(heads) > 1 and not config.outputs and config.anchors is None:
             self.problems.append(
                 f"it has {len(heads)} outputs, {', '.join(known)}: say what they are, the scores of classes alone "
                 f"({CLASSES}), with a box beside them ({BOXES}: centre x, centre y, and the roots of width and height, "

@@ -9,7 +9,7 @@ from edgecnn_runtime.errors import ManifestError
 Head = Literal["softmax", "sigmoid", "linear", "unknown"]
 
 _SCORES: dict[str, Head] = {"Softmax": "softmax", "Sigmoid": "sigmoid"}
-_LINEAR = {"MatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative"}
+_LINEAR = {"Log", "MatMul", "BatchMatMulV2", "BiasAdd", "Conv2D", "Conv2DBackpropInput", "DepthwiseConv2dNative"}
 # These move, bound or average numbers, and leave scores scores: Flatten, Dropout, mixed precision, pooling, a clip.
 _PASSED = {"Identity", "Reshape", "Squeeze", "ExpandDims", "Cast", "Transpose", "StopGradient", "Mean", "StridedSlice"}
 _JOINED = {"Pack", "ConcatV2", "Maximum", "Minimum"}  # of several tensors, all of which count

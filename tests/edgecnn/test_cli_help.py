@@ -8,7 +8,7 @@ COMMANDS = {command.callback.__name__.replace("_", "-"): command for command in 
 def test_app_has_the_commands_of_the_interface():
     assert set(COMMANDS) == {
         *("demo", "models", "train", "evaluate", "export", "run", "bench", "inspect", "verify", "feature-maps"),
-        *("anchors", "data", "doctor"),
+        *("adopt", "anchors", "data", "doctor"),
     }
 
 
