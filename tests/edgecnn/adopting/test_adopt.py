@@ -183,7 +183,7 @@ def test_hdf5_files_are_adopted_and_proven_from_their_copy(adopted, tmp_path, su
     np.testing.assert_allclose(scores(adoption), model.predict(PIXELS.astype(np.float32), verbose=0), atol=2e-6)
 
 
-def test_layers_of_ones_own_need_their_module_every_time(adopted, tmp_path):
+def test_layers_of_ones_own_need_their_module_every_time(tmp_path):
     module = tmp_path / "mine.py"
     module.write_text(
         "import keras\n"
@@ -295,13 +295,14 @@ def test_a_model_that_answers_questions_takes_its_vocabulary(adopted):
 )
 def test_what_would_answer_better_is_named(adopted, data, model, said, expected):
     adoption = adopted(colour_model(**model), data=data, **said)
-    assert adoption.evaluation is not None and adoption.evaluation.accuracy < 0.8
+    assert adoption.evaluation is not None
+    assert adoption.evaluation.accuracy < 0.8
     (warning,) = [text for text in adoption.warnings if "Type: " in text]
     assert warning.endswith(expected) or f"{expected} " in f"{warning} ", warning
     assert "1.0000 with" in warning
 
 
-def test_nothing_is_named_where_the_model_is_asked_rightly(adopted, data):
+def test_nothing_is_named_where_the_model_is_asked_rightly(data):
     for number, (model, said) in enumerate(
         [({"inside": True}, {"labels": None}), ({"inside": False}, {"pixels": "unit", "labels": None})]
     ):
@@ -309,7 +310,8 @@ def test_nothing_is_named_where_the_model_is_asked_rightly(adopted, data):
         model.save(Path(data).parent / f"{number}.keras")
         file = ModelFile(Path(data).parent / f"{number}.keras")
         adoption = adopt(make_plan(AdoptConfig(file, data=data, **said)), Path(data).parent / f"run{number}")
-        assert adoption.evaluation.accuracy == 1 and not adoption.warnings
+        assert adoption.evaluation.accuracy == 1
+        assert not adoption.warnings
 
 
 def test_where_nobody_says_how_pixels_are_scaled_the_ways_are_tried_and_none_is_taken(adopted, data, tmp_path):
@@ -354,7 +356,9 @@ def test_an_export_is_proven_with_the_model_itself_and_not_with_its_copy(adopted
 def test_an_adopted_folder_opens_and_says_what_is_damaged(adopted, data):
     adoption = adopted(colour_model(), data=data, labels=None)
     trained = open_trained(adoption.run_dir)
-    assert trained.data is not None and trained.data.location == data and trained.trained_on is None
+    assert trained.data is not None
+    assert trained.data.location == data
+    assert trained.trained_on is None
     with pytest.raises(UsageError, match="which was adopted"):
         open_trained(adoption.run_dir, checkpoint="best")
     maps = feature_maps(trained.load(), trained.manifest, PIXELS[0], layer="normalization")
@@ -394,7 +398,8 @@ def test_logits_of_colours_keeps_a_name_that_is_ours(adopted):
     )
     adoption = adopted(model)
     names = [layer.name for layer in open_trained(adoption.run_dir).load().layers]
-    assert "mean" in names and "logits" in names  # one by one, not nested
+    assert "mean" in names
+    assert "logits" in names
     np.testing.assert_allclose(
         scores(adoption), np.asarray(keras.ops.softmax(model.predict(PIXELS.astype(np.float32), verbose=0))), atol=5e-6
     )

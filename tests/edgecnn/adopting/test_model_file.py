@@ -80,7 +80,7 @@ def test_damaged_files_are_refused_in_a_line(tmp_path):
     with pytest.raises(KerasFileError, match="damaged or truncated"):
         ModelFile(tmp_path / "nothing.weights.h5", tmp_path / "model.json").read_config()
     colour_model().save_weights(tmp_path / "good.weights.h5")
-    with pytest.raises(KerasFileError, match="expected the JSON of model.to_json"):
+    with pytest.raises(KerasFileError, match=r"expected the JSON of model\.to_json"):
         ModelFile(tmp_path / "good.weights.h5", tmp_path / "model.json").read_config()
 
 

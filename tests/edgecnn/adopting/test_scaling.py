@@ -35,7 +35,8 @@ def test_preprocessing_of_keras_applications_is_recognised(module):
 
     pixels = np.random.default_rng(0).integers(0, 256, (1, *SHAPE)).astype(np.float32)
     np.testing.assert_allclose(affine(found, pixels), preprocess(pixels.copy()), atol=1e-4)
-    assert found.takes("raw") and found.steps
+    assert found.takes("raw")
+    assert found.steps
 
 
 @pytest.mark.parametrize("name", ["EfficientNetV2B0", "MobileNetV3Small", "ConvNeXtTiny"])
@@ -61,7 +62,9 @@ def test_layers_of_ones_own_scaling_are_found_behind_what_changes_no_pixel():
     learned = layers.Normalization()
     learned.adapt(np.random.default_rng(0).uniform(0, 255, (4, *SHAPE)))
     found = found_in(headed(learned(image), image))
-    assert found.learned and found.takes("raw") and not found.takes("unit")
+    assert found.learned
+    assert found.takes("raw")
+    assert not found.takes("unit")
 
 
 def test_colours_that_are_turned_by_a_slice_are_found():
