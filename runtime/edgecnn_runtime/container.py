@@ -5,7 +5,7 @@ ModelProto that holds only `metadata_props`. Protobuf parsers merge the two, so 
 model. A short walk over the top-level fields finds the boundary: the first field 14. After it only field 14 may stand.
 The entry `edgecnn.metadata_sha256` covers all other entries; the evidence holds the SHA-256 of the payload.
 
-Reference: https://protobuf.dev/programming-guides/encoding/ and https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+Reference: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
 import dataclasses
@@ -15,24 +15,23 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from edgecnn_runtime.errors import ModelFileError, ResourceError
 from edgecnn_runtime.payload import Payload, hold_payload
+from edgecnn_runtime.protobuf import BYTES, VARINT, Field, content, fields_of, walk
 from edgecnn_runtime.regular_file import open_regular_file, reason
 
 METADATA_SHA256_KEY = "edgecnn.metadata_sha256"
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 _NODE, _INITIALIZER = 1, 5  # of a GraphProto
 _NODE_OPERATOR, _NODE_ATTRIBUTE, _ATTRIBUTE_GRAPH, _TENSOR_TYPE = 4, 5, 6, 2  # of a Node-, Attribute-, TensorProto
 # ModelProto: field number -> wire type
 _MODEL_FIELDS: Mapping[int, int] = {
-    **dict.fromkeys((_IR_VERSION, 5), _VARINT),
-    **dict.fromkeys((2, 3, 4, 6, _GRAPH, _OPSET_IMPORT, _METADATA, 20, 25, 26), _BYTES),
+    **dict.fromkeys((_IR_VERSION, 5), VARINT),
+    **dict.fromkeys((2, 3, 4, 6, _GRAPH, _OPSET_IMPORT, _METADATA, 20, 25, 26), BYTES),
 }
-_LONGEST_HEAD = 20  # a tag and a length, ten bytes each at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +55,6 @@ class ModelFile:
     opset: int
     sha256: str
     metadata_sha256: str
-
-
-class _Field(NamedTuple):
-    """One protobuf field: its number, wire type, where it stands, and its number if it is a varint."""
-
-    number: int
-    wire: int
-    start: int
-    begin: int
-    end: int
-    value: int
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
@@ -107,21 +95,21 @@ def holds_operator(file: ModelFile, operator: str) -> bool:
         ModelFileError: the graph is damaged.
     """
     wanted = operator.encode()
-    with _open_payload(file) as stream:
+    with file.payload.open() as stream:
         return any(
-            part.number == _NODE_OPERATOR and _content(stream, part) == wanted
+            part.number == _NODE_OPERATOR and content(stream, part) == wanted
             for node in _graph_fields(stream, file, _NODE)
-            for part in _walk(stream, node.end, file.name, node.begin)
+            for part in fields_of(stream, node, file.name)
         )
 
 
 def holds_weights(file: ModelFile, data_type: int) -> bool:
     """Whether an initializer of the graph is of that ONNX data type; as `holds_operator`."""
-    with _open_payload(file) as stream:
+    with file.payload.open() as stream:
         return any(
             part.number == _TENSOR_TYPE and part.value == data_type
             for tensor in _graph_fields(stream, file, _INITIALIZER)
-            for part in _walk(stream, tensor.end, file.name, tensor.begin)
+            for part in fields_of(stream, tensor, file.name)
         )
 
 
@@ -148,7 +136,7 @@ def _parse(stream: BinaryIO, size: int, name: str) -> ModelFile:
     ir_version = opset = boundary = 0
     has_graph = False
     metadata: dict[str, str] = {}
-    for field in _walk(stream, size, name):
+    for field in walk(stream, size, name):
         if _MODEL_FIELDS.get(field.number) != field.wire:
             raise ModelFileError(f"{name}: not an ONNX model, or damaged at byte {field.start}")
         if metadata and field.number != _METADATA:
@@ -170,78 +158,34 @@ def _parse(stream: BinaryIO, size: int, name: str) -> ModelFile:
     return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, payload.sha256, own)
 
 
-def _walk(stream: BinaryIO, size: int, name: str, start: int = 0) -> Iterator[_Field]:
-    """Yields the fields of the message that lies from `start` to `size` in the stream, without going into them."""
-    position = start
-    while position < size:
-        stream.seek(position)
-        head = stream.read(min(_LONGEST_HEAD, size - position))
-        tag, used = _varint(head, 0, name, position)
-        value, begin, wire = 0, position + used, tag & 7
-        if wire in (_VARINT, _BYTES):
-            value, used = _varint(head, used, name, position)
-            begin = position + used
-        sizes = {_VARINT: 0, _FIXED64: 8, _BYTES: value, _FIXED32: 4}
-        if wire not in sizes:
-            raise ModelFileError(f"{name}: not an ONNX model, or damaged at byte {position}")
-        end = begin + sizes[wire]
-        if end > size:
-            raise ModelFileError(
-                f"{name}: truncated at byte {size}, or not an ONNX model: the field at byte {position} ends at byte "
-                f"{end}"
-            )
-        yield _Field(tag >> 3, wire, position, begin, end, value)
-        position = end
-
-
-def _varint(head: bytes, start: int, name: str, position: int) -> tuple[int, int]:
-    """Returns the number that starts there and the index after it."""
-    value = 0
-    for index, byte in enumerate(head[start : start + 10]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return value, start + index + 1
-    raise ModelFileError(f"{name}: truncated at byte {position + len(head)}, or not an ONNX model")
-
-
-def _open_payload(file: ModelFile) -> BinaryIO:
-    source = file.payload.source
-    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: PTH123
-
-
-def _graph_fields(stream: BinaryIO, file: ModelFile, number: int) -> Iterator[_Field]:
+def _graph_fields(stream: BinaryIO, file: ModelFile, number: int) -> Iterator[Field]:
     """Yields the fields of that number of the graph, and of the graphs that its nodes hold."""
 
-    def within(message: _Field, number: int) -> Iterator[_Field]:
-        for field in _walk(stream, message.end, file.name, message.begin):
-            if (field.number, field.wire) == (number, _BYTES):
+    def those(message: Field, number: int) -> Iterator[Field]:
+        for field in fields_of(stream, message, file.name):
+            if (field.number, field.wire) == (number, BYTES):
                 yield field
 
-    for graph in _walk(stream, file.payload.size_bytes, file.name):
+    for graph in walk(stream, file.payload.size_bytes, file.name):
         if graph.number == _GRAPH:
-            yield from within(graph, number)
-            for node in within(graph, _NODE):
-                for attribute in within(node, _NODE_ATTRIBUTE):
-                    for branch in within(attribute, _ATTRIBUTE_GRAPH):
-                        yield from within(branch, number)
+            yield from those(graph, number)
+            for node in those(graph, _NODE):
+                for attribute in those(node, _NODE_ATTRIBUTE):
+                    for branch in those(attribute, _ATTRIBUTE_GRAPH):
+                        yield from those(branch, number)
 
 
-def _strings(stream: BinaryIO, field: _Field, name: str) -> dict[int, bytes]:
+def _strings(stream: BinaryIO, field: Field, name: str) -> dict[int, bytes]:
     """Returns the byte fields of a small message by number; each may stand once."""
     parts: dict[int, bytes] = {}
-    for part in _walk(stream, field.end, name, field.begin):
-        if part.wire != _BYTES or part.number in parts:
+    for part in fields_of(stream, field, name):
+        if part.wire != BYTES or part.number in parts:
             raise ModelFileError(f"{name}: damaged at byte {part.start}")
-        parts[part.number] = _content(stream, part)
+        parts[part.number] = content(stream, part)
     return parts
 
 
-def _content(stream: BinaryIO, field: _Field) -> bytes:
-    stream.seek(field.begin)
-    return stream.read(field.end - field.begin)
-
-
-def _add_entry(metadata: dict[str, str], stream: BinaryIO, field: _Field, name: str) -> None:
+def _add_entry(metadata: dict[str, str], stream: BinaryIO, field: Field, name: str) -> None:
     parts = _strings(stream, field, name)
     try:
         key, value = parts.pop(1).decode(), parts.pop(2, b"").decode()
@@ -252,10 +196,10 @@ def _add_entry(metadata: dict[str, str], stream: BinaryIO, field: _Field, name: 
     metadata[key] = value
 
 
-def _default_opset(stream: BinaryIO, field: _Field, name: str) -> int:
+def _default_opset(stream: BinaryIO, field: Field, name: str) -> int:
     """Returns the version of an OperatorSetId if it is the default domain's, else 0."""
-    parts = {part.number: part for part in _walk(stream, field.end, name, field.begin)}
-    domain = _content(stream, parts[1]) if 1 in parts else b""
+    parts = {part.number: part for part in fields_of(stream, field, name)}
+    domain = content(stream, parts[1]) if 1 in parts else b""
     return parts[2].value if 2 in parts and domain in (b"", b"ai.onnx") else 0
 
 
@@ -271,4 +215,4 @@ def _bytes_field(number: int, content: bytes) -> bytes:
         length.append(size & 0x7F | 0x80)
         size >>= 7
     length.append(size)
-    return bytes([number << 3 | _BYTES, *length]) + content
+    return bytes([number << 3 | BYTES, *length]) + content

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import os
 import sys
 import weakref
@@ -52,6 +53,10 @@ class Payload:
     def read(self) -> bytes:
         """Returns the bytes; raises as `source` does."""
         return self.source if isinstance(self.source, bytes) else Path(self.source).read_bytes()
+
+    def open(self) -> BinaryIO:
+        """Opens the bytes as a stream of their own; raises as `source` does."""
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else Path(self.source).open("rb")
 
     def close(self) -> None:
         """Frees the memory file; a session that was loaded needs it no more."""
