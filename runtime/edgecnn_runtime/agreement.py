@@ -16,7 +16,8 @@ def check_agreement(manifest: Manifest, session: Session) -> None:
         ManifestError: they differ; both values are in the message.
         ModelFileError: the graph's fixed batch is of no image, or of more than 1 GiB.
     """
-    _check_batch(manifest, session)
+    image = manifest.image_input
+    check_batch(session.batch, (image.height or 1) * (image.width or 1) * image.channels)
     _check("input names", [spec.name for spec in manifest.inputs], [info.name for info in session.inputs])
     _check("output names", [spec.name for spec in manifest.outputs], [info.name for info in session.outputs])
     for spec, info in zip(manifest.inputs, session.inputs, strict=True):
@@ -32,13 +33,19 @@ def check_agreement(manifest: Manifest, session: Session) -> None:
         _check(f"output {output.name!r} batch", _batch(session.inputs[0]), _batch(info))
 
 
-def _check_batch(manifest: Manifest, session: Session) -> None:
-    """Refuses a batch that holds nothing, or more than is ever meant."""
-    image = manifest.image_input
-    pixels = (image.height or 1) * (image.width or 1) * image.channels
-    most = max(1, _MAX_INPUT_BYTES // pixels)
-    if session.batch is not None and not 1 <= session.batch <= most:
-        raise ModelFileError(f"the graph's batch: expected 1 to {most} images, received {session.batch}")
+def check_batch(batch: int | None, image_bytes: int) -> None:
+    """Refuses a graph's fixed batch that holds nothing, or more than is ever meant.
+
+    Args:
+        batch: of the graph; None where it is free.
+        image_bytes: of one image of it, at least.
+
+    Raises:
+        ModelFileError: it is of no image, or of more than 1 GiB.
+    """
+    most = max(1, _MAX_INPUT_BYTES // image_bytes)
+    if batch is not None and not 1 <= batch <= most:
+        raise ModelFileError(f"the graph's batch: expected 1 to {most} images, received {batch}")
 
 
 def _check_tensor(where: str, dtype: str, sizes: Sequence[int | None], info: TensorInfo) -> None:

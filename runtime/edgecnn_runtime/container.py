@@ -5,6 +5,9 @@ ModelProto that holds only `metadata_props`. Protobuf parsers merge the two, so 
 model. A short walk over the top-level fields finds the boundary: the first field 14. After it only field 14 may stand.
 The entry `edgecnn.metadata_sha256` covers all other entries; the evidence holds the SHA-256 of the payload.
 
+A file without any entry of edgecnn is plain ONNX, as other tools write it: its payload is all of it, and its metadata
+may stand anywhere.
+
 Reference: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
@@ -15,7 +18,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from edgecnn_runtime.errors import ModelFileError, ResourceError
 from edgecnn_runtime.payload import Payload, hold_payload
@@ -23,6 +26,8 @@ from edgecnn_runtime.protobuf import BYTES, VARINT, Field, content, fields_of, w
 from edgecnn_runtime.regular_file import open_regular_file, reason
 
 METADATA_SHA256_KEY = "edgecnn.metadata_sha256"
+
+_OWN = "edgecnn."  # begins the keys of all entries that an export writes and a program reads back
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 _NODE, _INITIALIZER = 1, 5  # of a GraphProto
@@ -40,7 +45,7 @@ class ModelFile:
 
     Attributes:
         name: what messages call it; the path.
-        payload: all bytes before the metadata: the graph, as ONNX Runtime gets it.
+        payload: all bytes before the metadata: the graph, as ONNX Runtime gets it. Of a plain file all bytes.
         metadata: the entries of `metadata_props`.
         ir_version: of the ONNX file.
         opset: of the default ONNX domain.
@@ -56,6 +61,11 @@ class ModelFile:
     sha256: str
     metadata_sha256: str
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing in it is of edgecnn: an ONNX model of another tool, without manifest and evidence."""
+        return _is_plain(self.metadata)
+
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
     """Reads and takes apart a model file; only the payload is held, and only once.
@@ -68,11 +78,25 @@ def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
         with open_regular_file(path) as stream:
             return _parse(stream, os.fstat(stream.fileno()).st_size, name)
     except OSError as error:
-        raise ModelFileError(f"{name}: expected a readable model file: {reason(error)}") from error
+        raise _unreadable(name, error) from error
     except MemoryError as error:
         raise ResourceError(
             f"{name}: memory ran out while the file was read. Free some, or raise the limits."
         ) from error
+
+
+def is_plain_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is plain ONNX, as `ModelFile.is_plain` says; only its outline is read.
+
+    Raises:
+        ModelFileError: as `read_model_file`.
+    """
+    name = os.fspath(path)
+    try:
+        with open_regular_file(path) as stream:
+            return _is_plain(_outline(stream, os.fstat(stream.fileno()).st_size, name).metadata)
+    except OSError as error:
+        raise _unreadable(name, error) from error
 
 
 def parse_model_file(data: bytes, name: str) -> ModelFile:
@@ -130,19 +154,33 @@ def metadata_sha256(metadata: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class _Outline(NamedTuple):
+    """What the top-level fields of a file say, but for the graph; `boundary` is where the payload ends."""
+
+    metadata: dict[str, str]
+    ir_version: int
+    opset: int
+    boundary: int
+
+
 def _parse(stream: BinaryIO, size: int, name: str) -> ModelFile:
+    metadata, ir_version, opset, boundary = _outline(stream, size, name)
+    payload = hold_payload(stream, boundary)
+    own = metadata_sha256(metadata)
+    return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, payload.sha256, own)
+
+
+def _outline(stream: BinaryIO, size: int, name: str) -> _Outline:
     if size == 0:
         raise ModelFileError(f"{name}: expected an ONNX model, received an empty file")
-    ir_version = opset = boundary = 0
+    ir_version = opset = boundary = misplaced = 0
     has_graph = False
     metadata: dict[str, str] = {}
     for field in walk(stream, size, name):
         if _MODEL_FIELDS.get(field.number) != field.wire:
             raise ModelFileError(f"{name}: not an ONNX model, or damaged at byte {field.start}")
         if metadata and field.number != _METADATA:
-            raise ModelFileError(
-                f"{name}: damaged: expected only metadata from byte {boundary}, not byte {field.start}"
-            )
+            misplaced = misplaced or field.start
         if field.number == _METADATA:
             boundary = boundary or field.start
             _add_entry(metadata, stream, field, name)
@@ -151,11 +189,19 @@ def _parse(stream: BinaryIO, size: int, name: str) -> ModelFile:
         elif field.number == _IR_VERSION:
             ir_version = field.value
         has_graph |= field.number == _GRAPH
+    if misplaced and not _is_plain(metadata):
+        raise ModelFileError(f"{name}: damaged: expected only metadata from byte {boundary}, not byte {misplaced}")
     if not (has_graph and ir_version and opset):
         raise ModelFileError(f"{name}: truncated at byte {size}, or not an ONNX model: a part of it is missing")
-    payload = hold_payload(stream, boundary or size)
-    own = metadata_sha256(metadata)
-    return ModelFile(name, payload, MappingProxyType(metadata), ir_version, opset, payload.sha256, own)
+    return _Outline(metadata, ir_version, opset, size if _is_plain(metadata) else boundary)
+
+
+def _is_plain(metadata: Mapping[str, str]) -> bool:
+    return not any(key.startswith(_OWN) for key in metadata)
+
+
+def _unreadable(name: str, error: OSError) -> ModelFileError:
+    return ModelFileError(f"{name}: expected a readable model file: {reason(error)}")
 
 
 def _graph_fields(stream: BinaryIO, file: ModelFile, number: int) -> Iterator[Field]:

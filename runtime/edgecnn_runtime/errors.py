@@ -8,6 +8,7 @@
     |   `-- ImageTypeError     1  it is no image at all: None, a number, a list; a TypeError too
     |-- QuestionError          2  a question has no word, is missing, or is asked of a model that takes none
     |-- ProposalsError         2  regions are missing, are no boxes, or are given to a model that takes none
+    |-- PlainInputError        2  what a plain ONNX file takes cannot be told from it, or was told wrong
     |-- VerificationError      4  on this machine the file answers its golden samples otherwise than they say
     `-- SessionError           1  ONNX Runtime could not do what was asked
         |-- ProviderError      3  the asked device is not available
@@ -81,6 +82,13 @@ class ProposalsError(EdgeCNNError):
 
     exit_code = 2
     kind = "proposals"
+
+
+class PlainInputError(EdgeCNNError):
+    """What a plain ONNX file takes cannot be told from its graph alone, or was told otherwise than the graph says."""
+
+    exit_code = 2
+    kind = "plain_input"
 
 
 class VerificationError(EdgeCNNError):

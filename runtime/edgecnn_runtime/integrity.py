@@ -69,9 +69,10 @@ def read_claims(file: ModelFile) -> Evidence | None:
 def _manifest_text(file: ModelFile) -> str:
     text = file.metadata.get(MANIFEST_KEY)
     if text is None:
+        elsewhere = " 'edgecnn run --raw', 'edgecnn bench' and 'edgecnn inspect' take it as plain ONNX."
         raise ManifestError(
             f"{file.name}: expected the metadata entry {MANIFEST_KEY!r}, received {sorted(file.metadata)}. The file "
-            "was not exported by edgecnn, or it is truncated: export it again."
+            f"was not exported by edgecnn, or it is truncated: export it again.{elsewhere if file.is_plain else ''}"
         )
     return text
 

@@ -380,9 +380,9 @@ class Predictor:
         try:
             ready = self.inputs.of_questions(source.image, questions, proposals=proposals)
         except (ImageError, ProposalsError) as error:
-            return [_failure(source.name, error)]
+            return [Failure.of(source.name, error)]
         except MemoryError:
-            return [_no_memory(source.name)]
+            return [Failure.for_memory(source.name)]
         first_ms = (perf_counter() - start) * 1000
         return [_Waiting(source.name, one, 0.0 if index else first_ms) for index, one in enumerate(ready)]
 
@@ -392,11 +392,11 @@ class Predictor:
             feeds = items[0].ready.feeds if len(items) == 1 else join([item.ready.feeds for item in items])
             results = self._run(feeds, items)
         except SessionError as error:
-            return [_failure(name, error) for name in names]
+            return [Failure.of(name, error) for name in names]
         except MemoryError:
-            return [_no_memory(name) for name in names]
+            return [Failure.for_memory(name) for name in names]
         return [
-            _failure(name, result) if isinstance(result, EdgeCNNError) else result
+            Failure.of(name, result) if isinstance(result, EdgeCNNError) else result
             for name, result in zip(names, results, strict=True)
         ]
 
@@ -497,12 +497,3 @@ def _proposals_of(source: Source | Failure, proposals: Mapping[str, npt.ArrayLik
     if name is None:
         return None
     return proposals.get(name, proposals.get(Path(name).name))
-
-
-def _failure(name: str | None, error: EdgeCNNError) -> Failure:
-    return Failure(name, error.kind, str(error))
-
-
-def _no_memory(name: str | None) -> Failure:
-    which = "image" if name is None else name
-    return Failure(name, "memory", f"{which}: there is not enough memory to answer it. Take a smaller batch or image.")

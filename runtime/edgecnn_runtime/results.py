@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from PIL import Image
 
 from edgecnn_runtime.decoders import TaskName
+from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.images import ImageSource, open_image
 from edgecnn_runtime.questions import Question
 
@@ -145,6 +146,19 @@ class Failure:
     source: str | None
     kind: str
     message: str
+
+    @classmethod
+    def of(cls, source: str | None, error: EdgeCNNError) -> "Failure":
+        """Returns what an error leaves of an image."""
+        return cls(source, error.kind, str(error))
+
+    @classmethod
+    def for_memory(cls, source: str | None) -> "Failure":
+        """Returns what a lack of memory leaves of an image."""
+        which = "image" if source is None else source
+        return cls(
+            source, "memory", f"{which}: there is not enough memory to answer it. Take a smaller batch or image."
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the JSON object of a failed image."""

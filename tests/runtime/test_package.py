@@ -19,6 +19,7 @@ def test_exported_names_are_the_documented_ones():
         *("Batch", "Result", "Classification", "Failure", "Score", "Speed"),
         *("EdgeCNNError", "ManifestError", "ImageError", "ImageTypeError", "VerificationError"),
         *("SessionError", "ProviderError", "ResourceError", "ModelFileError", "OutputError"),
+        "PlainInputError",
         "ProposalsError",
         "QuestionError",
     }
