@@ -1,16 +1,19 @@
 """How `edgecnn run` writes answers: each format streams, and a run that is cut short leaves whole entries."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 import typer
 
 from edgecnn.cli.streams import Results, printable, say, to_json
 from edgecnn.csv_text import to_csv
 from edgecnn_runtime import Failure, Result
+from edgecnn_runtime.raw import RawAnswer
+from edgecnn_runtime.sources import describe
 from edgecnn_runtime.tasks.boxes import EDGES
 from edgecnn_runtime.tasks.task import Masks, Regions, Task
 
@@ -21,10 +24,13 @@ FORMS = {"coco": BOXES | MASKS, "yolo": BOXES}  # what the formats that say wher
 _LONGEST_ID = 18  # digits, which other readers' 64 bits hold
 
 
-class AnswerWriter(Protocol):
+Answered = TypeVar("Answered", contravariant=True)
+
+
+class AnswerWriter(Protocol[Answered]):
     """Writes one answer after the other."""
 
-    def write(self, answer: Result | Failure) -> None:
+    def write(self, answer: Answered | Failure) -> None:
         """Writes one answer."""
         ...
 
@@ -43,7 +49,7 @@ def answer_writer(
     polygons: bool = False,
     asks: bool = False,
     on_terminal: bool = False,
-) -> Iterator[AnswerWriter]:
+) -> Iterator[AnswerWriter[Result]]:
     """Gives the writer of a format, and closes it however the block ends.
 
     Args:
@@ -55,7 +61,7 @@ def answer_writer(
         asks: whether a question is asked of each image.
         on_terminal: whether a terminal shows them, which must not obey what stands in a name: `CsvWriter` escapes it.
     """
-    kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter]] = {
+    kinds: dict[AnswerFormat, Callable[[Results, int], AnswerWriter[Result]]] = {
         "text": partial(LinesWriter, lines=text_lines),
         "json": partial(JsonWriter, polygons=polygons),
         "jsonl": partial(JsonLinesWriter, polygons=polygons),
@@ -89,17 +95,36 @@ def check_regions(task: Task[Result], options: Mapping[str, tuple[object, Collec
             )
 
 
-class LinesWriter:
+def say_end(left_out: Counter[str], failed: int, total: int, what: str) -> None:
+    """Says what was left out and what failed.
+
+    Args:
+        left_out: of the sources, as `iter_sources` counts it.
+        failed: of all.
+        total: how many there were.
+        what: they were, in the plural.
+
+    Raises:
+        typer.Exit: with 1, where any failed.
+    """
+    if left_out:
+        say(f"edgecnn: left out {describe(left_out)}")
+    if failed:
+        say(f"edgecnn: {failed} of {total} {what} failed")
+        raise typer.Exit(1)
+
+
+class LinesWriter(Generic[Answered]):
     """Lines of text an image; failures go to stderr.
 
     Args:
         lines: of an answer, and of how many predictions at most.
     """
 
-    def __init__(self, results: Results, limit: int, *, lines: Callable[[Result, int], list[str]]) -> None:
+    def __init__(self, results: Results, limit: int, *, lines: Callable[[Answered, int], list[str]]) -> None:
         self._results, self._limit, self._lines = results, limit, lines
 
-    def write(self, answer: Result | Failure) -> None:
+    def write(self, answer: Answered | Failure) -> None:
         """Writes the lines of an answer."""
         if isinstance(answer, Failure):
             say(f"edgecnn: {answer.message}")
@@ -130,7 +155,7 @@ class JsonLinesWriter:
     def __init__(self, results: Results, limit: int, *, polygons: bool = False) -> None:
         self._results, self._limit, self._polygons = results, limit, polygons
 
-    def write(self, answer: Result | Failure) -> None:
+    def write(self, answer: Result | RawAnswer | Failure) -> None:
         """Writes the answer's object."""
         self._results.line(_format_object(answer, self._limit, polygons=self._polygons))
 
@@ -138,28 +163,36 @@ class JsonLinesWriter:
         """Has nothing to end."""
 
 
-class JsonWriter:
-    """One JSON list of objects, which is whole once it is closed; its arguments are those of `JsonLinesWriter`."""
+class _JsonList:
+    """One JSON list, which is whole once it is closed.
+
+    Args:
+        polygons: as for `JsonLinesWriter`.
+    """
 
     def __init__(self, results: Results, limit: int, *, polygons: bool = False) -> None:
         self._results, self._limit, self._polygons = results, limit, polygons
         self._separator = "\n  "
         self._results.write("[")
 
-    def write(self, answer: Result | Failure) -> None:
-        """Writes the answer's object."""
-        self._item(_format_object(answer, self._limit, polygons=self._polygons))
+    def close(self) -> None:
+        """Ends the list."""
+        self._results.write("\n]\n")
 
     def _item(self, text: str) -> None:
         self._results.write(self._separator + text)
         self._separator = ",\n  "
 
-    def close(self) -> None:
-        """Ends the list."""
-        self._results.write("\n]\n")
+
+class JsonWriter(_JsonList):
+    """One JSON list of the objects of answers."""
+
+    def write(self, answer: Result | RawAnswer | Failure) -> None:
+        """Writes the answer's object."""
+        self._item(_format_object(answer, self._limit, polygons=self._polygons))
 
 
-class CocoWriter(JsonWriter):
+class CocoWriter(_JsonList):
     """One JSON list of boxes or masks, as COCO's tools read results (https://cocodataset.org/#format-results).
 
     A class of a class map has no score of its own; since those tools want one, it is 1.
@@ -254,7 +287,7 @@ def _flat(prediction: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _format_object(answer: Result | Failure, limit: int, *, polygons: bool) -> str:
+def _format_object(answer: Result | RawAnswer | Failure, limit: int, *, polygons: bool) -> str:
     if isinstance(answer, Failure):
         return to_json(answer.to_dict())
     tree = answer.to_dict(limit)

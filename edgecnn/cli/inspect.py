@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgecnn.cli.options import AllowModified, Format, ModelArgument
+from edgecnn.cli.plain_options import refuse_given
+from edgecnn.cli.plain_text import describe_plain, describe_tensor, format_plain, format_tensor
 from edgecnn.cli.streams import stdout_for_results
 from edgecnn.cli.tables import format_bytes
 
@@ -16,12 +18,25 @@ if TYPE_CHECKING:
 
 
 def inspect(model: ModelArgument, allow_modified: AllowModified = False, format: Format = "text") -> None:
-    """Show the manifest, the evidence, the operators, the sizes, and what a file needs to run."""
+    """Show the manifest, the evidence, the operators, the sizes, and what a file needs to run.
+
+    Of plain ONNX, which has neither manifest nor evidence: inputs, outputs, weights, operators, what it needs, and what
+    is guessed of its image.
+    """
     with stdout_for_results() as results:
         from edgecnn_runtime import Predictor  # these load ONNX Runtime
-        from edgecnn_runtime.container import read_model_file
+        from edgecnn_runtime.container import is_plain_file, read_model_file
         from edgecnn_runtime.machine import cpu_family
+        from edgecnn_runtime.plain import load_plain_file
 
+        if is_plain_file(model):
+            refuse_given({"--allow-modified": allow_modified}, f"on {model}, plain ONNX, of which nothing is proven")
+            described = describe_plain(load_plain_file(model, device="cpu", threads=1))
+            if format == "json":
+                results.json(described)
+            else:
+                results.report(format_plain(model, described))
+            return
         predictor = Predictor.load(model, device="cpu", threads=1, allow_modified=allow_modified)
         file = read_model_file(model)
         evidence, session = predictor.evidence, predictor.session
@@ -37,9 +52,9 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
                 "opset": file.opset,
                 "ir_version": file.ir_version,
                 "batch": "dynamic" if session.batch is None else session.batch,
-                "inputs": [_describe_tensor(tensor) for tensor in session.inputs],
-                "inputs_with_default": [_describe_tensor(tensor) for tensor in session.settings],
-                "outputs": [_describe_tensor(tensor) for tensor in session.outputs],
+                "inputs": [describe_tensor(tensor) for tensor in session.inputs],
+                "inputs_with_default": [describe_tensor(tensor) for tensor in session.settings],
+                "outputs": [describe_tensor(tensor) for tensor in session.outputs],
                 "operators": None if evidence is None else list(evidence.requirements.operators),
             },
         }
@@ -47,10 +62,6 @@ def inspect(model: ModelArgument, allow_modified: AllowModified = False, format:
             results.json(report)
         else:
             results.report(_format_report(model, report, None if evidence is None else evidence.parity.decoded))
-
-
-def _describe_tensor(tensor: Any) -> dict[str, Any]:
-    return {"name": tensor.name, "dtype": str(tensor.dtype), "shape": list(tensor.shape)}
 
 
 def _describe_golden(evidence: dict[str, Any], family: str) -> dict[str, Any]:
@@ -70,10 +81,10 @@ def _format_report(model: str, report: dict[str, Any], decoded: DecodedParity | 
     lines = [
         model,
         f"model       {manifest['model']['name']}, width {manifest['model']['width']}, {manifest['task']}",
-        *(f"input       {_format_tensor(tensor)}" for tensor in graph["inputs"]),
+        *(f"input       {format_tensor(tensor)}" for tensor in graph["inputs"]),
         *(f"            {_format_input(spec, manifest['decoder'])}" for spec in manifest["inputs"]),
-        *(f"            {_format_tensor(tensor)}, has a default" for tensor in graph["inputs_with_default"]),
-        *(f"output      {_format_tensor(tensor)}" for tensor in graph["outputs"]),
+        *(f"            {format_tensor(tensor)}, has a default" for tensor in graph["inputs_with_default"]),
+        *(f"output      {format_tensor(tensor)}" for tensor in graph["outputs"]),
         f"labels      {'none: the model never saw data' if labels is None else ', '.join(labels)}",
         *_format_decoder(manifest["decoder"], labels),
         f"size        {format_bytes(graph['size_bytes'])}, {format_bytes(graph['payload_bytes'])} without the metadata",
@@ -113,10 +124,6 @@ def _format_decoder(decoder: dict[str, Any], labels: list[str] | None) -> list[s
         worth = [f"{what} {point[what]:.4f}" for what in ("precision", "recall") if point[what] is not None]
         lines.append(f"            {name}: from score {point['score']:.4f}{', '.join(['', *worth])}")
     return lines
-
-
-def _format_tensor(tensor: dict[str, Any]) -> str:
-    return f"{tensor['name']}, {tensor['dtype']} ({', '.join(map(str, tensor['shape']))})"
 
 
 def _format_evidence(evidence: dict[str, Any], decoded: DecodedParity) -> list[str]:

@@ -20,6 +20,8 @@ from edgecnn.cli.beside import (
     read_questions,
 )
 from edgecnn.cli.options import AllowModified, Device, Font, ModelArgument, Threads, check_font
+from edgecnn.cli.plain_options import Layout, Pixels, PlainImageSize, refuse_given
+from edgecnn.cli.raw import RawOptions, run_raw
 from edgecnn.cli.streams import say, stdout_for_results
 
 if TYPE_CHECKING:
@@ -100,6 +102,12 @@ def run(
         typer.Option(metavar="DIR", help="Save a PNG of class ids an image here; it must hold no input."),
     ] = None,
     polygons: Annotated[bool, typer.Option("--polygons", help="Of masks, the outlines in json and jsonl too.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="The numbers of each output instead of answers; of any ONNX file.")
+    ] = False,
+    layout: Layout = None,
+    image_size: PlainImageSize = None,
+    pixels: Pixels = None,
     allow_modified: AllowModified = False,
 ) -> None:
     """Answer images with a model file. One bad image is one error entry, and exit code 1 at the end.
@@ -117,21 +125,51 @@ def run(
     that name, and category_id counts the classes from 1; of a segmenter each class is one mask, with a score of 1.
     --format yolo has a line "# SOURCE" an image and one a box:
     class from 0, centre x, centre y, width and height as parts of the image, score.
+
+    --raw prints, for each image, what the graph gives: the largest numbers of a vector (no softmax is taken), of other
+    outputs the spread; json and jsonl hold up to 10,000 numbers of each. It takes plain ONNX too, whose one image input
+    is guessed from its graph.
     """
+    if sources.count("@-") + ("-" in sources) > 1:
+        raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
+    if raw:
+        read_otherwise = {
+            **{
+                "--score-threshold": score_threshold,
+                "--iou-threshold": iou_threshold,
+                "--agnostic": None if agnostic is None else "it",
+            },
+            **{"--max-detections": max_detections, "--classes": classes, "--question": question, "--batch": batch},
+            **{"--questions": questions, "--proposals": proposals, "--save": save, "--font": font, "--crop": crop},
+            **{"--txt": txt, "--masks": masks, "--polygons": polygons},
+        }
+        refuse_given(read_otherwise, "with --raw, which prints numbers as the graph gives them")
+        refuse_given({"--format": format if format in ("csv", "coco", "yolo") else None}, f"as {format} with --raw")
+        options = RawOptions(device, threads, top_k, allow_modified, layout, image_size, pixels)
+        with stdout_for_results() as results:
+            run_raw(model, sources, format, results, options)
+        return
+    told = {"--layout": layout, "--image-size": image_size, "--pixels": pixels}
+    refuse_given(told, "without --raw, since the manifest says what the file takes")
     check_font(font, save)
     _check_own_folders({"--save": save, "--crop": crop, "--txt": txt, "--masks": masks})
     if polygons and format not in ("json", "jsonl"):
         raise typer.BadParameter(f"it needs --format json or jsonl, received {format}.", param_hint="--polygons")
-    if sources.count("@-") + ("-" in sources) > 1:
-        raise typer.BadParameter("standard input is one list or one image: name it once.", param_hint="SOURCE")
     asked_of_each, regions = read_questions(question, questions), read_proposals(proposals)
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     with stdout_for_results() as results:
-        from edgecnn.cli.answers import BOXES, FORMS, MASKS, answer_writer, check_regions  # these load ONNX Runtime
+        from edgecnn.cli.answers import (  # these load ONNX Runtime
+            BOXES,
+            FORMS,
+            MASKS,
+            answer_writer,
+            check_regions,
+            say_end,
+        )
         from edgecnn.cli.decoder_options import DecoderOptions, changed_decoder
         from edgecnn.cli.pictures import CropFolder, LabelFolder, MaskFolder, PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
-        from edgecnn_runtime.sources import describe, iter_sources, read_stdin
+        from edgecnn_runtime.sources import iter_sources, read_stdin
         from edgecnn_runtime.tasks.table import get_task
 
         typeface = None if save is None else open_typeface(font)
@@ -185,11 +223,7 @@ def run(
     for folder in folders:
         if folder.warning:
             say(f"edgecnn: {folder.warning}")
-    if left_out:
-        say(f"edgecnn: left out {describe(left_out)}")
-    if failed:
-        say(f"edgecnn: {failed} of {total} {'answers' if asked_of_each else 'images'} failed")
-        raise typer.Exit(1)
+    say_end(left_out, failed, total, "answers" if asked_of_each else "images")
 
 
 def _check_batch(predictor: Predictor, batch: int | None, model: str) -> None:
