@@ -2,7 +2,24 @@
 
 from dataclasses import dataclass
 
+from edgecnn_runtime.plain import Layout
 from edgecnn_runtime.providers import Device
+
+
+@dataclass(frozen=True, slots=True)
+class PlainHints:
+    """What the graphs of plain files may leave open; None for what was not told.
+
+    Attributes:
+        layout: where channels stand.
+        image_size: (height, width) in pixels.
+    """
+
+    layout: Layout | None = None
+    image_size: tuple[int, int] | None = None
+
+
+NOTHING_TOLD = PlainHints()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,23 @@ from edgecnn.benchmarking.startup import Startup
 from edgecnn.machine import Machine
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.evidence import MetricParity
+from edgecnn_runtime.manifest import ModelInfo
+from edgecnn_runtime.plain import PlainInput
 
-SCHEMA_VERSION = 2  # another one also where the method changes: then the numbers mean something else
+SCHEMA_VERSION = 3  # another one also where the method changes: then the numbers mean something else
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a file's evidence is of.
+
+    Attributes:
+        precision: of the graph.
+        payload_sha256: hex digest of the graph.
+    """
+
+    precision: str
+    payload_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +39,14 @@ class FileBench:
         threads: that one operator may use on the CPU.
         metric: the file's quality, out of its evidence; None where it was never measured.
         startup: from process start to the first answer; None where no start was measured.
-        preprocess_ms: decoding and resizing the picture.
+        preprocess_ms: decoding and resizing the picture; None of a plain file, which is given a ready array.
         inference_ms: the graph.
-        postprocess_ms: from raw outputs to the result.
-        total_ms: one whole answer.
+        postprocess_ms: from raw outputs to the result; None of a plain file, whose outputs nobody can read.
+        total_ms: one whole answer; None of a plain file.
         further_ms: graph and result of a further question about the same picture; None of a file that takes none.
+        manifest: which model it says it is; None of a plain file.
+        evidence: what its evidence is of; None of a plain file.
+        plain: what a plain file is given, as it was guessed; None of one of edgecnn's.
     """
 
     file: str
@@ -36,11 +54,14 @@ class FileBench:
     threads: int
     metric: MetricParity | None
     startup: Startup | None
-    preprocess_ms: Latency
+    preprocess_ms: Latency | None
     inference_ms: Latency
-    postprocess_ms: Latency
-    total_ms: Latency
+    postprocess_ms: Latency | None
+    total_ms: Latency | None
     further_ms: Latency | None
+    manifest: ModelInfo | None
+    evidence: Proof | None
+    plain: PlainInput | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from typing import Any, Literal
 from edgecnn.benchmarking.child import run_child, temporary_folder
 from edgecnn.benchmarking.conditions import Conditions, Snapshot
 from edgecnn.benchmarking.latency import Latency
-from edgecnn.errors import MeasurementError, MissingDependencyError
+from edgecnn.errors import MeasurementError, MissingDependencyError, UsageError
 from edgecnn.machine import Machine, describe_machine
 from edgecnn_runtime import Predictor
+from edgecnn_runtime.container import is_plain_file
 from edgecnn_runtime.evidence import MetricParity
 from edgecnn_runtime.providers import Device
 
@@ -132,6 +133,7 @@ def bench_scenario(
 
     Raises:
         MissingDependencyError: LoadGen is not installed.
+        UsageError: a file is plain ONNX.
         ModelFileError: a file is refused.
         ProviderError: the device cannot be used here.
         MeasurementError: the process that ran a file failed.
@@ -162,6 +164,11 @@ class _Loadable:
 
 def _load(file: str, config: ScenarioConfig) -> _Loadable:
     """Loads a file in this process for a good error, and lets it go: another one will run it."""
+    if is_plain_file(file):
+        raise UsageError(
+            f"--scenario: it cannot take effect on {file}: LoadGen times the graph with reading its outputs, and "
+            "nobody can read those of plain ONNX. Leave --scenario out."
+        )
     predictor = Predictor.load(file, device=config.device, threads=config.threads)
     evidence = predictor.evidence
     metric = None if evidence is None else evidence.parity.metric

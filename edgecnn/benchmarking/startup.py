@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgecnn.benchmarking.child import Child, run_child, temporary_folder
 from edgecnn.benchmarking.config import BenchConfig
 from edgecnn.benchmarking.picture import QUESTION
+from edgecnn_runtime.plain import PlainInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Startup:
         read_ms: reading the file and checking its hash, manifest and graph; without the session.
         session_ms: creating ONNX Runtime's session.
         first_inference_ms: the graph, the first time.
-        first_answer_ms: the whole first answer, with decoding of the picture and of the outputs.
+        first_answer_ms: the whole first answer, with decoding of the picture and, but of plain ONNX, of the outputs.
         total_ms: from starting the process to the first answer.
         total_min_ms: of the fastest process.
         total_max_ms: of the slowest process.
@@ -58,13 +59,16 @@ class _Start:
     peak_memory_bytes: int | None
 
 
-def measure_startups(files: Sequence[str], config: BenchConfig, picture: bytes) -> list[Startup]:
+def measure_startups(
+    files: Sequence[str], config: BenchConfig, picture: bytes, *, plain: Sequence[PlainInput | None] = ()
+) -> list[Startup]:
     """Measures starts, interleaved: each round starts one process for every file.
 
     Args:
         files: paths of model files.
         config: device, threads, and how many starts, 1 or more.
         picture: an encoded image.
+        plain: for each file what it takes where it is plain ONNX, else None; empty where none is.
 
     Returns:
         One entry a file, in their order.
@@ -75,8 +79,8 @@ def measure_startups(files: Sequence[str], config: BenchConfig, picture: bytes) 
     starts: list[list[_Start]] = [[] for _ in files]
     with _environment() as env:
         for turn in range(config.starts + 1):
-            for file, of_file in zip(files, starts, strict=True):
-                start = _start(file, config, picture, env)
+            for file, given, of_file in zip(files, plain or [None] * len(files), starts, strict=True):
+                start = _start(file, config, picture, env, given)
                 if turn:
                     of_file.append(start)
     return [_summarise(of_file) for of_file in starts]
@@ -93,8 +97,9 @@ def _environment() -> Iterator[dict[str, str]]:
         yield {**kept, "PYTHONPYCACHEPREFIX": str(folder)}
 
 
-def _start(file: str, config: BenchConfig, picture: bytes, env: Mapping[str, str]) -> _Start:
-    options = [file, config.device, str(config.threads or ""), str(int(config.spinning)), QUESTION]
+def _start(file: str, config: BenchConfig, picture: bytes, env: Mapping[str, str], plain: PlainInput | None) -> _Start:
+    given = "" if plain is None else f"{plain.layout},{plain.height},{plain.width}"
+    options = [file, config.device, str(config.threads or ""), str(int(config.spinning)), QUESTION, given]
     return _parts(run_child("first_answer.py", *options, what=f"{file}: process start", stdin=picture, env=env))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from edgecnn.cli.bench_text import format_bench, format_scenario
 from edgecnn.cli.options import Device, Format, Threads
+from edgecnn.cli.plain_options import Layout, PlainImageSize, refuse_given
 from edgecnn.cli.streams import Results, say, stdout_for_results
 from edgecnn.cli.tables import Table
 
@@ -42,11 +43,18 @@ def bench(
         float | None,
         typer.Option(min=0, metavar="SHARE", help="With --compare: exit 5 where a file is slower by more than this."),
     ] = None,
+    layout: Layout = None,
+    image_size: PlainImageSize = None,
     format: Format = "text",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the JSON report here.")] = None,
 ) -> None:
-    """Measure model files: process start, session, first and further answers, memory; against an earlier report."""
+    """Measure model files: process start, session, first and further answers, memory; against an earlier report.
+
+    Plain ONNX is measured too: its graph alone, on a ready array of the same picture.
+    """
     _check_options(runs, duration, starts, scenario, compare, max_regression)
+    if scenario is not None:
+        refuse_given({"--layout": layout, "--image-size": image_size}, "with --scenario, which takes no plain ONNX")
     with stdout_for_results() as results:
         from edgecnn import benchmarking  # loads ONNX Runtime
         from edgecnn.outputs import Input, Output, check_outputs
@@ -62,10 +70,11 @@ def bench(
             return
         runs = (runs or 100) if duration is None else None
         config = benchmarking.BenchConfig(device, threads, warmup, runs, duration, 5 if starts is None else starts)
+        told = benchmarking.PlainHints(layout, image_size)
         if compare is None:
-            found = benchmarking.bench(models, config, on_stage=_tell)
+            found = benchmarking.bench(models, config, told=told, on_stage=_tell)
         else:
-            found = benchmarking.bench_against(str(compare), models, config, max_regression, on_stage=_tell)
+            found = benchmarking.bench_against(str(compare), models, config, max_regression, told=told, on_stage=_tell)
         _give(results, found.to_dict(), format_bench(found), format, report)
         benchmarking.check_regression(found)
 

@@ -10,6 +10,7 @@ from edgecnn.cli.tables import Table, format_bytes
 if TYPE_CHECKING:
     from edgecnn.benchmarking import BenchReport, Comparison, Conditions, FileBench, ScenarioBench, ScenarioReport
     from edgecnn.machine import Machine
+    from edgecnn_runtime.plain import PlainInput
 
 _NOT_KNOWN = "not known"
 
@@ -17,7 +18,12 @@ _NOT_KNOWN = "not known"
 def format_bench(report: BenchReport) -> list[str | Table]:
     """Returns a report for people: one column a file, milliseconds."""
     columns = [_column(file, report.files[0]) for file in report.files]
+    given = {file.file: file.plain for file in report.files if file.plain is not None}
+    if given:
+        columns = [{**_proof(file), **column} for file, column in zip(report.files, columns, strict=True)]
     blocks: list[str | Table] = [_table("milliseconds", [file.file for file in report.files], columns), ""]
+    if given:
+        blocks += [*(_format_plain(name, plain) for name, plain in given.items()), ""]
     if report.comparison is not None:
         blocks += [*_format_comparison(report.comparison), ""]
     return [*blocks, *_format_method(report)]
@@ -36,17 +42,18 @@ def _table(corner: str, files: Sequence[str], columns: Sequence[dict[str, str]])
 
 
 def _column(file: FileBench, first: FileBench) -> dict[str, str]:
-    inference = file.inference_ms
+    inference, parts = file.inference_ms, (file.preprocess_ms, file.postprocess_ms, file.total_ms)
+    preprocess, postprocess, total = ("-" if part is None else f"{part.p50:.3f}" for part in parts)
     further = {} if file.further_ms is None else {"a further question, p50": f"{file.further_ms.p50:.3f}"}
     return {
         **_heading(file),
         **_startup_rows(file),
-        "preprocess p50": f"{file.preprocess_ms.p50:.3f}",
+        "preprocess p50": preprocess,
         "inference p50": f"{inference.p50:.3f}",
         "inference p90": f"{inference.p90:.3f}",
         "inference p99": f"{inference.p99:.3f}",
-        "postprocess p50": f"{file.postprocess_ms.p50:.3f}",
-        "total p50": f"{file.total_ms.p50:.3f}",
+        "postprocess p50": postprocess,
+        "total p50": total,
         **further,
         "answers measured": str(inference.n),
         "faster than the first": f"{first.inference_ms.p50 / inference.p50:.3g} times",
@@ -59,6 +66,19 @@ def _heading(file: FileBench | ScenarioBench) -> dict[str, str]:
         "quality": "not measured" if metric is None else f"{metric.name} {metric.file:.4f}",
         "ran on": f"{file.provider}, {file.threads} thread{'s' if file.threads > 1 else ''}",
     }
+
+
+def _proof(file: FileBench) -> dict[str, str]:
+    return {"proof": "manifest and evidence" if file.plain is None else "plain ONNX, no manifest, no evidence"}
+
+
+def _format_plain(file: str, given: PlainInput) -> str:
+    """Says what was measured of a plain file."""
+    return (
+        f"{file}: plain ONNX, no manifest, no evidence. Its graph was run on a ready array, {given.name} {given.dtype} "
+        f"({', '.join(map(str, given.shape))}), taken for {given.layout}; no picture was decoded and no output read in "
+        "that time, so compare its inference with inference alone."
+    )
 
 
 def _startup_rows(file: FileBench) -> dict[str, str]:

@@ -26,7 +26,7 @@ CONFIG = BenchConfig(threads=2)
 
 def file_bench(file, p50, *, provider="CPUExecutionProvider", threads=2):
     spread = Latency(100, p50, p50 * 1.1, p50 * 1.5)
-    return FileBench(file, provider, threads, None, None, spread, spread, spread, spread, None)
+    return FileBench(file, provider, threads, None, None, spread, spread, spread, spread, None, None, None, None)
 
 
 def report(*files, machine=MACHINE, conditions=CONDITIONS, spinning=True):
@@ -53,7 +53,7 @@ def test_read_report_gives_what_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tree: tree.update(schema_version=1), "schema_version 2, received 1. Measure again"),
+        (lambda tree: tree.update(schema_version=2), "schema_version 3, received 2. Measure again"),
         (lambda tree: tree.pop("schema_version"), "received None"),
         (lambda tree: tree.pop("machine"), r"missing \['machine'\]"),
         (lambda tree: tree["config"].update(runs=None), "runs or duration_s"),

@@ -80,7 +80,7 @@ def test_report_has_the_keys_that_programs_read(write_model):
     spread = dict.fromkeys(("n", "p50", "p90", "p99"), ())
     versions = tree["machine"].pop("versions")
     assert {"edgecnn", "onnxruntime", "numpy", "pillow"} <= versions.keys()
-    assert tree["schema_version"] == 2
+    assert tree["schema_version"] == 3
     assert keys(tree) == {
         "schema_version": (),
         "method": (),
@@ -104,7 +104,9 @@ def test_report_has_the_keys_that_programs_read(write_model):
                 (),
             ),
             **dict.fromkeys(("preprocess_ms", "inference_ms", "postprocess_ms", "total_ms"), spread),
-            "further_ms": (),
+            **dict.fromkeys(("further_ms", "plain"), ()),
+            "manifest": dict.fromkeys(("name", "width"), ()),
+            "evidence": dict.fromkeys(("precision", "payload_sha256"), ()),
         },
         "comparison": (),
     }

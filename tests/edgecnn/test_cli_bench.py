@@ -1,6 +1,7 @@
 import json
 import sys
 
+import plain_files
 import pytest
 
 from edgecnn.cli import main
@@ -104,3 +105,77 @@ def test_bench_scenario_names_the_extra_that_is_missing(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
     assert main(["bench", "a.onnx", "--scenario", "offline"]) == 1
     assert 'pip install "edgecnn[loadgen]"' in capfd.readouterr().err.splitlines()[-1]
+
+
+# plain ONNX
+
+
+@pytest.fixture
+def plain(tmp_path):
+    path = tmp_path / "plain.onnx"
+    path.write_bytes(plain_files.make_plain())
+    return str(path)
+
+
+def test_bench_measures_the_graph_alone_of_plain_onnx_beside_one_of_ours(write_model, plain, tmp_path, capfd):
+    model = write_model()
+    assert main(["bench", model, plain, *QUICK, "--report", str(tmp_path / "r.json")]) == 0
+    out = capfd.readouterr().out
+    proof = " ".join(out.splitlines()[1].split())
+    assert proof == "proof manifest and evidence plain ONNX, no manifest, no evidence"
+    parts = ("preprocess", "inference", "postprocess", "total")
+    shown = {part: line.split()[2:] for part in parts for line in out.splitlines() if line.startswith(f"{part} p50 ")}
+    assert {part for part, (_, of_plain) in shown.items() if of_plain == "-"} == {*parts} - {"inference"}
+    assert min(float(shown["inference"][1]), *(float(ours) for ours, _ in shown.values())) > 0
+    assert f"{plain}: plain ONNX, no manifest, no evidence. Its graph was run on a ready array, input float32" in out
+    ours, other = json.loads((tmp_path / "r.json").read_text())["files"]
+    assert (other["manifest"], other["evidence"], other["metric"]) == (None, None, None)
+    assert [other[f"{part}_ms"] for part in ("preprocess", "postprocess", "total")] == [None] * 3
+    assert other["inference_ms"]["n"] == 3
+    assert (other["plain"]["layout"], other["plain"]["height"], other["plain"]["width"]) == ("nchw", 12, 16)
+    assert ours["manifest"] == {"name": "test", "width": 1.0}
+    assert ours["evidence"]["precision"] == "float32"
+    assert ours["plain"] is None
+    assert ours["total_ms"]["n"] == 3
+
+
+def test_bench_starts_processes_of_plain_onnx_too(plain, capfd):
+    options = ["--threads", "1", "--runs", "1", "--warmup", "0", "--starts", "1", "--format", "json"]
+    assert main(["bench", plain, *options]) == 0
+    startup = json.loads(capfd.readouterr().out)["files"][0]["startup"]
+    assert startup["n"] == 1
+    assert 0 < startup["first_inference_ms"] < startup["first_answer_ms"] < startup["total_ms"]
+    assert 0 < startup["session_ms"] < startup["total_ms"]
+
+
+def test_bench_compares_plain_onnx_with_an_earlier_report(plain, tmp_path, capfd):
+    old = tmp_path / "old.json"
+    assert main(["bench", plain, *QUICK, "--report", str(old)]) == 0
+    assert main(["bench", plain, *QUICK, "--compare", str(old), "--max-regression", "1000"]) == 0
+    assert "within the limit" in capfd.readouterr().out
+
+
+def test_bench_takes_what_the_graph_leaves_open(tmp_path, capfd):
+    path = tmp_path / "free.onnx"
+    path.write_bytes(plain_files.make_plain(shape=("N", 3, "h", 3)))
+    assert main(["bench", str(path), *QUICK]) == 2
+    told = ["--layout", "nchw", "--image-size", "9,3", "--format", "json"]
+    capfd.readouterr()
+    assert main(["bench", str(path), *QUICK, "--starts", "1", *told]) == 0
+    assert json.loads(capfd.readouterr().out)["files"][0]["plain"]["height"] == 9
+
+
+@pytest.mark.parametrize("option", [["--layout", "nchw"], ["--image-size", "4,4"]], ids=" ".join)
+def test_bench_refuses_what_is_for_plain_onnx_where_there_is_none(write_model, option, capsys):
+    assert main(["bench", write_model(), *QUICK, *option]) == 2
+    assert option[0] in capsys.readouterr().err.splitlines()[-1]
+    assert main(["bench", "a.onnx", "--scenario", "offline", *option]) == 2
+    assert option[0] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_bench_refuses_a_scenario_of_plain_onnx(plain, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert main(["bench", plain, "--scenario", "offline"]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "--scenario: it cannot take effect on" in last
+    assert "nobody can read those of plain ONNX" in last

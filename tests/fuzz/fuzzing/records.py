@@ -19,6 +19,7 @@ from edgecnn.benchmarking import (
     Conditions,
     FileBench,
     Latency,
+    Proof,
     check_comparable,
     compare,
 )
@@ -36,7 +37,7 @@ from edgecnn.outputs import recorded_data
 from edgecnn.reads_and_writes import TRIES_COLUMNS, is_tries_of, tries_paths, tries_title
 from edgecnn_runtime.evidence import MetricParity
 from edgecnn_runtime.lock import Lock
-from edgecnn_runtime.manifest import ImageInput
+from edgecnn_runtime.manifest import ImageInput, ModelInfo
 from edgecnn_runtime.report_file import read_report, report_path
 from edgecnn_runtime.sources import iter_sources
 
@@ -187,7 +188,8 @@ def _bench_report() -> BenchReport:
     spread = Latency(100, 2.0, 2.2, 3.0)
     startup = None
     metric = MetricParity("accuracy", 100, 0.9, 0.9)
-    file = FileBench("a.onnx", "CPUExecutionProvider", 2, metric, startup, spread, spread, spread, spread, spread)
+    own = (ModelInfo("a", 1.0), Proof("float32", "0" * 64), None)
+    file = FileBench("a.onnx", "CPUExecutionProvider", 2, metric, startup, *(spread,) * 5, *own)
     return BenchReport("method", BenchConfig(threads=2), True, machine, conditions, (file,))
 
 
