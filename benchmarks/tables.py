@@ -17,7 +17,7 @@ from edgecnn.models.catalog import CATALOG
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "benchmarks/README.md", "docs/cuda.md", "docs/models.md")
+PAGES = ("README.md", "benchmarks/README.md", "docs/cuda.md", "docs/models.md", "docs/own-model.md")
 PICTURE = "docs/peers.svg"
 
 
@@ -51,6 +51,7 @@ def with_tables(text: str) -> str:
         "openvino": openvino_block(),
         "benchmarks": benchmark_tables(),
         "cuda": cuda_block(),
+        "zoo": zoo_table(_in_order("zoo")),
     }
     for name, table in tables.items():
         block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
@@ -364,6 +365,19 @@ def int8_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("model", "data", "Keras", "int8", "same top-1", "test images", "tries", "times faster", "MB")
     return markdown((*header, "part of float32", "export, s", "peak MB"), body)
+
+
+def zoo_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Returns what became of networks of keras.applications as their users save them."""
+    body = (
+        (row["network"], f"{row['max_relative']:.1e}", f"{row['accuracy']:.4f}", f"{row['int8']:.4f}",
+         f"{row['top1_agreement']:.4f}", f"{row['layers'] - row['float_layers']} of {row['layers']}",
+         f"{row['speedup']['ratio']:.2f}",
+         *(f"{row[key] / 1e6:.1f}" for key in ("keras_bytes", "float32_bytes", "int8_bytes")))
+        for row in rows
+    )  # fmt: skip
+    header = ("network", "difference", "accuracy", "int8", "agreement", "layers in int8", "times faster")
+    return markdown((*header, "MB, .keras", "MB, float32", "MB, int8"), body)
 
 
 def _result(benchmark: str) -> dict[str, Any]:

@@ -30,9 +30,7 @@ from edgecnn.evaluation.scoring import explain
 from edgecnn.models.adapter import KerasModel
 from edgecnn.models.head import read_head
 from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST
-from edgecnn.tasks.classification.chance import better_order
-from edgecnn.tasks.classification.metric import ClassificationEvaluation
-from edgecnn.tasks.table import metric_of
+from edgecnn.tasks.table import TASKS, load, metric_of
 from edgecnn.training.record import data_record
 from edgecnn.training.run_folder import MODEL
 from edgecnn_exporters.errors import ParityError
@@ -224,16 +222,15 @@ def _better_way(plan: Plan, original: OriginalModel, fitted: FittedPlan, samples
 
 def _better_labels(plan: Plan, fitted: FittedPlan, evaluation: Evaluation) -> tuple[float, str] | None:
     """Returns what the accuracy would be and a warning, where the labels in another order are right more often."""
-    if not isinstance(evaluation, ClassificationEvaluation) or fitted.manifest.labels is None:
+    place, names = TASKS[fitted.manifest.task].label_order, fitted.manifest.labels
+    order = None if place is None or names is None else load(place)(evaluation)
+    if order is None or names is None:
         return None
-    order = better_order(evaluation)
-    if order is None:
-        return None
-    labels = tuple(fitted.manifest.labels[class_id] for class_id in order.labels)
+    labels = tuple(names[class_id] for class_id in order.labels)
     typed = _command(plan, None, labels=labels)
     return (
         order.accuracy,
-        f"its labels do not stand in the order of its outputs: accuracy {evaluation.accuracy:.4f}, and "
+        f"its labels do not stand in the order of its outputs: {evaluation.headline()}, and accuracy "
         f"{order.accuracy:.4f} with {', '.join(labels)}. Type: {typed}",
     )
 

@@ -47,6 +47,8 @@ class TaskRow:
         check_options: of a manifest and a `TrainConfig`, refuses before the data are read what cannot go together; None
             where anything can.
         explain: what must be known of a score, for people; None where there is nothing to look for.
+        label_order: of an evaluation, the order of the labels in which it would be better beyond chance, or None; None for
+            tasks whose answers are not mixed up by that alone.
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
         settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
             written with; None for the manifest as it is.
@@ -75,6 +77,7 @@ class TaskRow:
     options: frozenset[str] = frozenset()
     check_options: str | None = None
     explain: str | None = None
+    label_order: str | None = None
     pictures: str | None = None
     settle: str | None = None
     demo: str | None = None
@@ -92,6 +95,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         transfer="edgecnn.models.backbone:build_transfer_model",
         least_classes=2,
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
+        label_order="edgecnn.tasks.classification.chance:better_order",
         pictures="edgecnn.tasks.classification.pictures:draw_pictures",
         demo="edgecnn.demonstration.plans:DIGITS",
     ),

@@ -46,7 +46,8 @@ def test_what_an_application_does_itself_is_found_inside_it(name):
     for model in (body, keras.Model(image, body(image))):
         found = found_in(model)
         span = 255 * max(found.scale)
-        assert found.takes("raw") and 1 <= span <= 5, name
+        assert found.takes("raw")
+        assert 1 <= span <= 5, name
 
 
 def test_layers_of_ones_own_scaling_are_found_behind_what_changes_no_pixel():
