@@ -309,23 +309,24 @@ def _activation(node: Node) -> Activation | None:
 
 
 def _own_classes(config: Any) -> Iterator[str]:
-    """Yields the classes that Keras does not have, and that are not ours."""
+    """Yields the classes and functions that Keras does not have and that are not ours, but for losses and the like."""
     waiting = [config]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            registered = value.get("registered_name")
-            if isinstance(value.get("class_name"), str) and "config" in value and isinstance(registered, str):
-                module = value.get("module")
-                if not (isinstance(module, str) and module.startswith("keras")) and not registered.startswith(_OURS):
-                    yield (
-                        value["class_name"]
-                        if registered == value["class_name"]
-                        else (f"{value['class_name']} ({registered})")
-                    )
-            waiting.extend(value.values())
+            registered, module = value.get("registered_name"), value.get("module")
+            known = isinstance(module, str) and module.startswith("keras")
+            if isinstance(registered, str) and "config" in value and not known and not registered.startswith(_OURS):
+                yield _title(value, registered)
+            waiting.extend(inner for key, inner in value.items() if key != "compile_config")
         elif isinstance(value, list):
             waiting.extend(value)
+
+
+def _title(value: dict[str, Any], registered: str) -> str:
+    """Returns what messages call a class, by its registered name too, or a function."""
+    name = str(value["config"] if registered == "function" else value.get("class_name"))
+    return name if registered in (name, "function") else f"{name} ({registered})"
 
 
 def _mixed(config: Any) -> str | None:

@@ -47,8 +47,8 @@ class TaskRow:
         check_options: of a manifest and a `TrainConfig`, refuses before the data are read what cannot go together; None
             where anything can.
         explain: what must be known of a score, for people; None where there is nothing to look for.
-        label_order: of an evaluation, the order of the labels in which it would be better beyond chance, or None; None for
-            tasks whose answers are not mixed up by that alone.
+        label_order: of an evaluation, the order of the labels in which it would be better beyond chance, if any; None
+            for tasks whose answers are not mixed up by that alone.
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
         settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
             written with; None for the manifest as it is.

@@ -71,7 +71,9 @@ class RunRecord:
 
 def data_record(dataset: Dataset) -> DataRecord:
     """Returns what a run keeps of its data."""
-    return DataRecord(dataset.location, dataset.fingerprint, len(dataset.train), len(dataset.test))
+    images = {part.part: len(part) for part in dataset.parts}
+    judged = images.get("test", images.get("val", 0))
+    return DataRecord(dataset.location, dataset.fingerprint, images.get("train", 0), judged)
 
 
 def new_record(config: TrainConfig, dataset: Dataset) -> RunRecord:

@@ -162,6 +162,25 @@ def test_code_of_ones_own_is_asked_for_by_its_name(planned):
     planned(model, labels=("a", "b"), pixels="unit", imports=("anything",))  # nothing is imported yet
 
 
+def test_a_loss_of_ones_own_is_not_needed_and_an_activation_is(planned):
+    def strict(true, answered):
+        return keras.ops.mean(true - answered)
+
+    @keras.saving.register_keras_serializable(package="plan_test")
+    def bent(x):
+        return keras.ops.relu(x) + 1
+
+    model = colour_model()
+    model.compile(loss=strict, metrics=[strict])
+    planned(model, labels=LABELS)
+    bending = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(2, 3, activation=bent), layers.Flatten(), layers.Dense(2)]
+    )
+    message = refused(planned, bending, labels=("a", "b"), pixels="unit")
+    assert "bent" in message
+    assert "is code of your own" in message
+
+
 def test_layers_of_edgecnn_and_operations_of_keras_are_no_code_of_ones_own(planned):
     image = keras.Input((16, 16, 3))
     x = keras.ops.mean(keras.ops.relu(image / 255), axis=(1, 2))
