@@ -4,7 +4,7 @@
 
     EdgeCNNError                  1  (edgecnn_runtime.errors)
     |-- UsageError                2  options are unknown, missing, out of range, or contradict each other
-    |   `-- UnknownModelError     2  no catalogue row has the name; near names are listed
+    |   `-- UnknownModelError     2  no catalogue row has the name; its family is listed
     |-- DatasetError              1  data cannot be read; the file is named
     |   `-- UnknownDatasetError   2  neither a data set's name nor a path that is recognised
     |-- KerasFileError            1  a .keras file is missing, damaged, unsafe, or names a layer that is unknown
@@ -19,10 +19,13 @@
 """
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from edgecnn.extras import distribution_of, install_command
 from edgecnn_runtime.errors import EdgeCNNError
+
+_ALMOST = 0.85  # likeness of a misspelt name: "mobilnet_v4" has .87 to "mobilenet_v2", "inception" .82 to "xception"
 
 
 class UsageError(EdgeCNNError):
@@ -39,15 +42,39 @@ class UnknownModelError(UsageError):
 
     @classmethod
     def near(cls, name: str, known: Iterable[str]) -> "UnknownModelError":
-        """Returns the error for `name`, listing the known names near it, or all of them where none is near.
+        """Returns the error for `name`, listing the known names of its family, the likest first, where there are such.
 
-        >>> str(UnknownModelError.near("mnist_convnett", ["mnist_convnet", "fashion_cnn"]))
-        "unknown model 'mnist_convnett': did you mean mnist_convnet? Run `edgecnn models` for the list."
+        A misspelt name has the family of the one that it is almost. A name of no family gets no suggestion: another
+        network is none.
+
+        >>> str(UnknownModelError.near("resnet101", ["resnet50", "xception", "resnet34_localizer"]))
+        "unknown model 'resnet101': did you mean resnet50 or resnet34_localizer? Run `edgecnn models` for the list."
+        >>> str(UnknownModelError.near("densenet121", ["resnet50", "xception"]))
+        "unknown model 'densenet121'. Run `edgecnn models` for the list."
         """
-        names = sorted(known)
-        near = difflib.get_close_matches(name, names)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names)}."
-        return cls(f"unknown model {name!r}: {hint} Run `edgecnn models` for the list.")
+        near = _relatives(name, sorted(known))
+        hint = f": did you mean {' or '.join(near)}?" if near else "."
+        return cls(f"unknown model {name!r}{hint} Run `edgecnn models` for the list.")
+
+
+def _relatives(name: str, known: Sequence[str]) -> list[str]:
+    """Returns the known names of a name's family, or of the family of the one that it is almost."""
+    typed = name.lower()
+    relatives = [one for one in known if _akin(_family(one), _family(typed))]
+    if not relatives:
+        almost = difflib.get_close_matches(typed, known, n=1, cutoff=_ALMOST)
+        relatives = [one for one in known for like in almost if _akin(_family(one), _family(like))]
+    return sorted(relatives, key=lambda one: -difflib.SequenceMatcher(None, typed, one).ratio())
+
+
+def _family(name: str) -> str:
+    """Returns what stands before the version: "mobilenet" of "mobilenet_v2", "resnet" of "resnet34_localizer"."""
+    return re.sub(r"_?[bv]?\d.*", "", name)
+
+
+def _akin(family: str, other: str) -> bool:
+    """Says whether two families are one, or one of them a branch of the other, as "faster_rcnn_vgg" is."""
+    return bool(family and other) and (f"{family}_".startswith(f"{other}_") or f"{other}_".startswith(f"{family}_"))
 
 
 class DatasetError(EdgeCNNError):

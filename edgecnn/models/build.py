@@ -21,7 +21,7 @@ def get_spec(name: str) -> ModelSpec:
     """Returns the catalogue row of that name.
 
     Raises:
-        UnknownModelError: no row has it; near names are listed, none is picked.
+        UnknownModelError: no row has it; those of its family are listed, none is picked.
     """
     if name not in CATALOG:
         from edgecnn.errors import UnknownModelError  # loads the runtime, which listing the catalogue must not

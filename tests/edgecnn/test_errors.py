@@ -5,6 +5,7 @@ import pytest
 import edgecnn.errors
 from edgecnn import extras
 from edgecnn.errors import MissingDependencyError, UnknownModelError
+from edgecnn.models.catalog import CATALOG
 from edgecnn_runtime.errors import EdgeCNNError
 
 CLASSES = [value for _, value in inspect.getmembers(edgecnn.errors, inspect.isclass)]
@@ -23,8 +24,26 @@ def test_errors_have_a_kind_each():
     assert len({error.kind for error in OURS}) == len(OURS)
 
 
-def test_unknown_model_error_lists_all_models_when_none_is_near():
-    assert "expected one of alexnet, lenet5" in str(UnknownModelError.near("zzz", ["lenet5", "alexnet"]))
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("resnet101", "resnet50 or resnet34 or resnet34_localizer"),
+        ("resnt50", "resnet50 or resnet34 or resnet34_localizer"),
+        ("se_resnet101", "se_resnet50"),
+        ("vgg13", "vgg16 or vgg19"),
+        ("yolov5", "yolov3 or yolov3_tiny"),
+        ("faster_rcnn_resnet50", "faster_rcnn"),
+        ("mnist_convnett", "mnist_convnet"),
+    ],
+)
+def test_unknown_model_error_suggests_the_family_alone(name, near):
+    message = str(UnknownModelError.near(name, CATALOG))
+    assert message == f"unknown model {name!r}: did you mean {near}? Run `edgecnn models` for the list."
+
+
+@pytest.mark.parametrize("name", ["foo", "inception_v3", "densenet121", "squeezenet", "mask_rcnn", "v3", "34", ""])
+def test_unknown_model_error_suggests_nothing_of_another_family(name):
+    assert str(UnknownModelError.near(name, CATALOG)) == f"unknown model {name!r}. Run `edgecnn models` for the list."
 
 
 def test_missing_dependency_error_names_the_command():
