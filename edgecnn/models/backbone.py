@@ -13,7 +13,8 @@ def backbone_layers(model: keras.Model, spec: ModelSpec) -> list[keras.Layer]:
     """Returns the layers before the head, in order, without the normalisation.
 
     So the list begins with the input and goes on with the first convolution, and an index means the layer that it means
-    in the list `layers` of the `keras.applications` model without its top.
+    in the list `layers` of the `keras.applications` model without its top. Where that model normalises by itself, as
+    MobileNetV3 and EfficientNet do, those layers are not counted.
 
     Args:
         model: from `build_model` or `build_transfer_model`.

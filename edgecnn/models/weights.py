@@ -4,6 +4,7 @@ import contextlib
 import math
 import sys
 import urllib.error
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ import numpy.typing as npt
 from edgecnn.errors import PretrainedWeightsError
 from edgecnn.models.backbone import backbone_layers
 from edgecnn.models.darknet_weights import DarknetWeights
-from edgecnn.models.keras_names import own_names
+from edgecnn.models.keras_names import CONSTANT_HERE, DENSE_HERE, own_names
+from edgecnn.models.layers.pixels import RGB_DEVIATIONS, RGB_MEANS
 from edgecnn.models.spec import ModelSpec
 from edgecnn.models.weights_file import check_weights, is_darknet, open_weights
 
 _Result = TypeVar("_Result")
 _Shapes = tuple[tuple[int, ...], ...]
+_Read = Callable[[str], list[npt.NDArray[Any]]]
+_NORMALIZATION = "normalization"
 _DENSE = frozenset({"fc1", "fc2"})  # of VGG, before its last layer
 
 
@@ -111,17 +115,17 @@ def imagenet_labels() -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(
-    model: keras.Model, spec: ModelSpec, source: str | Path
-) -> Iterator[tuple[Mapping[str, _Shapes], Callable[[str], list[npt.NDArray[Any]]]]]:
+def _opened(model: keras.Model, spec: ModelSpec, source: str | Path) -> Iterator[tuple[Mapping[str, _Shapes], _Read]]:
     """Yields the source's shapes by our layer names, and what reads one layer's weights."""
     if str(source) == "imagenet":
         application = _application(model, spec)
         layers = {layer.name: layer for layer in application.layers if layer.weights}
         theirs = _by_own_name(spec, layers)
-        yield (
+        yield _as_here(
+            spec,
             {ours: _shapes(layers[name]) for ours, name in theirs.items()},
             lambda ours: layers[theirs[ours]].get_weights(),
+            source,
         )
         return
     if spec.darknet and is_darknet(source):
@@ -131,7 +135,8 @@ def _opened(
         return
     with open_weights(Path(source)) as stored:
         theirs = _by_own_name(spec, stored)
-        yield {ours: stored[name] for ours, name in theirs.items()}, lambda ours: stored.read(theirs[ours])
+        shapes = {ours: stored[name] for ours, name in theirs.items()}
+        yield _as_here(spec, shapes, lambda ours: stored.read(theirs[ours]), source)
 
 
 def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
@@ -140,8 +145,14 @@ def _application(model: keras.Model, spec: ModelSpec) -> keras.Model:
     names = {layer.name for layer in model.layers} if spec.shortened else _convolutions(model).keys()
     with_head = fits or bool(names & _DENSE)
     file = f"{spec.name}.weights.h5"
+
+    def built() -> keras.Model:
+        with warnings.catch_warnings():  # of the size that these weights were trained at, where none is given
+            warnings.filterwarnings("ignore", "`input_shape` is undefined", UserWarning)
+            return build(weights="imagenet", include_top=with_head)
+
     return _downloaded(
-        lambda: build(weights="imagenet", include_top=with_head),
+        built,
         f"the ImageNet weights of {spec.name}",
         f"Where there is a network run keras.applications.{spec.application}().save_weights({file!r}), and give that.",
     )
@@ -164,6 +175,44 @@ def _by_own_name(spec: ModelSpec, names: Mapping[str, Any]) -> dict[str, str]:
     if spec.application is None or "logits" in names:
         return {name: name for name in names}
     return {ours: name for name, ours in own_names(spec.application, names).items()}
+
+
+def _as_here(
+    spec: ModelSpec, shapes: Mapping[str, _Shapes], read: _Read, source: str | Path
+) -> tuple[Mapping[str, _Shapes], _Read]:
+    """Returns what was opened with the shapes that the model has where Keras has others, and without constants.
+
+    Raises:
+        PretrainedWeightsError: constants that are not those of the model.
+    """
+    if spec.application in CONSTANT_HERE and _NORMALIZATION in shapes:
+        _check_normalization(spec, shapes[_NORMALIZATION], read, source)
+        shapes = {name: layer for name, layer in shapes.items() if name != _NORMALIZATION}
+    dense = DENSE_HERE.get(str(spec.application), frozenset())
+    return {
+        name: tuple(shape[2:] if name in dense and shape[:-2] == (1, 1) else shape for shape in layer)
+        for name, layer in shapes.items()
+    }, read
+
+
+def _check_normalization(spec: ModelSpec, shapes: _Shapes, read: _Read, source: str | Path) -> None:
+    """Refuses weights that were learned behind another normalisation than the model's.
+
+    ImageNet's of Keras hold the deviations where its layer has variances, and make that good by a further division.
+    """
+    expected = np.array([RGB_MEANS, RGB_DEVIATIONS])
+    received = f"shapes {', '.join(map(str, shapes))}"
+    if tuple(filter(None, shapes)) == ((3,), (3,)):  # only then are they read; one integer may stand behind them
+        values = np.array(read(_NORMALIZATION)[:2], np.float64)
+        if np.allclose(values, expected, rtol=0, atol=1e-4):
+            return
+        received = " and ".join(np.array2string(row, precision=4, separator=", ") for row in values)
+    means, deviations = (str(list(row)) for row in (RGB_MEANS, RGB_DEVIATIONS))
+    raise PretrainedWeightsError(
+        f"{source}: not the weights of this {spec.name}: layer {_NORMALIZATION!r}: expected ImageNet's means {means} "
+        f"and deviations {deviations}, which are constants here, received {received}. Give weights that were learned "
+        "from Keras' for ImageNet, or a file that edgecnn saved."
+    )
 
 
 def _left_out(

@@ -145,9 +145,8 @@ def _layer(group: Any, path: Path) -> tuple[str, list[Any]]:
     if "vars" not in group:
         return "", []  # a layer of layers, or one without a name: nothing here can match
     variables = _group(group, "vars", path)
-    return str(variables.attrs.get("name", group.name)), [
-        _dataset(variables, str(index), path) for index in range(len(variables))
-    ]
+    datasets = [_dataset(variables, str(index), path) for index in range(len(variables))]
+    return str(variables.attrs.get("name", group.name)), [one for one in datasets if not _is_count(one)]
 
 
 def _group(parent: Any, key: str, path: Path) -> Any:
@@ -163,13 +162,18 @@ def _dataset(parent: Any, key: str, path: Path) -> Any:
         raise ValueError(f"no data set {key!r}")
     if child.external or child.is_virtual:
         raise PretrainedWeightsError(f"{path}: refused, {child.name} reads another file")
-    if child.shape is None or child.dtype.name not in _FLOATS:
+    if not _is_count(child) and (child.shape is None or child.dtype.name not in _FLOATS):
         received = "nothing" if child.shape is None else str(child.dtype)
         raise PretrainedWeightsError(
             f"{path}: refused, {child.name}: expected weights in floating point ({', '.join(_FLOATS)}), received "
             f"{received:.100}"
         )
     return child
+
+
+def _is_count(dataset: Any) -> bool:
+    """Says whether a data set is one integer, which a layer counts with, as Keras' Normalization does."""
+    return dataset.shape == () and dataset.dtype.kind in "iu"
 
 
 def _child(parent: Any, key: str, path: Path) -> Any:

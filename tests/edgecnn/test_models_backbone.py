@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from edgecnn_runtime.inputs import Batch
 from edgecnn_runtime.preprocessing import Placement
 
 SPEC = CATALOG["resnet34"]
+NUMBERED = re.compile(r"(input_layer|activation|re_lu)(_\d+)?")  # what Keras leaves unnamed
 WITHOUT = [spec for spec in CATALOG.values() if spec.backbone is None]
 
 
@@ -42,6 +45,20 @@ def test_backbone_layers_have_the_index_that_keras_gives_them(name: str) -> None
     named = [(a, b.name) for a, b in zip(ours, theirs, strict=True) if "residual" not in a and not a.endswith("_add")]
     assert all(a == b for a, b in named[1:])
     assert len(ours) == len(theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0"])
+def test_backbone_layers_have_the_index_that_keras_gives_them_behind_its_normalization(name: str) -> None:
+    spec = CATALOG[name]
+    ours = backbone_layers(build_model(name, num_classes=2, image_size=(64, 64)), spec)
+    theirs = getattr(keras.applications, spec.application)(include_top=False, weights=None).layers
+    theirs = [layer for layer in theirs if not layer.name.startswith(("rescaling", "normalization"))]
+    named = [(a.name, b.name) for a, b in zip(ours, theirs, strict=True) if not NUMBERED.fullmatch(b.name)]
+    assert len(named) > 100
+    assert all(a == b for a, b in named)
+    kinds = [(type(a), type(b)) for a, b in zip(ours, theirs, strict=True)]
+    assert all(a is b or {a, b} == {keras.layers.Activation, keras.layers.ReLU} for a, b in kinds)
 
 
 @pytest.mark.parametrize("spec", WITHOUT, ids=lambda spec: spec.name)

@@ -22,11 +22,13 @@ from edgecnn.models.layers import (
     InceptionBranches,
     LocalResponseNormalization,
     RandomSigns,
+    ResidualParts,
     TrainableAveragePooling,
     bottleneck_unit,
     dilated_block,
     image_input,
     inception_module,
+    inverted_residual,
     residual_unit,
     scaled_around_zero,
     scaled_tanh,
@@ -44,6 +46,11 @@ from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 from edgecnn_runtime.preprocessing import Placement
 
 TABLE = ((0, 1), (1, 2), (0,), (0, 1, 2))
+PARTS = ResidualParts(
+    *("widen", "widen_bn", "widen_act", "pad", "depth", "depth_bn", "depth_act", "narrow", "narrow_bn"),
+    momentum=0.9,
+    initializer="he_normal",
+)
 BRANCHES = InceptionBranches(one=1, three_reduce=2, three=3, five_reduce=2, five=2, pool=1)
 
 LRN = {"Unsqueeze", "AveragePool", "Sqrt", "Div"}  # and what is in WRAPPING; the exporter writes it so
@@ -52,6 +59,13 @@ WRAPPING = {"Cast", "Mul", "Add", "Reshape", "Flatten", "Transpose", "Squeeze"} 
 
 def _case(name: str, shape: tuple[int, ...], make: Callable, operators: set[str]) -> object:
     return pytest.param(shape, make, operators, id=name)
+
+
+def inverted(
+    x: keras.KerasTensor, *, stride: int = 1, prefix: str = "first_", activation: str = "relu", dropped: float = 0.0
+) -> keras.KerasTensor:
+    options = {"expanded": 16, "kernel_size": 5, "parts": PARTS, "prefix": prefix, "dropped": dropped}
+    return inverted_residual(x, 8, stride=stride, activation=activation, **options)
 
 
 # What each piece takes (without the batch), how it is made, and the ONNX operators that are left of it.
@@ -87,6 +101,12 @@ CASES = [
         (6, 5, 8),
         lambda: lambda x: squeeze_excite(x, 4, name="gate"),
         {"Conv", "Relu", "Sigmoid", "Mul", "GlobalAveragePool", "ReduceMean", "Reshape"},
+    ),
+    _case(
+        "inverted_residual",
+        (7, 6, 8),
+        lambda: lambda x: inverted(inverted(x, stride=2), prefix="second_", activation="hard_swish"),
+        {"Conv", "Relu", "Add", "Mul", "Clip"},
     ),
     _case("dilated_block", (9, 7, 2), lambda: lambda x: dilated_block(x, 3, (1, 2), name="wide"), {"Conv", "Relu"}),
     _case(
@@ -225,6 +245,31 @@ def assert_gradients(model: keras.Model, x: tf.Tensor, step: float, tolerance: f
         moved = [[*values[:index], values[index] + sign * step * direction, *values[index + 1 :]] for sign in (1, -1)]
         difference = (loss(moved[0]) - loss(moved[1])) / (2 * step)
         np.testing.assert_allclose(tf.reduce_sum(gradient * direction), difference, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [(7, 6), (8, 9)])
+def test_inverted_residual_halves_a_map_as_same_padding_does(size: tuple[int, int]) -> None:
+    image = keras.Input((*size, 16))
+    model = keras.Model(image, inverted(image, stride=2))  # of 16 channels there is nothing to widen
+    x, names = batch_of((*size, 16)), [layer.name for layer in model.layers]
+    assert "first_widen" not in names
+    assert "first_add" not in names
+    same = layers.DepthwiseConv2D(5, strides=2, padding="same", use_bias=False)
+    same.build(x.shape)
+    same.set_weights(model.get_layer("first_depth").get_weights())
+    halved = keras.Model(image, model.get_layer("first_depth").output)
+    np.testing.assert_allclose(applied(halved, x), applied(same, x), atol=1e-5)
+
+
+def test_inverted_residual_is_left_out_of_some_images_in_training_alone() -> None:
+    image = keras.Input((4, 4, 8))
+    model, x = keras.Model(image, inverted(image, dropped=0.5)), batch_of((4, 4, 8), count=64)
+    model.get_layer("first_narrow_bn").set_weights([np.zeros(8), np.ones(8), np.zeros(8), np.ones(8)])
+    added = np.asarray(model(x, training=True)) - x
+    left_out = (np.abs(added) < 1e-6).all(axis=(1, 2, 3))
+    assert np.allclose(added[~left_out], 2.0, atol=1e-5)
+    assert 16 < left_out.sum() < 48
+    np.testing.assert_allclose(np.asarray(model(x)) - x, np.ones_like(x), atol=1e-5)
 
 
 def test_depth_max_pool_takes_the_best_of_neighbouring_channels() -> None:

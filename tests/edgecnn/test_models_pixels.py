@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from edgecnn.models import CATALOG
-from edgecnn.models.layers import BGRMeans, image_input, scaled_around_zero, scaled_to_one
+from edgecnn.models.layers import BGRMeans, image_input, scaled_around_zero, scaled_to_one, standardized
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), dtype=np.uint8)
 
@@ -20,8 +20,9 @@ def normalized(normalization: object) -> np.ndarray:
         (keras.applications.vgg19, BGRMeans(name="normalization")),
         (keras.applications.resnet50, BGRMeans(name="normalization")),
         (keras.applications.xception, scaled_around_zero),
+        (keras.applications.densenet, standardized),
     ],
-    ids=["vgg16", "vgg19", "resnet50", "xception"],
+    ids=["vgg16", "vgg19", "resnet50", "xception", "densenet"],
 )
 def test_normalization_equals_what_keras_does_outside_the_graph(application: object, normalization: object) -> None:
     expected = application.preprocess_input(PIXELS.astype("float32"))
@@ -39,5 +40,6 @@ def test_scaled_to_one_maps_white_to_one() -> None:
 
 def test_rows_with_keras_weights_crop_the_centre_as_those_were_evaluated() -> None:
     rows = [spec for spec in CATALOG.values() if spec.application is not None and spec.task == "classification"]
-    assert {spec.name for spec in rows} == {"vgg16", "vgg19", "resnet50", "xception", "mobilenet_v2"}
+    devices = {"mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0"}
+    assert {spec.name for spec in rows} == {"vgg16", "vgg19", "resnet50", "xception"} | devices
     assert all((spec.resize, spec.crop_fraction) == ("center_crop", 0.875) for spec in rows)

@@ -14,6 +14,7 @@ from edgecnn.errors import KerasFileError, PretrainedWeightsError, UsageError
 from edgecnn.models import CATALOG, build_model
 from edgecnn.models.backbone import build_transfer_model
 from edgecnn.models.keras_names import own_names
+from edgecnn.models.layers.pixels import RGB_DEVIATIONS, RGB_MEANS
 from edgecnn.models.weights import imagenet_labels, load_weights
 
 ALEXNET = CATALOG["alexnet"]
@@ -155,7 +156,8 @@ def test_load_weights_refuses_a_keras_file_that_could_run_code(tmp_path: Path) -
 def test_load_weights_names_the_rows_that_have_imagenet_weights() -> None:
     message = (
         "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, mobilenet_v2, "
-        "xception_localizer, faster_rcnn_vgg16, fcn32s, fcn8s, or a weights file"
+        "mobilenet_v3_small, mobilenet_v3_large, efficientnet_b0, xception_localizer, faster_rcnn_vgg16, fcn32s, "
+        "fcn8s, or a weights file"
     )
     assert_refused(narrow(), "imagenet", message, UsageError)
 
@@ -189,13 +191,14 @@ def test_imagenet_labels_say_what_to_do_without_a_network() -> None:
 
 
 @pytest.fixture
-def class_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def class_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     names = [f"class_{number}" for number in range(1000)]
     names[134] = names[517] = "crane"
     path = tmp_path / "imagenet_class_index.json"
     path.write_text(json.dumps({str(number): [f"n{number:08}", name] for number, name in enumerate(names)}))
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", None)
     monkeypatch.setattr(imagenet_utils.file_utils, "get_file", lambda *_, **__: str(path))
+    return path
 
 
 @pytest.mark.usefixtures("class_index")
@@ -206,35 +209,93 @@ def test_imagenet_labels_are_those_of_keras_told_apart_where_two_are_equal() -> 
     assert len(set(labels)) == 1000
 
 
+def seeded(application: str, **options: object) -> keras.Model:
+    """A network of Keras' with random weights and statistics, behind ImageNet's normalisation where it has its own."""
+    keras.utils.set_random_seed(1)
+    random = np.random.default_rng(1)
+    model = getattr(keras.applications, application)(weights=None, classifier_activation=None, **options)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
+        if isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([np.array(RGB_MEANS), np.array(RGB_DEVIATIONS), np.array(7)])
+    return model
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("class_index")
 @pytest.mark.parametrize(
     ("name", "preprocess"),
     [
         ("resnet50", keras.applications.resnet50.preprocess_input),
         ("xception", keras.applications.xception.preprocess_input),
         ("mobilenet_v2", keras.applications.mobilenet_v2.preprocess_input),
+        ("mobilenet_v3_small", keras.applications.mobilenet_v3.preprocess_input),
+        ("mobilenet_v3_large", keras.applications.mobilenet_v3.preprocess_input),
+        ("efficientnet_b0", keras.applications.efficientnet.preprocess_input),
     ],
 )
 def test_load_weights_of_keras_answer_as_keras_does(
-    name: str, preprocess: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    name: str, preprocess: object, class_index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Seeded weights stand in for the download; by the file and by the download alike."""
+    """Seeded weights stand in for what is downloaded; by the file and by the download alike."""
     spec = CATALOG[name]
-    keras.utils.set_random_seed(1)
-    application = getattr(keras.applications, spec.application)
-    theirs = application(weights=None, classifier_activation=None)
-    path = tmp_path / f"{name}.weights.h5"
-    theirs.save_weights(path)
+    path = saved(seeded(spec.application), tmp_path / f"{name}.weights.h5")
+    downloaded = {"imagenet_class_index.json": str(class_index)}
+    monkeypatch.setattr(file_utils, "get_file", lambda asked, *_, **__: downloaded.get(asked, str(path)))
+    theirs = getattr(keras.applications, spec.application)(
+        weights="imagenet", classifier_activation=None, input_shape=(*spec.image_size, 3)
+    )
     images = pixels(spec.image_size[0], count=1)
     expected = theirs(preprocess(images.astype("float32")))
     model = build_model(name, seed=2)
     assert load_weights(model, spec, path).labels is None
     np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-4)
     model = build_model(name, seed=3)
-    monkeypatch.setattr(keras.applications, spec.application, lambda **_: theirs)
     assert len(load_weights(model, spec, "imagenet").labels) == 1000
     np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_load_weights_reads_the_convolutions_of_a_head_as_dense_layers(tmp_path: Path) -> None:
+    spec, size = CATALOG["mobilenet_v3_small"], (32, 32)
+    path = saved(seeded(spec.application, alpha=0.25, classes=3), tmp_path / "theirs.weights.h5")
+    with_head, other = (build_model(spec.name, image_size=size, num_classes=n, width=0.25, seed=2) for n in (3, 5))
+    loaded = load_weights(with_head, spec, path)
+    assert (loaded.left_out, loaded.head_classes) == ((), 3)
+    assert load_weights(other, spec, path).left_out == ("conv_2", "logits")
+    transferred = build_transfer_model(spec.name, image_size=size, num_classes=5, width=0.25, seed=2)
+    loaded = load_weights(transferred, spec, path)
+    assert (loaded.left_out, loaded.head_classes) == (("logits",), 3)
+    for layer in ("conv", "conv_1_bn"):
+        kernels = [model.get_layer(layer).get_weights()[0] for model in (with_head, other, transferred)]
+        assert all(np.array_equal(kernel, kernels[0]) for kernel in kernels)
+
+
+@pytest.mark.parametrize(
+    ("weights", "received"),
+    [
+        ((np.zeros(3), np.ones(3), 0), r"\[0., 0., 0.\] and \[1., 1., 1.\]"),
+        ((RGB_MEANS, np.square(RGB_DEVIATIONS), 0), r"\[0.485, 0.456, 0.406\] and \[0.0524, 0.0502, 0.0506\]"),
+    ],
+    ids=["not adapted", "variances"],
+)
+def test_load_weights_refuses_what_was_learned_behind_another_normalization(
+    weights: tuple[object, ...], received: str, tmp_path: Path
+) -> None:
+    theirs = seeded("EfficientNetB0", include_top=False, input_shape=(32, 32, 3))
+    (normalization,) = (layer for layer in theirs.layers if isinstance(layer, keras.layers.Normalization))
+    normalization.set_weights([np.array(values) for values in weights])
+    path = saved(theirs, tmp_path / "theirs.weights.h5")
+    model = build_transfer_model("efficientnet_b0", image_size=(32, 32), num_classes=2)
+    assert_refused(model, path, rf"layer 'normalization': expected ImageNet's means .* received {received}\. Give")
+
+
+def test_load_weights_reads_no_normalization_of_a_claimed_size(tmp_path: Path) -> None:
+    path = saved(seeded("EfficientNetB0", include_top=False, input_shape=(32, 32, 3)), tmp_path / "theirs.weights.h5")
+    with h5py.File(path, "a") as file:
+        del file["layers/normalization/vars/1"]
+        file["layers/normalization/vars"].create_dataset("1", (2**45,), "float32", chunks=(2**20,))
+    model = build_transfer_model("efficientnet_b0", image_size=(32, 32), num_classes=2)
+    assert_refused(model, path, r"'normalization': expected .* received shapes \(3,\), \(35184372088832,\)")
 
 
 @pytest.mark.slow

@@ -9,6 +9,9 @@ from keras import ops
 from edgecnn_runtime.pixel_scaling import PIXEL_SCALINGS
 
 _BGR_MEANS = PIXEL_SCALINGS["caffe"].mean
+# Means and standard deviations of ImageNet's red, green and blue, 0 to 1: keras.applications.imagenet_utils, mode "torch"
+RGB_MEANS = (0.485, 0.456, 0.406)
+RGB_DEVIATIONS = (0.229, 0.224, 0.225)
 
 
 def image_input(image_size: tuple[int, int], channels: int) -> keras.KerasTensor:
@@ -35,6 +38,18 @@ def scaled_around_zero(image: keras.KerasTensor) -> keras.KerasTensor:
     This is what `keras.applications` calls mode "tf".
     """
     return keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="normalization")(image)
+
+
+def standardized(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns RGB pixels less ImageNet's means, over its standard deviations, through the layer named "normalization".
+
+    This is what `keras.applications` calls mode "torch". The constants are the layer's configuration, not weights.
+    """
+    return keras.layers.Normalization(
+        mean=[255 * mean for mean in RGB_MEANS],
+        variance=[(255 * deviation) ** 2 for deviation in RGB_DEVIATIONS],
+        name="normalization",
+    )(image)
 
 
 @keras.saving.register_keras_serializable(package="edgecnn")
