@@ -12,6 +12,7 @@ from typing import Literal
 from onnx import ModelProto
 
 from edgecnn_exporters.rewrites.amx_weights import tune_for_amx
+from edgecnn_exporters.rewrites.global_pool import pool_instead_of_mean
 from edgecnn_exporters.rewrites.known_shapes import write_known_shapes
 from edgecnn_exporters.rewrites.pixel_shuffle import shuffle_transposed_convolutions
 from edgecnn_exporters.rewrites.pixels import pixel_tensors, pixels_into_convolution, skip_pixel_quantization
@@ -22,6 +23,7 @@ from edgecnn_exporters.rewrites.response_normalization import (
     response_normalization_nodes,
 )
 from edgecnn_exporters.rewrites.scalar_factors import fold_scalar_factors
+from edgecnn_exporters.rewrites.sunk_factors import sink_factors
 from edgecnn_exporters.rewrites.upsampling import resize_instead_of_tile
 from edgecnn_exporters.rewrites.weighted_pool import weighted_pool_as_convolution
 from edgecnn_exporters.rewrites.width_folding import fold_width
@@ -56,14 +58,17 @@ class _Rewrite:
 _ALWAYS: frozenset[Precision] = frozenset({"float32", "int8"})
 _INT8: frozenset[Precision] = frozenset({"int8"})
 
-# In this order: what repeats rows is found by its shapes; plain products take factors too, and a pool those that no
-# layer can; the first convolution is folded once the pixels reach it, and behind a pool there is no activation.
+# In this order: what repeats rows is found by its shapes; plain products take factors too, layers behind a product what
+# no neighbour can, a pool what none of them can; the first convolution is folded once the pixels reach it, and
+# behind a pool there is no activation.
 _REWRITES = (
     _Rewrite("known_shapes", write_known_shapes, _ALWAYS),
     _Rewrite("plain_gemm", plain_gemm, _INT8),
+    _Rewrite("global_pool", pool_instead_of_mean, _INT8),
     _Rewrite("response_normalization", pool_response_normalization, _ALWAYS),
     _Rewrite("upsampling", resize_instead_of_tile, _ALWAYS),
     _Rewrite("scalar_factors", fold_scalar_factors, _ALWAYS),
+    _Rewrite("sunk_factors", sink_factors, _INT8),
     _Rewrite("weighted_pool", weighted_pool_as_convolution, _ALWAYS),
     _Rewrite("pool_first", pool_before_leaky_relu, _INT8),
     _Rewrite("pixel_shuffle", shuffle_transposed_convolutions, _INT8),

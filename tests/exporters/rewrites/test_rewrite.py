@@ -41,7 +41,10 @@ def model(make_graph, float_tensor):
         ("Conv", ["o", "w2"], "p", {}),
         ("Mul", ["p", "half"], "q", {}),
         ("Tanh", ["q"], "r", {}),
-        ("Conv", ["r", "w2"], "i", {}),
+        ("ReduceMean", ["r"], "s", {"axes": [2, 3]}),
+        ("Mul", ["s", "half"], "t", {}),
+        ("Mul", ["r", "t"], "u", {}),
+        ("Conv", ["u", "w2"], "i", {}),
         ("Unsqueeze", ["i", "axis"], "j", {}),
         ("Tile", ["j", "rows"], "k", {}),
         ("Reshape", ["k", "tall"], "logits", {}),
@@ -63,16 +66,18 @@ def test_rewrite_for_float32_applies_what_pays_there(model, operators):
 def test_rewrite_for_int8_applies_every_rewrite(model, operators):
     rewritten, applied = rewrite(model, precision="int8")
     assert applied == (
+        "global_pool",
         "response_normalization",
         "upsampling",
         "scalar_factors",
+        "sunk_factors",
         "weighted_pool",
         "pool_first",
         "pixel_shuffle",
         "pixels",
         "width_folding",
     )
-    assert not {"LRN", "Tile", "ConvTranspose"} & set(operators(rewritten))
+    assert not {"LRN", "Tile", "ConvTranspose", "ReduceMean"} & set(operators(rewritten))
     assert len(pixel_tensors(rewritten)) == 1
     assert len(response_normalization_nodes(rewritten)) == 10
 
