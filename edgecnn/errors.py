@@ -53,7 +53,7 @@ class UnknownModelError(UsageError):
         "unknown model 'densenet121'. Run `edgecnn models` for the list."
         """
         near = _relatives(name, sorted(known))
-        hint = f": did you mean {' or '.join(near)}?" if near else "."
+        hint = f": did you mean {_either(near)}?" if near else "."
         return cls(f"unknown model {name!r}{hint} Run `edgecnn models` for the list.")
 
 
@@ -65,6 +65,10 @@ def _relatives(name: str, known: Sequence[str]) -> list[str]:
         almost = difflib.get_close_matches(typed, known, n=1, cutoff=_ALMOST)
         relatives = [one for one in known for like in almost if _akin(_family(one), _family(like))]
     return sorted(relatives, key=lambda one: -difflib.SequenceMatcher(None, typed, one).ratio())
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _family(name: str) -> str:

@@ -27,11 +27,11 @@ def test_errors_have_a_kind_each():
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("mobilenet_v4", "mobilenet_v2 or mobilenet_v3_large or mobilenet_v3_small"),
-        ("MobileNetV3", "mobilenet_v2 or mobilenet_v3_large or mobilenet_v3_small"),
-        ("mobilnet_v3_large", "mobilenet_v3_large or mobilenet_v3_small or mobilenet_v2"),
-        ("resnet101", "resnet50 or resnet34 or resnet34_localizer"),
-        ("resnt50", "resnet50 or resnet34 or resnet34_localizer"),
+        ("mobilenet_v4", "mobilenet_v2, mobilenet_v3_large or mobilenet_v3_small"),
+        ("MobileNetV3", "mobilenet_v2, mobilenet_v3_large or mobilenet_v3_small"),
+        ("mobilnet_v3_large", "mobilenet_v3_large, mobilenet_v3_small or mobilenet_v2"),
+        ("resnet101", "resnet50, resnet34 or resnet34_localizer"),
+        ("resnt50", "resnet50, resnet34 or resnet34_localizer"),
         ("se_resnet101", "se_resnet50"),
         ("efficientnet_b7", "efficientnet_b0"),
         ("vgg13", "vgg16 or vgg19"),
