@@ -40,7 +40,7 @@ class Network:
     module: str
     inside: bool = True
     options: tuple[str, ...] = ()
-    steps: int = 250
+    steps: int = 120
     rate: float = 0.001
 
 

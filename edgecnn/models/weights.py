@@ -19,9 +19,9 @@ from edgecnn.errors import PretrainedWeightsError
 from edgecnn.models.backbone import backbone_layers
 from edgecnn.models.darknet_weights import DarknetWeights
 from edgecnn.models.keras_names import CONSTANT_HERE, DENSE_HERE, own_names
-from edgecnn.models.layers.pixels import RGB_DEVIATIONS, RGB_MEANS
 from edgecnn.models.spec import ModelSpec
 from edgecnn.models.weights_file import check_weights, is_darknet, open_weights
+from edgecnn_runtime.pixel_scaling import IMAGENET_DEVIATIONS, IMAGENET_MEANS
 
 _Result = TypeVar("_Result")
 _Shapes = tuple[tuple[int, ...], ...]
@@ -200,14 +200,14 @@ def _check_normalization(spec: ModelSpec, shapes: _Shapes, read: _Read, source: 
 
     ImageNet's of Keras hold the deviations where its layer has variances, and make that good by a further division.
     """
-    expected = np.array([RGB_MEANS, RGB_DEVIATIONS])
+    expected = np.array([IMAGENET_MEANS, IMAGENET_DEVIATIONS])
     received = f"shapes {', '.join(map(str, shapes))}"
     if tuple(filter(None, shapes)) == ((3,), (3,)):  # only then are they read; one integer may stand behind them
         values = np.array(read(_NORMALIZATION)[:2], np.float64)
         if np.allclose(values, expected, rtol=0, atol=1e-4):
             return
         received = " and ".join(np.array2string(row, precision=4, separator=", ") for row in values)
-    means, deviations = (str(list(row)) for row in (RGB_MEANS, RGB_DEVIATIONS))
+    means, deviations = (str(list(row)) for row in (IMAGENET_MEANS, IMAGENET_DEVIATIONS))
     raise PretrainedWeightsError(
         f"{source}: not the weights of this {spec.name}: layer {_NORMALIZATION!r}: expected ImageNet's means {means} "
         f"and deviations {deviations}, which are constants here, received {received}. Give weights that were learned "

@@ -10,6 +10,10 @@ import numpy.typing as npt
 
 PixelScalingName = Literal["raw", "unit", "signed", "caffe", "torch"]
 
+# of ImageNet's red, green and blue, 0 to 1, as torchvision's weights were trained
+IMAGENET_MEANS = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True, slots=True)
 class PixelScaling:
@@ -53,8 +57,7 @@ class PixelScaling:
         return np.ascontiguousarray((ordered.astype(np.float32) - mean) / std, np.float32)
 
 
-# caffe: means of ImageNet's blue, green and red, as keras.applications.imagenet_utils subtracts them in mode "caffe";
-# torch: means and deviations of ImageNet's red, green and blue in parts of 255, as torchvision's weights were trained.
+# caffe: means of ImageNet's blue, green and red, as keras.applications.imagenet_utils subtracts them in mode "caffe".
 PIXEL_SCALINGS: Mapping[PixelScalingName, PixelScaling] = MappingProxyType(
     {
         "raw": PixelScaling((0.0,), (1.0,)),
@@ -62,7 +65,7 @@ PIXEL_SCALINGS: Mapping[PixelScalingName, PixelScaling] = MappingProxyType(
         "signed": PixelScaling((127.5,), (127.5,)),
         "caffe": PixelScaling((103.939, 116.779, 123.68), (1.0,), bgr=True),
         "torch": PixelScaling(
-            tuple(255 * mean for mean in (0.485, 0.456, 0.406)), tuple(255 * std for std in (0.229, 0.224, 0.225))
+            tuple(255 * mean for mean in IMAGENET_MEANS), tuple(255 * std for std in IMAGENET_DEVIATIONS)
         ),
     }
 )

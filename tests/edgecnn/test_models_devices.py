@@ -6,7 +6,7 @@ import pytest
 from keras.src.applications.efficientnet import EfficientNet  # Keras' public ones have one width each
 
 from edgecnn.models import build_model
-from edgecnn.models.layers.pixels import RGB_DEVIATIONS, RGB_MEANS
+from edgecnn_runtime.pixel_scaling import IMAGENET_DEVIATIONS, IMAGENET_MEANS
 
 CLASSES = 5
 
@@ -45,7 +45,7 @@ def test_build_model_equals_kerass_at_any_width(name: str, width: float, size: t
     pixels = random.integers(0, 256, (2, *size, 3), np.uint8)
     taken = pixels.astype(np.float32)
     if name == "efficientnet_b0":  # without ImageNet's weights Keras' divides by 255 alone
-        taken = 255 * (taken / 255 - RGB_MEANS) / RGB_DEVIATIONS
+        taken = 255 * (taken / 255 - IMAGENET_MEANS) / IMAGENET_DEVIATIONS
     expected = np.asarray(theirs(taken))
     assert np.abs(ours(pixels) - expected).max() <= 1e-5 * np.abs(expected).max()
 

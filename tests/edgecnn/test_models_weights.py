@@ -14,8 +14,8 @@ from edgecnn.errors import KerasFileError, PretrainedWeightsError, UsageError
 from edgecnn.models import CATALOG, build_model
 from edgecnn.models.backbone import build_transfer_model
 from edgecnn.models.keras_names import own_names
-from edgecnn.models.layers.pixels import RGB_DEVIATIONS, RGB_MEANS
 from edgecnn.models.weights import imagenet_labels, load_weights
+from edgecnn_runtime.pixel_scaling import IMAGENET_DEVIATIONS, IMAGENET_MEANS
 
 ALEXNET = CATALOG["alexnet"]
 
@@ -218,7 +218,7 @@ def seeded(application: str, **options: object) -> keras.Model:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.weights])
         if isinstance(layer, keras.layers.Normalization):
-            layer.set_weights([np.array(RGB_MEANS), np.array(RGB_DEVIATIONS), np.array(7)])
+            layer.set_weights([np.array(IMAGENET_MEANS), np.array(IMAGENET_DEVIATIONS), np.array(7)])
     return model
 
 
@@ -274,7 +274,10 @@ def test_load_weights_reads_the_convolutions_of_a_head_as_dense_layers(tmp_path:
     ("weights", "received"),
     [
         ((np.zeros(3), np.ones(3), 0), r"\[0., 0., 0.\] and \[1., 1., 1.\]"),
-        ((RGB_MEANS, np.square(RGB_DEVIATIONS), 0), r"\[0.485, 0.456, 0.406\] and \[0.0524, 0.0502, 0.0506\]"),
+        (
+            (IMAGENET_MEANS, np.square(IMAGENET_DEVIATIONS), 0),
+            r"\[0.485, 0.456, 0.406\] and \[0.0524, 0.0502, 0.0506\]",
+        ),
     ],
     ids=["not adapted", "variances"],
 )

@@ -9,9 +9,7 @@ from keras import ops
 from edgecnn_runtime.pixel_scaling import PIXEL_SCALINGS
 
 _BGR_MEANS = PIXEL_SCALINGS["caffe"].mean
-# Means and standard deviations of ImageNet's red, green and blue, 0 to 1: keras.applications.imagenet_utils, mode "torch"
-RGB_MEANS = (0.485, 0.456, 0.406)
-RGB_DEVIATIONS = (0.229, 0.224, 0.225)
+_TORCH = PIXEL_SCALINGS["torch"]
 
 
 def image_input(image_size: tuple[int, int], channels: int) -> keras.KerasTensor:
@@ -46,8 +44,8 @@ def standardized(image: keras.KerasTensor) -> keras.KerasTensor:
     This is what `keras.applications` calls mode "torch". The constants are the layer's configuration, not weights.
     """
     return keras.layers.Normalization(
-        mean=[255 * mean for mean in RGB_MEANS],
-        variance=[(255 * deviation) ** 2 for deviation in RGB_DEVIATIONS],
+        mean=list(_TORCH.mean),
+        variance=[deviation**2 for deviation in _TORCH.std],
         name="normalization",
     )(image)
 
