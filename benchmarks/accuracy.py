@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +136,7 @@ def run_row(row: Row, data: Path, runs: Path) -> dict[str, Any]:
 def train(row: Row, data: Path, runs: Path) -> tuple[str, float]:
     """Trains a row where its run is not there yet; returns the command and the seconds that it took."""
     run, marker = runs / row.name, runs / f"{row.name}.seconds"
-    command = ["train", row.model, "--data", row.location(data), "-o", run, *row.options]
+    command = ["train", row.model, "--data", row.location(data), "-o", run, *row.options, *held_out(row.options)]
     with _training[row.name]:
         if row.weights_of is not None:
             train(ROWS[row.weights_of], data, runs)
@@ -147,6 +147,11 @@ def train(row: Row, data: Path, runs: Path) -> tuple[str, float]:
             edgecnn(*command, "--overwrite")
             marker.write_text(str(round(time.perf_counter() - start)))
     return shown(command, data, runs), float(marker.read_text())
+
+
+def held_out(options: Sequence[str]) -> tuple[str, ...]:
+    """Returns what keeps a training from holding a tenth out where its row does not: it learns from all of train."""
+    return () if "--validation" in options else ("--validation", "0")
 
 
 def shown(command: Iterable[str | Path], data: Path, runs: Path) -> str:

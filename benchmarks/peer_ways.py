@@ -95,7 +95,7 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
         manifest = build_manifest(get_spec(name), dataset.labels)
     else:
         if not (folder / "run" / "model.keras").exists():
-            edgecnn("train", name, "--data", data, "-o", folder / "run", "--overwrite", *train)
+            edgecnn("train", name, "--data", data, "-o", folder / "run", "--overwrite", "--validation", "0", *train)
         source = [folder / "run"]
         model, manifest = (
             load_keras(folder / "run" / "model.keras"),

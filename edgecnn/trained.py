@@ -158,7 +158,7 @@ def _choice(run: RunFolder, taken: Path, best: int) -> str:
 
 def _no_best_error(run: RunFolder) -> UsageError:
     if best_epoch(run.history) is None:
-        reason = "nothing was held out to choose the best epoch by. Leave it out, or train with --validation"
+        reason = "nothing was held out to choose the best epoch by. Leave it out, or train without --validation 0"
     else:
         reason = f"{BEST} is missing: the run was made before there was one, or it was removed. Leave it out"
     return UsageError(f"--checkpoint best: expected a run that kept its best epoch, received {run.path}: {reason}.")

@@ -106,7 +106,8 @@ def edgecnn(
     for package in ("edgecnn", "edgecnn_exporters", "edgecnn_runtime"):
         logging.getLogger(package).setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("edgecnn_runtime.providers").setLevel(logging.INFO)  # device auto says once where it runs
-    for said_once in ("edgecnn.data.parts", "edgecnn.trained"):  # which part of the data is taken, which checkpoint
+    # which part of the data is taken, which checkpoint
+    for said_once in ("edgecnn.data.parts", "edgecnn.training.holding_out", "edgecnn.trained"):
         logging.getLogger(said_once).setLevel(logging.INFO)
     if show_version:
         typer.echo(f"edgecnn {version('edgecnn')}")

@@ -40,7 +40,7 @@ LearningRate = Annotated[
 Optimizer = Annotated[Literal["sgd", "rmsprop", "adam"], typer.Option(help="sgd has momentum 0.9.")]
 Schedule = Annotated[
     Literal["constant", "exponential", "cosine", "plateau"],
-    typer.Option(help="How the rate goes over the epochs; plateau watches --validation."),
+    typer.Option(help="How the rate goes over the epochs; plateau watches the validation part."),
 ]
 WarmUp = Annotated[int, typer.Option(metavar="N", help="Let the rate grow over the first N batches.")]
 Ema = Annotated[
@@ -69,7 +69,10 @@ Strategy = Annotated[Literal["none", "mirrored"], typer.Option(help="mirrored tr
 Classes = Annotated[int | None, typer.Option(metavar="N", help="Must be the data's. [default: the data's]")]
 Validation = Annotated[
     float | None,
-    typer.Option(metavar="F", help="Hold this part of train out, score it each epoch; data with a val part need none."),
+    typer.Option(
+        metavar="F",
+        help="Hold this part of train out, score it each epoch; 0 for none. [default: 0.1, or the data's val part]",
+    ),
 ]
 EarlyStopping = Annotated[
     int | None, typer.Option(metavar="N", help="End after N epochs without a better validation loss.")

@@ -42,7 +42,9 @@ DIGITS = DemoPlan(
     "digits",
     "demo",
     "scikit-learn's digits",
-    TrainConfig(model="mnist_convnet", data="digits", epochs=20, batch_size=64, learning_rate=0.002, seed=1),
+    TrainConfig(
+        model="mnist_convnet", data="digits", epochs=20, batch_size=64, learning_rate=0.002, validation=0, seed=1
+    ),
     metric="accuracy",
     told="accuracy",
     agreement="same best class as Keras",
@@ -63,6 +65,7 @@ SHAPES = DemoPlan(
         augment=("flip",),
         image_size=(192, 256),  # twice that of the pictures, whose shapes would share cells of 16 pixels
         width=0.25,
+        validation=0,
         seed=1,
     ),
     metric="ap50",
@@ -85,6 +88,7 @@ PIXELS = DemoPlan(
         augment=("flip",),
         image_size=(96, 128),
         width=0.25,
+        validation=0,
         seed=1,
     ),
     metric="mean_iou",
@@ -108,6 +112,7 @@ ASKED = DemoPlan(
         augment=("contrast", "brightness"),
         image_size=(48, 64),
         width=0.25,
+        validation=0,
         seed=1,
     ),
     metric="answer_accuracy",

@@ -14,6 +14,7 @@ Strategy = Literal["none", "mirrored"]
 
 # Keras' own defaults; sgd runs with momentum 0.9
 DEFAULT_LEARNING_RATES: Mapping[Optimizer, float] = MappingProxyType({"sgd": 0.01, "rmsprop": 0.001, "adam": 0.001})
+DEFAULT_VALIDATION = 0.1
 MAX_SEED = 2**32 - 1
 TASK_OPTIONS = ("class_weight", "multi_scale", "window")  # which some tasks have; their rows say which
 
@@ -29,8 +30,8 @@ class TrainConfig:
         batch_size: images a step, at least 1.
         optimizer: "sgd" (momentum 0.9), "rmsprop" or "adam".
         learning_rate: above 0; None takes the optimizer's default, and a tenth of it with `unfreeze_from`.
-        schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs `validation`
-            or a val part.
+        schedule: how the rate goes on from there; see `edgecnn.training.schedules`. "plateau" needs a part to validate
+            with.
         warm_up: over so many batches at the beginning the rate grows evenly from 0 to the schedule's, 0 or more.
         ema: the decay of a moving average of the weights, a step, in (0, 1): the average is what is validated and
             saved, and the weights themselves are what goes on learning. None for no average.
@@ -46,10 +47,11 @@ class TrainConfig:
         num_classes: must be the data's; None takes the data's.
         image_size: (height, width) in pixels; None takes the catalogue's.
         width: multiplier on filters and units, above 0.
-        validation: the part of the train part that is held out and scored after each epoch, in (0, 1); None for none,
-            or for the data's own val part where there is one.
-        early_stopping: ends training when the validation loss has not improved for so many epochs, at least 1; needs
-            `validation` or a val part. None for never.
+        validation: the part of the train part that is held out and scored after each epoch, in (0, 1); 0 holds nothing
+            out of it. None takes a tenth where the data have no val part of their own, which is validated with
+            otherwise; where the images are too few for that, nothing. A run that goes on does as it did before.
+        early_stopping: ends training when the validation loss has not improved for so many epochs, at least 1; needs a
+            part to validate with. None for never.
         class_weight: of a localizer, the weight of its class's loss, 0 to 1; the rest is the box's. None takes 0.8.
         multi_scale: of a detector, the least and the largest longer side of its input in pixels while it learns: every
             ten batches another one is drawn, of those that its coarsest grid divides. None keeps the input's size.
@@ -92,7 +94,9 @@ class TrainConfig:
         _check(self.optimizer in get_args(Optimizer), "optimizer", f"one of {get_args(Optimizer)}", self.optimizer)
         _check(0 < self.rate < float("inf"), "learning_rate", "a number above 0", self.learning_rate)
         _check(0 < self.width < float("inf"), "width", "a number above 0", self.width)
-        _check(self.validation is None or 0 < self.validation < 1, "validation", "between 0 and 1", self.validation)
+        _check(
+            self.validation is None or 0 <= self.validation < 1, "validation", "0, or between 0 and 1", self.validation
+        )
         _check(0 <= self.seed <= MAX_SEED, "seed", f"0 to {MAX_SEED}", self.seed)
         _check(self.schedule in get_args(Schedule), "schedule", f"one of {get_args(Schedule)}", self.schedule)
         _check(self.warm_up >= 0, "warm_up", "0 batches or more", self.warm_up)
@@ -146,17 +150,23 @@ class TrainConfig:
         Raises:
             UsageError: there is no such part to watch, or one is asked for beside the data's own.
         """
-        if val_images and self.validation is not None:
+        if val_images and self.validation:
             raise UsageError(
                 f"validation {self.validation}: expected no fraction to hold out, because the data have a val part of "
                 f"{val_images} images, which is used. Leave --validation out"
             )
-        option = "early_stopping" if self.early_stopping is not None else "schedule plateau"
-        needed = self.early_stopping is not None or self.schedule == "plateau"
-        if needed and not val_images and self.validation is None:
+        if self.watcher is not None and not val_images and self.validation == 0:
             raise UsageError(
-                f"{option}: expected a validation part to watch, received none. Give --validation too, for example 0.1"
+                f"{self.watcher}: expected a validation part to watch, received none, since nothing is held out. Give "
+                "--validation, for example 0.1"
             )
+
+    @property
+    def watcher(self) -> str | None:
+        """The option that needs a part to validate with, for people; None where none does."""
+        if self.early_stopping is not None:
+            return "early_stopping"
+        return "schedule plateau" if self.schedule == "plateau" else None
 
     @property
     def rate(self) -> float:

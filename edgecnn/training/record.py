@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 
 from edgecnn.data.samples import Dataset
@@ -11,7 +11,7 @@ from edgecnn.training.config import TrainConfig
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.errors import ManifestError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PACKAGES = ("edgecnn", "keras", "numpy", "pillow", "tensorflow")
 
 
@@ -37,7 +37,8 @@ class RunRecord:
     """The content of `config.json`.
 
     Attributes:
-        config: the options.
+        config: the options; of `validation` the fraction that took effect, 0 where nothing was held out of the train
+            part.
         data: what they were applied to.
         versions: of the packages that took part.
         finished: whether training has ended and `model.keras` holds its last weights.
@@ -54,7 +55,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, text: str, *, what: str = "config.json") -> "RunRecord":
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, and what it wrote before a tenth was held out by default (schema version 1).
 
         Args:
             text: the JSON.
@@ -64,7 +65,7 @@ class RunRecord:
             RunFolderError: damaged, of another version, or with an option out of its range.
         """
         try:
-            return strict_json.load(cls, text, schema_version=SCHEMA_VERSION, what=what)
+            return strict_json.load(cls, _of_today(text), schema_version=SCHEMA_VERSION, what=what)
         except (ManifestError, UsageError) as error:
             raise RunFolderError(f"{what} is damaged: {error}") from error
 
@@ -79,6 +80,11 @@ def data_record(dataset: Dataset) -> DataRecord:
 def new_record(config: TrainConfig, dataset: Dataset) -> RunRecord:
     """Returns the record of a run that begins here and now."""
     return RunRecord(config, data_record(dataset), {package: version(package) for package in _PACKAGES})
+
+
+def as_begun(asked: TrainConfig, stored: RunRecord) -> TrainConfig:
+    """Returns the options of a run that goes on: what is held out is what was, unless a fraction is named."""
+    return asked if asked.validation is not None else replace(asked, validation=stored.config.validation)
 
 
 def check_same_run(stored: RunRecord, asked: RunRecord, *, where: str) -> None:
@@ -107,6 +113,22 @@ def check_same_run(stored: RunRecord, asked: RunRecord, *, where: str) -> None:
             f"cannot resume {where}: expected {'; '.join(differences)}. Give the options that the run began with, or "
             "train into another folder."
         )
+
+
+def _of_today(text: str) -> str:
+    """Returns a record of schema version 1 as one of today; any other text as it is.
+
+    There `null` for the fraction meant what 0 means today: nothing was held out of the train part.
+    """
+    try:
+        tree = strict_json.parse(text)
+        if tree["schema_version"] != 1 or isinstance(tree["schema_version"], bool):
+            return text
+        if tree["config"]["validation"] is None:
+            tree["config"]["validation"] = 0.0
+    except (ValueError, TypeError, KeyError, RecursionError):  # which the strict reader names
+        return text
+    return json.dumps({**tree, "schema_version": SCHEMA_VERSION})
 
 
 def _value(config: TrainConfig, name: str) -> object:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,6 @@ from edgecnn.data.cache import CachedPart, cached_pixels
 from edgecnn.data.load import check_data, load_dataset
 from edgecnn.data.parts import announce
 from edgecnn.data.samples import Dataset, Samples
-from edgecnn.data.split import stratified_split
-from edgecnn.data.targets import NO_CLASS
 from edgecnn.errors import RunFolderError, UsageError
 from edgecnn.models.build import build_manifest, check_backbone_index, get_spec
 from edgecnn.models.catalog import CATALOG
@@ -30,8 +28,9 @@ from edgecnn.tasks.table import TASKS, TaskRow, load
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.history import EpochMetrics, History, stops_early
+from edgecnn.training.holding_out import HeldOut, announce_held_out, hold_out
 from edgecnn.training.progress import Progress, Silent
-from edgecnn.training.record import RunRecord, check_same_run, new_record
+from edgecnn.training.record import RunRecord, as_begun, check_same_run, new_record
 from edgecnn.training.schedules import learning_rate
 from edgecnn_runtime.errors import EdgeCNNError
 from edgecnn_runtime.manifest import Manifest
@@ -80,13 +79,23 @@ class _Run:
         """Of the model's task."""
         return TASKS[self.manifest.task]
 
+    def held_out(self, good: npt.NDArray[np.int64]) -> HeldOut:
+        """Divides the good images of the train part."""
+        return hold_out(self.dataset.train, good, self.config, has_val=self.dataset.val is not None)
+
+    def holding(self, fraction: float) -> _Run:
+        """Returns the run whose options and record say how much is held out."""
+        config = replace(self.config, validation=fraction)
+        return replace(self, config=config, record=replace(self.record, config=config))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pixels:
-    """The data as the network takes them, and which of them are learned from and validated with."""
+    """The data as the network takes them, which of them are learned from and validated with, and the part held out."""
 
     train: CachedPart
     val: CachedPart | None
+    fraction: float
     learned: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.int64]
 
@@ -180,6 +189,8 @@ def check_before_training(
 
 def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, progress: Progress) -> TrainResult:
     progress.on_stage("data")
+    if resume and run_folder.is_run_folder(path):
+        config = as_begun(config, run_folder.read_record(path))
     run = _plan(config, path, skip_bad, earlier=_stored_manifest(path) if resume else None)
     before = _resume(run) if resume else ()
     if resume and _is_complete(before, config) and run_folder.read_record(run.path).finished:
@@ -189,6 +200,7 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
     with _undone_on_error(run.path):
         progress.on_stage("cache")
         pixels = _cache(run, progress)
+        run = run.holding(pixels.fraction)
         progress.on_stage("model")
         trainee = _trainee(run, before)
         _check_skipped(run, before, pixels.bad)
@@ -251,30 +263,12 @@ def _plan(config: TrainConfig, run_dir: Path, skip_bad: bool, *, earlier: Manife
             "Leave --classes out"
         )
     config.check_validation(0 if dataset.val is None else len(dataset.val))
-    _hold_out(dataset.train, np.arange(len(dataset.train)), config)  # says now what would go wrong after the cache
     manifest = build_manifest(spec, dataset.labels, image_size=config.image_size, width=config.width)
     if row.fit is not None:
         manifest = load(row.fit)(manifest, dataset.train, config=config, earlier=earlier)
-    return _Run(run_dir, config, dataset, manifest, new_record(config, dataset), skip_bad)
-
-
-def _hold_out(
-    samples: Samples, good: npt.NDArray[np.int64], config: TrainConfig
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Returns the positions to learn from and those to validate with, of the good ones."""
-    if config.validation is None:
-        return good, np.arange(0)
-    classes = samples.targets.classes()[good]
-    found, counts = np.unique(classes, return_counts=True)
-    if counts.min() < 2:
-        lonely = int(found[counts.argmin()])
-        raise UsageError(
-            f"validation {config.validation}: expected at least 2 training images of each class, received "
-            f"{counts.min()} of {'no class' if lonely == NO_CLASS else repr(samples.labels[lonely])}. Leave "
-            "--validation out, or add images"
-        )
-    learned, held_out = stratified_split(classes, config.validation, seed=config.seed)
-    return good[learned], good[held_out]
+    run = _Run(run_dir, config, dataset, manifest, new_record(config, dataset), skip_bad)
+    kept = run.held_out(np.arange(len(dataset.train)))  # says now what would go wrong after the cache
+    return run if kept.fraction else run.holding(0.0)
 
 
 def _resume(run: _Run) -> History:
@@ -326,11 +320,12 @@ def _cache(run: _Run, progress: Progress) -> _Pixels:
         skip_bad=run.skip_bad,
         on_image=lambda done, total: progress.on_batch(done, total, {}),
     )
-    learned, held_out = _hold_out(train, good_positions(train, cached[0].bad), run.config)
+    found = run.held_out(good_positions(train, cached[0].bad))
     if val is None:
-        return _Pixels(cached[0], None, learned, held_out)
+        announce_held_out(run.dataset.name, found)
+        return _Pixels(cached[0], None, found.fraction, found.learned, found.held_out)
     announce("validating with", run.dataset, val)
-    return _Pixels(cached[0], cached[1], learned, good_positions(val, cached[1].bad))
+    return _Pixels(cached[0], cached[1], found.fraction, found.learned, good_positions(val, cached[1].bad))
 
 
 def _check_skipped(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:

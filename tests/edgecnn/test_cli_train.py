@@ -24,7 +24,7 @@ def train(npz, run_dir, *options, model="simple_cnn"):
 def test_train_has_the_defaults_of_the_config(npz, run_dir, capfd):
     assert train(npz, run_dir) == 0
     assert RunFolder.open(run_dir).record.config == TrainConfig(
-        "simple_cnn", str(npz), epochs=1, image_size=(10, 10), width=0.05
+        "simple_cnn", str(npz), epochs=1, image_size=(10, 10), width=0.05, validation=0.1
     )
     assert capfd.readouterr().out.startswith(f"{run_dir}: epoch 1 of 1: loss ")
 
@@ -65,7 +65,7 @@ def test_train_records_every_option(npz, run_dir, tmp_path):
         (["--freeze", "backbone", "--weights", "w.keras"], "simple_cnn has no backbone: expected one of alexnet, "),
         (["--unfreeze-from", "3"], "unfreeze_from: expected weights to keep, received none"),
         (["--classes", "4"], "classes: expected 3, those of .*, received 4"),
-        (["--schedule", "plateau"], "schedule plateau: expected a validation part"),
+        (["--schedule", "plateau", "--validation", "0"], "schedule plateau: expected a validation part"),
         (["--weights", "imagenet"], "simple_cnn has no ImageNet weights: expected one of "),
         (["--image-size", "9,9"], "simple_cnn: expected an image size of at least 10,10, received 9,9"),
     ],

@@ -17,7 +17,7 @@ from edgecnn.training.config import TrainConfig
         ({"learning_rate": float("nan")}, "received nan"),
         ({"learning_rate": float("inf")}, "received inf"),
         ({"width": 0.0}, "width: expected a number above 0, received 0.0"),
-        ({"validation": 0.0}, "validation: expected between 0 and 1, received 0.0"),
+        ({"validation": -0.1}, "validation: expected 0, or between 0 and 1, received -0.1"),
         ({"validation": 1.0}, "received 1.0"),
         ({"early_stopping": 0, "validation": 0.1}, "early_stopping: expected at least 1, received 0"),
         ({"schedule": "linear"}, r"schedule: expected one of \('constant', .*'plateau'\), received linear"),
@@ -72,8 +72,12 @@ def test_rate_is_a_tenth_of_the_default_when_a_backbone_is_unfrozen():
 @pytest.mark.parametrize(
     ("options", "val_images", "message"),
     [
-        ({"early_stopping": 3}, 0, "early_stopping: expected a validation part to watch, received none. Give --valid"),
-        ({"schedule": "plateau"}, 0, "schedule plateau: expected a validation part to watch, received none"),
+        (
+            {"early_stopping": 3, "validation": 0},
+            0,
+            "early_stopping: expected a validation part to watch, received none, since nothing is held out. Give --val",
+        ),
+        ({"schedule": "plateau", "validation": 0}, 0, "schedule plateau: expected a validation part to watch"),
         (
             {"validation": 0.1},
             7,
@@ -87,7 +91,15 @@ def test_check_validation_refuses_what_contradicts_the_data(options, val_images,
 
 
 @pytest.mark.parametrize(
-    ("options", "val_images"), [({"early_stopping": 3, "schedule": "plateau"}, 7), ({"validation": 0.1}, 0), ({}, 0)]
+    ("options", "val_images"),
+    [
+        ({"early_stopping": 3, "schedule": "plateau"}, 7),
+        ({"early_stopping": 3, "validation": 0}, 7),
+        ({"early_stopping": 3, "schedule": "plateau"}, 0),
+        ({"validation": 0.1}, 0),
+        ({"validation": 0}, 7),
+        ({}, 0),
+    ],
 )
 def test_check_validation_takes_the_part_of_the_data_or_a_fraction(options, val_images):
     TrainConfig("simple_cnn", "digits", **options).check_validation(val_images)

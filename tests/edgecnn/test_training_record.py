@@ -18,7 +18,7 @@ RECORD = RunRecord(
     epochs=st.integers(1, 1000),
     rate=st.one_of(st.none(), st.floats(1e-6, 10)),
     image_size=st.one_of(st.none(), st.tuples(st.integers(1, 999), st.integers(1, 999))),
-    validation=st.one_of(st.none(), st.floats(0.01, 0.99)),
+    validation=st.one_of(st.none(), st.just(0.0), st.floats(0.01, 0.99)),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_record_round_trips_as_json(epochs, rate, image_size, validation, seed):
@@ -42,7 +42,8 @@ def test_new_record_holds_what_the_data_were(npz):
         ('"epochs": 3', '"epochs": 0'),
         ('"epochs": 3', '"epochs": "3"'),
         ('"epochs": 3', '"epoch": 3'),
-        ('"schema_version": 1', '"schema_version": 2'),
+        ('"schema_version": 2', '"schema_version": 3'),
+        ('"schema_version": 2', '"schema_version": true'),
         ('"image_size": null', '"image_size": [32]'),
         ('"multi_scale": null', '"multi_scale": []'),
         ("{", ""),

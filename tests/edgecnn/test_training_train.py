@@ -115,7 +115,7 @@ def test_train_tells_how_it_goes(config, run_dir, caplog):
     assert recorder.begun == [(1, 3), (2, 3), (3, 3)]
     assert recorder.epochs == [(1, 3), (2, 3), (3, 3)]
     assert [message.split()[0] for message in caplog.messages] == [
-        *("data", "cache:", "model", "epoch", "epoch", "epoch", "finished:")
+        *("data", "cache:", "validating", "model", "epoch", "epoch", "epoch", "finished:")
     ]
 
 
