@@ -7,7 +7,7 @@ import typer
 
 from edgecnn.cli import training_options as options
 from edgecnn.cli.options import DataOption, ImageSize, Width, complete_model_name
-from edgecnn.cli.streams import stdout_for_results
+from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tensorflow import load_tensorflow
 
 
@@ -16,7 +16,12 @@ def train(
         str, typer.Argument(metavar="NAME", help="A model of 'edgecnn models'.", autocompletion=complete_model_name)
     ],
     data: DataOption,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="RUN_DIR", help="Run folder to make.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="RUN_DIR", help="Run folder to make. [default: runs/NAME-1, runs/NAME-2, ...]"
+        ),
+    ] = None,
     epochs: options.Epochs = 10,
     batch_size: options.BatchSize = 64,
     learning_rate: options.LearningRate = None,
@@ -40,12 +45,16 @@ def train(
     window: options.Window = None,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that is in RUN_DIR.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in RUN_DIR.")] = False,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Train a documented model. Interrupted or killed, it goes on with --resume."""
+    """Train a documented model. Interrupted or killed, it goes on with --resume.
+
+    Where no RUN_DIR is named, the run gets a folder of the next number in runs/, which is said.
+    """
     with stdout_for_results() as results:
         from edgecnn.training import TrainConfig, check_before_training, train  # these load ONNX Runtime and numpy
+        from edgecnn.training.numbered import run_place
 
         config = TrainConfig(
             model=name,
@@ -73,12 +82,16 @@ def train(
             window=window,
             seed=seed,
         )
-        check_before_training(config, output, resume=resume, overwrite=overwrite)
-        load_tensorflow()
-        from edgecnn.cli.training_progress import format_epoch, training_progress
+        with run_place(name, output, resume=resume, overwrite=overwrite) as run_dir:
+            check_before_training(config, run_dir, resume=resume, overwrite=overwrite)
+            if output is None:
+                say(f"edgecnn: run folder {run_dir}")
+            load_tensorflow()
+            from edgecnn.cli.training_progress import format_epoch, training_progress
 
-        with training_progress() as progress:
-            result = train(config, output, resume=resume, overwrite=overwrite, skip_bad=skip_bad, progress=progress)
+            how = {"resume": resume, "overwrite": overwrite, "skip_bad": skip_bad}
+            with training_progress() as progress:
+                result = train(config, run_dir, **how, progress=progress)
         ending = ", stopped early" if result.stopped_early else ""
         ending += "" if result.best_epoch is None else f"; the best is epoch {result.best_epoch}"
         results.report([f"{result.run_dir}: {format_epoch(result.history[-1], epochs)}{ending}"])
