@@ -94,4 +94,5 @@ def train(
                 result = train(config, run_dir, **how, progress=progress)
         ending = ", stopped early" if result.stopped_early else ""
         ending += "" if result.best_epoch is None else f"; the best is epoch {result.best_epoch}"
+        ending += f"; its mistakes: {', '.join(result.pictures)}" if result.pictures else ""
         results.report([f"{result.run_dir}: {format_epoch(result.history[-1], epochs)}{ending}"])

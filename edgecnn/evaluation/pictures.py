@@ -11,12 +11,11 @@ import numpy.typing as npt
 from edgecnn.data.samples import Samples
 from edgecnn.data.sheets import Cell, labelled_cell, write_sheet
 from edgecnn.evaluation.metrics import Evaluation
-from edgecnn.tasks.table import TASKS, load
+from edgecnn.tasks.table import TASKS, WORST, load
 from edgecnn_runtime.fonts import Typeface
 from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.results import Result
 
-WORST = "worst.png"
 _MOST = 12  # images on a sheet
 _COLUMNS = 4  # two images, each twice; or one of a task that draws four cells of it
 

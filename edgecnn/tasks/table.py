@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from edgecnn_runtime.manifest import Manifest
 
 
+WORST = "worst.png"  # the images that are answered worst, of any task
+
+
 @dataclass(frozen=True, slots=True)
 class TaskRow:
     """Where the parts of a task stand, each as "module:name", beside what is said in a word.
@@ -50,6 +53,7 @@ class TaskRow:
         label_order: of an evaluation, the order of the labels in which it would be better beyond chance, if any; None
             for tasks whose answers are not mixed up by that alone.
         pictures: draws into a folder what an evaluation shows besides its worst images; None for nothing.
+        picture_names: of the files that it draws.
         settle: of a file's manifest and the metric over its own answers to labelled images, the manifest that it is
             written with; None for the manifest as it is.
         demo: the `DemoPlan` of the task; None where it has none.
@@ -79,6 +83,7 @@ class TaskRow:
     explain: str | None = None
     label_order: str | None = None
     pictures: str | None = None
+    picture_names: tuple[str, ...] = ()
     settle: str | None = None
     demo: str | None = None
     worst_cells: str = "edgecnn.evaluation.pictures:labelled_and_answered"
@@ -97,6 +102,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         explain="edgecnn.tasks.classification.chance:explain_near_chance",
         label_order="edgecnn.tasks.classification.chance:better_order",
         pictures="edgecnn.tasks.classification.pictures:draw_pictures",
+        picture_names=("confusion.png",),
         demo="edgecnn.demonstration.plans:DIGITS",
     ),
     "localization": TaskRow(
@@ -125,6 +131,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         options=frozenset({"multi_scale"}),
         check_options="edgecnn.tasks.detection.outputs:check_options",
         pictures="edgecnn.tasks.detection.pictures:draw_pictures",
+        picture_names=("precision_recall.png", "ap.png", "f1.png"),
         settle="edgecnn.tasks.detection.operating_points:settled",
         demo="edgecnn.demonstration.plans:SHAPES",
         worst_cells="edgecnn.tasks.detection.pictures:marked_cells",
@@ -142,6 +149,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         options=frozenset({"window"}),
         check_options="edgecnn.tasks.segmentation.outputs:check_options",
         pictures="edgecnn.tasks.segmentation.pictures:draw_pictures",
+        picture_names=("confusion.png",),
         demo="edgecnn.demonstration.plans:PIXELS",
         worst_cells="edgecnn.tasks.segmentation.pictures:compared_cells",
     ),
@@ -160,6 +168,7 @@ TASKS: "Mapping[TaskName, TaskRow]" = {
         augmentations="edgecnn.augmentations:QUESTION_AUGMENTATIONS",
         least_classes=2,
         pictures="edgecnn.tasks.question.pictures:draw_pictures",
+        picture_names=("kinds.png",),
         demo="edgecnn.demonstration.plans:ASKED",
         worst_cells="edgecnn.tasks.question.pictures:asked_cells",
     ),

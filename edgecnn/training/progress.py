@@ -16,9 +16,10 @@ class Progress(Protocol):
         ...
 
     def on_batch(self, done: int, total: int, metrics: Mapping[str, float], /) -> None:
-        """A step is done: images so far and in all, of the data in the stage "cache", of the current epoch in "fit".
+        """A step is done: images so far and in all.
 
-        The metrics are means over the epoch so far; none in "cache".
+        They are those of the data in the stage "cache", of the current epoch in "fit", and of the held-out part, which
+        is answered for its pictures, in "finish". The metrics are means over the epoch so far; none but in "fit".
         """
         ...
 

@@ -8,6 +8,8 @@
         history.csv     one row an epoch
         skipped.csv     pictures that could not be decoded, where there were some and --skip-bad left them out
         curves.png      the learning curves      } at the end
+        worst.png       the held-out images that the best weights answer worst, and what else the task draws of that
+                        part: confusion.png, or precision_recall.png, ap.png and f1.png, or kinds.png
         model.keras     the last weights         }
         best.keras      those after the epoch that the held-out part was scored best after, where one is held out
         training.keras  the same with what only training has, for models that have such a thing
@@ -31,7 +33,7 @@ from edgecnn.atomic import make_folder, replacing, write_text, writing
 from edgecnn.data.bad_pictures import BadPicture, bad_pictures_csv, bad_pictures_from_csv
 from edgecnn.errors import RunFolderError
 from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST
-from edgecnn.tasks.table import TASKS
+from edgecnn.tasks.table import TASKS, WORST
 from edgecnn.training.history import Better, History, best_epoch, history_from_csv, history_to_csv
 from edgecnn.training.record import RunRecord
 from edgecnn_runtime.errors import ManifestError
@@ -43,6 +45,7 @@ CONFIG, MANIFEST = RUN_CONFIG, RUN_MANIFEST
 MODEL, HISTORY, CURVES = "model.keras", "history.csv", "curves.png"
 TRAINING_MODEL, SKIPPED, BEST = "training.keras", "skipped.csv", "best.keras"
 UNFINISHED = "unfinished"
+PICTURES = tuple(dict.fromkeys((*(name for row in TASKS.values() for name in row.picture_names), WORST)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,12 @@ class Checkpoint:
     def model_path(self) -> Path:
         """The Keras model with the optimizer's state."""
         return self.path / MODEL
+
+    @property
+    def taken_path(self) -> Path:
+        """The Keras model that is taken by default once the run is finished: the best, where there is one."""
+        best = self.path / BEST
+        return best if best.is_file() else self.model_path
 
     @property
     def history_path(self) -> Path:
@@ -283,7 +292,7 @@ def begin(path: Path, record: RunRecord, manifest: Manifest, skipped: Sequence[B
         shutil.rmtree(older)
     write_record(path, record)
     write_text(path / MANIFEST, manifest.to_json() + "\n", temporary_folder=path / UNFINISHED)
-    for name in (MODEL, BEST, TRAINING_MODEL, HISTORY, CURVES, SKIPPED):
+    for name in (MODEL, BEST, TRAINING_MODEL, HISTORY, CURVES, SKIPPED, *PICTURES):
         (path / name).unlink(missing_ok=True)
     if skipped:
         write_text(path / SKIPPED, bad_pictures_csv(skipped), temporary_folder=path / UNFINISHED)

@@ -24,7 +24,7 @@ from edgecnn.models.build import build_manifest, check_backbone_index, get_spec
 from edgecnn.models.catalog import CATALOG
 from edgecnn.models.published import published_reckoning
 from edgecnn.reads_and_writes import check_training
-from edgecnn.tasks.table import TASKS, TaskRow, load
+from edgecnn.tasks.table import TASKS, WORST, TaskRow, load
 from edgecnn.training import run_folder
 from edgecnn.training.config import TrainConfig
 from edgecnn.training.history import EpochMetrics, History, stops_early
@@ -49,11 +49,14 @@ class TrainResult:
     """What training came to.
 
     Attributes:
-        run_dir: holds model.keras, perhaps best.keras, manifest.json, history.csv, curves.png and config.json.
+        run_dir: holds model.keras, perhaps best.keras and pictures, manifest.json, history.csv, curves.png and
+            config.json.
         history: one entry an epoch, those before a resume among them.
         epochs_trained: how many of them this call trained; 0 where the run was finished already.
         stopped_early: whether early stopping ended it before the last epoch.
         best_epoch: the one whose weights are in best.keras; None where there is no such file.
+        pictures: names of those that show what these weights make of the held-out part; empty where nothing is held
+            out, or they could not be drawn.
     """
 
     run_dir: Path
@@ -61,6 +64,7 @@ class TrainResult:
     epochs_trained: int
     stopped_early: bool
     best_epoch: int | None = None
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -212,6 +216,7 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
     from edgecnn.training.curves import draw_curves  # loads matplotlib, which wrong options need not wait for
 
     draw_curves(history, run.path / run_folder.CURVES, temporary_folder=run.path / run_folder.UNFINISHED)
+    _draw_held_out(run, pixels, progress)
     run_folder.finish(run.path, run.record)
     logger.info("finished: %d epochs, loss %.4f, in %s", len(history), history[-1].loss, run.path)
     return _result(run, history, len(history) - len(before))
@@ -220,7 +225,12 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
 def _result(run: _Run, history: History, epochs_trained: int) -> TrainResult:
     folder = run_folder.RunFolder(run.path, run.manifest, run.record, history)
     return TrainResult(
-        run.path, history, epochs_trained, stops_early(history, run.config.early_stopping), folder.best_epoch
+        run.path,
+        history,
+        epochs_trained,
+        stops_early(history, run.config.early_stopping),
+        folder.best_epoch,
+        tuple(name for name in (*run.row.picture_names, WORST) if (run.path / name).is_file()),
     )
 
 
@@ -416,6 +426,21 @@ def _judge(run: _Run, trainee: Trainee, cached: _Pixels) -> EpochJudge | None:
         targets=(run.dataset.val or run.dataset.train).targets,
         positions=cached.held_out,
         batch_size=run.config.batch_size,
+    )
+
+
+def _draw_held_out(run: _Run, pixels: _Pixels, progress: Progress) -> None:
+    checkpoint = run_folder.latest_checkpoint(run.path)
+    if not pixels.held_out.size or checkpoint is None:
+        return
+    from edgecnn.training.picturing import draw_held_out  # as in _trainee
+
+    draw_held_out(
+        run.path,
+        checkpoint.taken_path,
+        run.manifest,
+        (run.dataset.val or run.dataset.train).subset(pixels.held_out),
+        on_batch=lambda done, total: progress.on_batch(done, total, {}),
     )
 
 

@@ -84,7 +84,8 @@ def contents(folder):
 def test_train_leaves_a_run_folder(config, run_dir):
     result = train(config, run_dir)
     assert sorted(entry.name for entry in run_dir.iterdir()) == [
-        *("best.keras", "config.json", "curves.png", "history.csv", "manifest.json", "model.keras")
+        *("best.keras", "config.json", "confusion.png", "curves.png", "history.csv", "manifest.json", "model.keras"),
+        "worst.png",
     ]
     folder = RunFolder.open(run_dir)
     assert (folder.record.config, folder.history, folder.manifest.labels) == (
@@ -111,11 +112,11 @@ def test_train_tells_how_it_goes(config, run_dir, caplog):
     with caplog.at_level(logging.INFO, logger="edgecnn"):
         train(config, run_dir, progress=recorder)
     assert recorder.stages == ["data", "cache", "model", "fit", "finish"]
-    assert recorder.batches == [(24, 24), *[(9, 18), (18, 18)] * 3]
+    assert recorder.batches == [(24, 24), *[(9, 18), (18, 18)] * 3, (6, 6)]
     assert recorder.begun == [(1, 3), (2, 3), (3, 3)]
     assert recorder.epochs == [(1, 3), (2, 3), (3, 3)]
     assert [message.split()[0] for message in caplog.messages] == [
-        *("data", "cache:", "validating", "model", "epoch", "epoch", "epoch", "finished:")
+        *("data", "cache:", "validating", "model", "epoch", "epoch", "epoch", "evaluated", "finished:")
     ]
 
 
@@ -489,7 +490,7 @@ def test_train_skips_bad_pictures_lists_them_and_notices_others_when_resumed(con
     one = replace(config, data=str(folders), validation=None, epochs=1, batch_size=1)
     recorder = Recorder()
     train(one, run_dir, skip_bad=True, progress=recorder)
-    assert recorder.batches[-1] == (23, 23)  # of 24
+    assert recorder.batches[-2:] == [(23, 23), (8, 8)]  # of 24 and 9
     rows = list(csv.DictReader((run_dir / "skipped.csv").read_text().splitlines()))
     assert [(row["part"], row["class"], row["picture"]) for row in rows] == [
         ("train", "cat", str(bad[0])),

@@ -55,7 +55,8 @@ def sha256(path):
 
 def test_train_leaves_the_run_folder_it_promises(run_folder):
     names = {path.name for path in run_folder.iterdir()}
-    assert names == {"best.keras", "config.json", "manifest.json", "history.csv", "curves.png", "model.keras"}
+    pictures = {"confusion.png", "curves.png", "worst.png"}
+    assert names == {"best.keras", "config.json", "manifest.json", "history.csv", "model.keras"} | pictures
 
 
 def test_export_proves_the_file_on_the_test_part(edgecnn, model_file):

@@ -22,6 +22,8 @@ _MOST_KINDS = 20
 def draw_pictures(evaluation: AnswerEvaluation, folder: Path) -> None:
     """Writes kinds.png into a folder: of each kind of question, what is right, with and without the picture.
 
+    Where the evaluation was not completed by a look at blacked out pictures, nothing is said of these.
+
     Raises:
         WriteError: it cannot be written.
     """
@@ -29,9 +31,10 @@ def draw_pictures(evaluation: AnswerEvaluation, folder: Path) -> None:
     places = np.arange(len(shown))[::-1]
     figure = make_figure((7, 1.5 + 3 * _HEIGHT * len(shown) / 1.5), layout="constrained")
     axis = figure.subplots()
+    blind = [one.text_alone for one in shown if one.text_alone is not None]
     bars = {
         "right": [one.answer_accuracy for one in shown],
-        "right with the picture blacked out": [one.text_alone or 0.0 for one in shown],
+        **({"right with the picture blacked out": blind} if len(blind) == len(shown) else {}),
         "the most frequent answer": [one.most_frequent for one in shown],
     }
     for number, (name, values) in enumerate(bars.items()):

@@ -90,6 +90,7 @@ def test_draw_pictures_writes_pngs_whatever_the_names(tmp_path, empty):
     labels = ("$x", "a_b$", "{\\frac}$", "\x1b\n")
     found, truths = ([Detections.of()], [Objects.of([], [])]) if empty else random_scenes(1)
     pictures.draw_pictures(evaluated(found, truths, labels=labels), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(TASKS["detection"].picture_names)
     for name in ("precision_recall.png", "ap.png", "f1.png"):
         with Image.open(tmp_path / name) as picture:
             assert picture.format == "PNG"

@@ -18,8 +18,10 @@ from edgecnn.models.adapter import KerasModel
 from edgecnn.models.layers import LastWord
 from edgecnn.models.vqa import of_many_questions, of_one_question
 from edgecnn.tasks.question.losses import AnswerCrossentropy, AnsweredRight
-from edgecnn.tasks.question.metric import AnswerAccuracy, with_text_alone
+from edgecnn.tasks.question.metric import AnswerAccuracy, AnswerEvaluation, KindMetrics, with_text_alone
 from edgecnn.tasks.question.outputs import NOT_ASKED, arrays, with_vocabulary
+from edgecnn.tasks.question.pictures import draw_pictures
+from edgecnn.tasks.table import TASKS
 from edgecnn.training.config import TrainConfig
 from edgecnn_runtime.questions import TextInput
 from edgecnn_runtime.tasks.question import Answer
@@ -198,3 +200,16 @@ def test_score_dataset_has_text_alone_beside_the_score(model, manifest):
     scored = score_dataset(KerasModel(model, manifest), manifest, dataset)
     assert scored.to_dict()["text_alone"] is not None
     assert "with the picture blacked out" in scored.evaluation.headline()
+
+
+@pytest.mark.parametrize("text_alone", [0.25, None])
+def test_kinds_say_nothing_of_blacked_out_pictures_that_nobody_looked_at(tmp_path, monkeypatch, text_alone):
+    every = KindMetrics("every", 8, 0.75, 0.5, text_alone)
+    drawn = []
+    monkeypatch.setattr("edgecnn.tasks.question.pictures.save_figure", lambda *given: drawn.append(given))
+    draw_pictures(AnswerEvaluation(8, every, (dataclasses.replace(every, kind="what"),)), tmp_path)
+    ((figure, path),) = drawn
+    assert (path.name,) == TASKS["question"].picture_names
+    bars = {bar.get_label(): [patch.get_width() for patch in bar] for bar in figure.axes[0].containers}
+    blind = {} if text_alone is None else {"right with the picture blacked out": [0.25, 0.25]}
+    assert bars == {"right": [0.75, 0.75], "the most frequent answer": [0.5, 0.5], **blind}

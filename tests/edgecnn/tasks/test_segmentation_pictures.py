@@ -9,6 +9,7 @@ from edgecnn.data.masks import read_masks
 from edgecnn.evaluation.pictures import Answered
 from edgecnn.tasks.segmentation.metric import ClassMapIoU
 from edgecnn.tasks.segmentation.pictures import compared_cells, draw_pictures
+from edgecnn.tasks.table import TASKS
 from edgecnn_runtime.fonts import Typeface
 from edgecnn_runtime.tasks.segmentation import Segmentation
 
@@ -55,6 +56,9 @@ def test_the_confusion_is_drawn(samples, tmp_path):
     metric = ClassMapIoU(segmentations.make_manifest())
     for index in range(len(samples)):
         metric.update([answer(samples[0][1])], [samples[index][1]])
-    draw_pictures(metric.evaluation(), tmp_path)
-    with Image.open(tmp_path / "confusion.png") as drawn:
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    draw_pictures(metric.evaluation(), folder)
+    assert tuple(path.name for path in folder.iterdir()) == TASKS["segmentation"].picture_names
+    with Image.open(folder / "confusion.png") as drawn:
         drawn.load()
