@@ -1,6 +1,7 @@
 """The options of `edgecnn run` that change how a file's raw outputs are read: each is a field of its decoder.
 
-A decoder that lacks the field cannot take the option, and no task is asked for.
+A decoder that lacks the field cannot take the option, and no task is asked for. A least score is more than that:
+results that hold a score for each class take it too, and list nothing below it.
 """
 
 from dataclasses import fields, replace
@@ -9,8 +10,10 @@ from typing import Any, NamedTuple
 import typer
 
 from edgecnn.cli.options import read_class
+from edgecnn_runtime import Predictor
 from edgecnn_runtime.decoders import Decoder, OperatingPoint
 from edgecnn_runtime.manifest import Manifest
+from edgecnn_runtime.tasks.table import get_task
 
 
 class DecoderOptions(NamedTuple):
@@ -29,6 +32,23 @@ class DecoderOptions(NamedTuple):
     max_detections: int | None
     agnostic: bool | None
     classes: str | None
+
+
+def changed_predictor(predictor: Predictor, asked: DecoderOptions) -> Predictor:
+    """Returns the predictor of a file that answers as it was asked for.
+
+    Args:
+        predictor: as the file says.
+        asked: on the command line.
+
+    Raises:
+        typer.BadParameter: neither the decoder nor the results take an option, or not its value.
+    """
+    manifest, text = predictor.manifest, asked.score_threshold
+    if text is not None and get_task(manifest.task).unsure:
+        predictor = predictor.with_score_threshold(_least_score(text))
+        asked = asked._replace(score_threshold=None)
+    return predictor.with_decoder(changed_decoder(manifest, asked))
 
 
 def changed_decoder(manifest: Manifest, asked: DecoderOptions) -> Decoder:
@@ -86,6 +106,16 @@ def _scores(manifest: Manifest, text: str) -> dict[str, Any]:
         class_id = read_class(name.strip(), manifest.labels, manifest.num_classes, "--score-threshold")
         points[class_id] = OperatingPoint(class_id, _number(number), None, None)
     return {"operating_points": tuple(points.values())}
+
+
+def _least_score(text: str) -> float:
+    """Returns the least score of any class, 0 to 1."""
+    if "=" in text or not 0 <= (number := _number(text)) <= 1:
+        raise typer.BadParameter(
+            f"expected one number from 0 to 1, below which an answer is unsure, received {text!r}.",
+            param_hint="--score-threshold",
+        )
+    return number
 
 
 def _number(text: str) -> float:

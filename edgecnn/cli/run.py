@@ -31,7 +31,8 @@ ScoreThreshold = Annotated[
     str | None,
     typer.Option(
         metavar="N|CLASS=N,...",
-        help="Least score of a box: one number for all classes, or some classes' own. [default: as the file says]",
+        help="Least score of a box: one number for all classes, or some classes' own; or of a class, below which an "
+        "answer is unsure. [default: as the file says]",
     ),
 ]
 IouThreshold = Annotated[
@@ -166,7 +167,7 @@ def run(
             check_regions,
             say_end,
         )
-        from edgecnn.cli.decoder_options import DecoderOptions, changed_decoder
+        from edgecnn.cli.decoder_options import DecoderOptions, changed_predictor
         from edgecnn.cli.pictures import CropFolder, LabelFolder, MaskFolder, PictureFolder, open_typeface
         from edgecnn_runtime import Failure, Predictor
         from edgecnn_runtime.sources import iter_sources, read_stdin
@@ -178,7 +179,7 @@ def run(
         check_questions(predictor, asked_of_each)
         proposed = proposals_for(predictor, regions)
         asked = DecoderOptions(score_threshold, iou_threshold, max_detections, agnostic, classes)
-        predictor = predictor.with_decoder(changed_decoder(predictor.manifest, asked))
+        predictor = changed_predictor(predictor, asked)
         task = get_task(predictor.manifest.task)
         check_regions(
             task,

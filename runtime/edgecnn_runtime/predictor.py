@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import IOBase
 from pathlib import Path
 from time import perf_counter
@@ -83,6 +83,7 @@ class Predictor:
         self.inputs = Inputs(manifest)
         self._task = get_task(manifest.task)
         self._origin: _Origin | None = None
+        self._least: dict[str, float] = {}  # the least score that is listed, where one was named
 
     @classmethod
     def load(
@@ -162,6 +163,34 @@ class Predictor:
         """
         other = Predictor(self.session, replace(self.manifest, decoder=decoder), self.evidence)
         other.claims, other.verification, other._origin = self.claims, self.verification, self._origin
+        other._least = self._least
+        return other
+
+    def with_score_threshold(self, score_threshold: float) -> "Predictor":
+        """Returns a Predictor of the same loaded graph that lists nothing below a score.
+
+        Of a model that finds any number of boxes it is the decoder's threshold for all classes, which overrules the
+        file's own. Of one whose answer is one class, `predictions` leave out classes below it, and a result that is
+        below it altogether `is_unsure`: `predictions` are empty, `lines` say so. Its `top`, `label` and `score` stay
+        those of the best class.
+
+        Args:
+            score_threshold: 0 to 1.
+
+        Raises:
+            ValueError: it is no such number, or the model's answers have no scores to compare with it.
+            ManifestError: the decoder does not take it.
+        """
+        if not 0 <= score_threshold <= 1:
+            raise ValueError(f"score_threshold: expected 0 to 1, received {score_threshold}")
+        decoder = self.manifest.decoder
+        if "score_threshold" in {known.name for known in fields(decoder)}:
+            changed: dict[str, Any] = {"score_threshold": score_threshold, "operating_points": None}
+            return self.with_decoder(replace(decoder, **changed))
+        if not self._task.unsure:
+            raise ValueError(f"score_threshold: expected a model whose answers have scores, received {decoder.kind!r}")
+        other = self.with_decoder(decoder)
+        other._least = {"least_score": float(score_threshold)}
         return other
 
     @property
@@ -293,12 +322,12 @@ class Predictor:
             raise ValueError(f"batch_size: expected 1 {limit}, received {size}")
         return self._stream(sources, size, self._checked(questions, proposals), proposals)
 
-    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin", Decoder]]:
+    def __reduce__(self) -> tuple[Callable[..., "Predictor"], tuple["_Origin", Decoder, dict[str, float]]]:
         if self._origin is None or self._origin.path is None:
             raise TypeError(
                 "only a Predictor that Predictor.load made from a path can be pickled, because it is loaded again"
             )
-        return _load, (self._origin, self.manifest.decoder)
+        return _load, (self._origin, self.manifest.decoder, self._least)
 
     def _take(self, session: Session) -> None:
         """Answers by a loaded graph from now on."""
@@ -425,6 +454,7 @@ class Predictor:
                     speed_ms=speed,
                     frames=placement.frames,
                     question=item.ready.question,
+                    **self._least,
                 )
             )
         return results
@@ -477,9 +507,11 @@ class _Origin(NamedTuple):
         )
 
 
-def _load(origin: _Origin, decoder: Decoder) -> Predictor:
+def _load(origin: _Origin, decoder: Decoder, least: dict[str, float]) -> Predictor:
     predictor = Predictor._open(origin.read(), origin.path, origin.options)
-    return predictor if decoder == predictor.manifest.decoder else predictor.with_decoder(decoder)
+    predictor = predictor if decoder == predictor.manifest.decoder else predictor.with_decoder(decoder)
+    predictor._least = least
+    return predictor
 
 
 def _holds_images(images: object) -> bool:

@@ -251,7 +251,6 @@ def test_run_refuses_what_the_decoder_does_not_take(detector, pictures, options,
 @pytest.mark.parametrize(
     "options",
     [
-        ["--score-threshold", "0.5"],
         ["--score-threshold", "zero=0.5"],
         ["--iou-threshold", "0.5"],
         ["--max-detections", "3"],

@@ -260,3 +260,31 @@ def test_the_file_may_go_once_it_is_loaded(model_path):
     predictor = Predictor.load(model_path, device="cpu")
     shutil.rmtree(model_path.parent)
     assert predictor.predict(np.zeros((8, 6), np.uint8)).label == "zero"
+
+
+def test_with_score_threshold_lists_no_class_below_it(predictor, photo):
+    image = photo().resize((6, 8)).convert("L")
+    whole = predictor.predict(image)
+    least = float(np.sort(whole.scores)[-2])  # that of the second best, which is listed then
+    result = predictor.with_score_threshold(least).predict(image)
+    assert [found["class"] for found in result.predictions(3)] == [best.class_id for best in whole.top(2)]
+    assert not result.is_unsure
+    unsure = predictor.with_score_threshold(1.0).predict(image)
+    assert (unsure.is_unsure, unsure.predictions(), unsure.to_dict()["predictions"]) == (True, [], [])
+    assert (unsure.label, unsure.score, unsure.top(3)) == (whole.label, whole.score, whole.top(3))
+    assert unsure.lines() == [f"unsure ({whole.name_of(whole.class_id)} {whole.score:.4f})"]
+    assert predictor.predict(image).predictions(3) == whole.predictions(3)  # the other one is as it was
+
+
+def test_with_score_threshold_stays_through_another_decoder_and_a_pickle(model_path):
+    predictor = Predictor.load(model_path, device="cpu").with_score_threshold(1.0)
+    image = np.zeros((8, 6), np.uint8)
+    for again in (predictor.with_decoder(predictor.manifest.decoder), pickle.loads(pickle.dumps(predictor))):
+        assert again.predict(image).is_unsure
+        assert [result.is_unsure for result in again.predict_batch([image] * 2)] == [True, True]
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_with_score_threshold_refuses_what_is_no_part_of_one(predictor, threshold):
+    with pytest.raises(ValueError, match="score_threshold: expected 0 to 1, received"):
+        predictor.with_score_threshold(threshold)

@@ -99,3 +99,13 @@ def test_draw_enlarges_without_blurring(photo):
 @pytest.mark.parametrize("labels", [None, ("naïve", "猫 🐈", "line\nbreak"), ("x" * 500, "b", "c")])
 def test_draw_writes_any_label(photo, labels):
     assert result(labels=labels).draw(np.asarray(photo()), limit=3).mode == "RGB"
+
+
+def test_a_result_compares_scores_as_they_are_held():
+    """0.7 is less in float32: who asks for 0.7 gets a class whose score is 0.7 there."""
+    sure = result(scores=np.array([0.1, 0.2, 0.7], dtype=np.float32), least_score=0.7)
+    assert (sure.is_unsure, [found["class"] for found in sure.predictions()]) == (False, [2])
+    assert sure.lines() == ["two 0.7000"]
+    assert sure.captions(5) == ["two 70.0%"]
+    unsure = result(scores=sure.scores, least_score=0.7001)
+    assert (unsure.is_unsure, unsure.predictions(), unsure.captions(5)) == (True, [], ["unsure: two 70.0%"])

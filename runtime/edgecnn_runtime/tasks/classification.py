@@ -34,14 +34,13 @@ class Classification(ScoredClasses):
 
     def predictions(self, limit: int = SHOWN) -> list[dict[str, Any]]:
         """Returns the JSON objects of the best classes; as for every `Result`."""
-        return [{"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.top(limit)]
+        return [{"name": best.label, "class": best.class_id, "confidence": best.score} for best in self.listed(limit)]
 
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
         """Writes the best classes and their scores, one a line; as for every `Result`."""
         from edgecnn_runtime.drawing import draw_lines  # most answers are never drawn
 
-        lines = [best.caption for best in self.top(limit)]
-        return draw_lines(picture, lines, typeface=typeface)
+        return draw_lines(picture, self.captions(limit), typeface=typeface)
 
 
 class _Classification(ScoresAlone):

@@ -124,6 +124,7 @@ class _Detection:
     columns: tuple[str, ...] = ("name", "class", "confidence", *EDGES)
     regions: Regions | None = "boxes"
     shown = SHOWN
+    unsure = False
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Detections]:
         """Returns one result an image; its cost follows what is found, and not the number of cells or regions."""

@@ -53,19 +53,25 @@ class Localization(ScoredClasses):
         box = dict(zip(EDGES, self.box.tolist(), strict=True))
         return [
             {"name": best.label, "class": best.class_id, "confidence": best.score, "box": dict(box)}
-            for best in self.top(limit)
+            for best in self.listed(limit)
         ]
 
     def lines(self, limit: int = SHOWN) -> list[str]:
         """Returns the best classes with their scores, and with the first where it is; as for every `Result`."""
-        first, *others = [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
+        return super(Localization, self).lines(limit)  # slots make the class anew, which a bare super() does not see
+
+    def told(self, limit: int) -> list[str]:
+        """Returns the best classes with their scores, and with the first where it is."""
+        first, *others = super(Localization, self).told(limit)
         return [f"{first} at {told_box(self.box)}", *others]
 
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
         """Draws the box in the colour of its class, with the best classes and their scores; as for every `Result`."""
-        from edgecnn_runtime.drawing import draw_boxes  # most answers are never drawn
+        from edgecnn_runtime.drawing import draw_boxes, draw_lines  # most answers are never drawn
 
-        captions = [best.caption for best in self.top(limit)]
+        captions = self.captions(limit)
+        if self.is_unsure:
+            return draw_lines(picture, captions, typeface=typeface)
         return draw_boxes(picture, [self.box.tolist()], [self.class_id], [", ".join(captions)], typeface=typeface)
 
     def parts(self) -> dict[str, float]:
@@ -84,6 +90,7 @@ class _Localization:
     columns: tuple[str, ...] = ("name", "class", "confidence", *EDGES)
     regions: Regions | None = "boxes"
     shown = SHOWN
+    unsure = True
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Localization]:
         """Returns one result an image."""

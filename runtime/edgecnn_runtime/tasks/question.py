@@ -34,7 +34,7 @@ class Answer(ScoredClasses):
         """Returns the JSON objects of the likeliest answers; as for every `Result`."""
         return [
             {"name": best.label, "class": best.class_id, "confidence": best.score, "answer": best.name}
-            for best in self.top(limit)
+            for best in self.listed(limit)
         ]
 
     def drawn(self, picture: Image.Image, limit: int, typeface: "Typeface") -> Image.Image:
@@ -42,7 +42,7 @@ class Answer(ScoredClasses):
         from edgecnn_runtime.drawing import draw_under  # most answers are never drawn
 
         asked = [] if self.question is None else [self.question.text]
-        return draw_under(picture, [*asked, *(best.caption for best in self.top(limit))], typeface=typeface)
+        return draw_under(picture, [*asked, *self.captions(limit)], typeface=typeface)
 
 
 class _Question(ScoresAlone):

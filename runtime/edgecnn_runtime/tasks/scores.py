@@ -1,7 +1,7 @@
 """Class scores: the softmax or sigmoid of logits, the best ones, and how those of two models are compared."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -49,9 +49,16 @@ class ScoredClasses(Result):
 
     Attributes:
         scores: (classes,) float32, each 0 to 1.
+        least_score: below it a class is not listed in `predictions`; see `Predictor.with_score_threshold`.
     """
 
     scores: npt.NDArray[np.float32]
+    least_score: float = field(default=0.0, kw_only=True)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether even the best class's score is below `least_score`, so that there is no prediction."""
+        return bool(self.scores.max() < np.float32(self.least_score))
 
     @property
     def class_id(self) -> int:
@@ -69,8 +76,29 @@ class ScoredClasses(Result):
         return float(self.scores.max())
 
     def lines(self, limit: int = SHOWN) -> list[str]:
-        """Returns the best classes with their scores; as for every `Result`."""
-        return [f"{best.name} {best.score:.4f}" for best in self.top(limit)]
+        """Returns the best classes with their scores, or that there is none; as for every `Result`."""
+        if self.is_unsure:
+            return [f"unsure ({self.told(1)[0]})"]
+        return self.told(limit)
+
+    def captions(self, limit: int) -> list[str]:
+        """Returns what stands on a picture: the best classes with their scores, or that there is none."""
+        if self.is_unsure:
+            return [f"unsure: {self.top(1)[0].caption}"]
+        return [best.caption for best in self.listed(limit)]
+
+    def told(self, limit: int) -> list[str]:
+        """Returns the classes that `lines` tells of, whether they are sure or not: the best at least."""
+        return [f"{best.name} {best.score:.4f}" for best in self.listed(limit) or self.top(1)]
+
+    def listed(self, k: int) -> list[Score]:
+        """Returns the k best classes as `top` does, without those below `least_score`.
+
+        Raises:
+            ValueError: k is below 1.
+        """
+        least = np.float32(self.least_score)
+        return [best for best in self.top(k) if self.scores[best.class_id] >= least]
 
     def top(self, k: int) -> list[Score]:
         """Returns the k best classes, best first; of equal ones the lower class id comes first.
@@ -89,6 +117,7 @@ class ScoresAlone:
     columns: tuple[str, ...] = ("name", "class", "confidence")
     regions: Regions | None = None
     shown = SHOWN
+    unsure = True
     record: type[ScoresParity] = ScoresParity
 
     def compared_by(self, manifest: Manifest, outputs: Outputs) -> Manifest:

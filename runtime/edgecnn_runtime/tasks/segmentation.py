@@ -162,6 +162,7 @@ class _Segmentation:
     columns: tuple[str, ...] = ("name", "class", "pixels", "share")
     regions: Regions | None = "masks"
     shown = SHOWN
+    unsure = False
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[Segmentation]:
         """Returns one result an image."""

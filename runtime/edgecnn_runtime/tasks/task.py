@@ -72,6 +72,7 @@ class Task(Protocol[R]):
         columns: of a prediction in CSV: its keys, those of objects in it in their place.
         regions: what a prediction says of where it is: boxes, masks, or nothing.
         shown: how many predictions an answer shows where nobody says how many.
+        unsure: whether its results have a `least_score`, below which they list no prediction.
     """
 
     name: TaskName
@@ -79,6 +80,7 @@ class Task(Protocol[R]):
     columns: tuple[str, ...]
     regions: Regions | None
     shown: int
+    unsure: bool
 
     def decode(self, manifest: Manifest, outputs: Outputs, placements: Sequence[Placement]) -> list[R]:
         """Returns one result an image.

@@ -39,6 +39,7 @@ class _Reading:
     word = None
     columns = ("value",)
     shown = 1
+    unsure = False
 
     def decode(self, manifest, outputs, placements) -> list[Reading]:
         values = read_output(manifest.output(manifest.decoder.output), outputs, len(placements))

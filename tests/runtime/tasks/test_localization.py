@@ -213,3 +213,14 @@ def test_a_task_that_is_not_used_is_not_imported(model_path, photo, encode, run_
 
 def test_every_task_has_a_row():
     assert get_task("localization") is sys.modules["edgecnn_runtime.tasks.localization"].LOCALIZATION
+
+
+def test_a_result_below_its_least_score_says_so_and_draws_no_box():
+    unsure = located(least_score=0.8)
+    assert (unsure.predictions(), unsure.lines()) == ([], ["unsure (dog 0.7500 at (10.0, 20.0, 30.0, 50.0))"])
+    image = Image.new("RGB", (50, 100))
+    x1, y1 = 10, 50
+    colours = [np.asarray(found.draw(image).resize((50, 100)))[y1 : y1 + 1, x1].any() for found in (located(), unsure)]
+    assert colours == [True, False]
+    assert located(least_score=0.2).predictions(2) == located().predictions(2)
+    assert located(least_score=0.5).lines(2) == located().lines(1)

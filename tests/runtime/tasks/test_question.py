@@ -279,3 +279,14 @@ def test_operators_inside_branches_are_found(divided):
     assert [holds_operator(file, name) for name in ("If", "ReduceMean", "Gather", "Conv")] == [True, True, True, False]
     inner = helper.make_graph([], "inner", [], [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])])
     assert inner.node == []
+
+
+def test_an_answer_below_the_score_threshold_is_no_prediction(predictor):
+    pixels = questions.draw(1)
+    scores = np.sort(questions.expected_scores(pixels, ASKED["shape"]))
+    between = float(scores[-2:].mean())  # the second best is below it, the best is not
+    sure = predictor.with_score_threshold(between).predict(pixels, "shape")
+    assert [found["confidence"] for found in sure.predictions()] == pytest.approx(scores[-1:], rel=1e-5)
+    unsure = predictor.with_score_threshold((1 + float(scores[-1])) / 2).predict(pixels, "shape")
+    assert unsure.predictions() == []
+    assert unsure.lines() == [f"unsure ({sure.lines()[0]})"]
