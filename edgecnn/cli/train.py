@@ -45,6 +45,7 @@ def train(
     window: options.Window = None,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
+    tensorboard: options.Tensorboard = False,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
 ) -> None:
@@ -91,7 +92,7 @@ def train(
 
             how = {"resume": resume, "overwrite": overwrite, "skip_bad": skip_bad}
             with training_progress() as progress:
-                result = train(config, run_dir, **how, progress=progress)
+                result = train(config, run_dir, **how, tensorboard=tensorboard, callbacks=(), progress=progress)
         ending = ", stopped early" if result.stopped_early else ""
         ending += "" if result.best_epoch is None else f"; the best is epoch {result.best_epoch}"
         ending += f"; its mistakes: {', '.join(result.pictures)}" if result.pictures else ""

@@ -99,6 +99,9 @@ SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Go on without pictures that cannot be decoded; skipped.csv lists them.")
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of weights, order, dropout, augmentation and the held-out part.")]
+Tensorboard = Annotated[
+    bool, typer.Option("--tensorboard", help="Write TensorBoard's event logs into RUN_DIR/tensorboard.")
+]
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Go on with the run in RUN_DIR, or with the last one in runs/ that is not finished."),

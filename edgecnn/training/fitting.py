@@ -30,6 +30,7 @@ def run_epoch(
     inputs: Sequence[str] = (),
     on_batch: OnBatch,
     judge: Judge | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> EpochMetrics:
     """Learns from every image once, or more often to balance, in an order of its own; then scores the held-out part.
 
@@ -42,6 +43,7 @@ def run_epoch(
         inputs: names of the arrays that the model takes beside the pixels.
         on_batch: called with (images done, images in all, means so far).
         judge: scores the model as it is by what the held-out part is watched by besides, the metric to watch first.
+        callbacks: are told of the batches that are learned and scored.
 
     Returns:
         Loss and metrics of those outputs.
@@ -69,14 +71,14 @@ def run_epoch(
         on_batch(min((batch + 1) * config.batch_size, total), total, trainee.shown(logs, outputs))
 
     told = keras.callbacks.LambdaCallback(on_train_batch_end=tell)
-    callbacks = [told, _warm_up(model, config.warm_up), _keep_weights(model)]
-    fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=callbacks)
+    ours = [told, _warm_up(model, config.warm_up), _keep_weights(model)]
+    fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[*ours, *callbacks])
     logs = {name: float(values[-1]) for name, values in fitted.history.items()}
     learned, held_out = trainee.shown(logs, outputs), {}
     if data.held_out.size:
         validation = validation_batches(data, config.batch_size, targets=trainee.targets, inputs=inputs)
         with averaged(model):
-            scores = model.evaluate(validation, verbose=0, return_dict=True)
+            scores = model.evaluate(validation, verbose=0, return_dict=True, callbacks=list(callbacks))
         held_out = {name: float(value) for name, value in trainee.shown(scores, outputs).items()}
     if not all(np.isfinite(value) for value in (*logs.values(), *held_out.values())):
         raise TrainingError(

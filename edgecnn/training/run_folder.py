@@ -13,6 +13,7 @@
         model.keras     the last weights         }
         best.keras      those after the epoch that the held-out part was scored best after, where one is held out
         training.keras  the same with what only training has, for models that have such a thing
+        tensorboard/    event logs, where they were asked for
         unfinished/     only while the run is not finished
             cache/          the data as the network takes it
             epoch-0003/     the last checkpoint: model.keras with the optimizer's state, best.keras, history.csv
@@ -44,7 +45,7 @@ from edgecnn_runtime.whole_files import LOCK_NAME, publish, sweep, workplace
 CONFIG, MANIFEST = RUN_CONFIG, RUN_MANIFEST
 MODEL, HISTORY, CURVES = "model.keras", "history.csv", "curves.png"
 TRAINING_MODEL, SKIPPED, BEST = "training.keras", "skipped.csv", "best.keras"
-UNFINISHED = "unfinished"
+UNFINISHED, TENSORBOARD = "unfinished", "tensorboard"
 PICTURES = tuple(dict.fromkeys((*(name for row in TASKS.values() for name in row.picture_names), WORST)))
 
 
@@ -294,6 +295,7 @@ def begin(path: Path, record: RunRecord, manifest: Manifest, skipped: Sequence[B
     write_text(path / MANIFEST, manifest.to_json() + "\n", temporary_folder=path / UNFINISHED)
     for name in (MODEL, BEST, TRAINING_MODEL, HISTORY, CURVES, SKIPPED, *PICTURES):
         (path / name).unlink(missing_ok=True)
+    shutil.rmtree(path / TENSORBOARD, ignore_errors=True)
     if skipped:
         write_text(path / SKIPPED, bad_pictures_csv(skipped), temporary_folder=path / UNFINISHED)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,9 @@ from edgecnn_runtime.manifest import Manifest
 from edgecnn_runtime.whole_files import LOCK_NAME
 
 if TYPE_CHECKING:
+    import keras
+
+    from edgecnn.training.event_log import EventLog
     from edgecnn.training.feeding import LabelledPixels
     from edgecnn.training.judging import EpochJudge
     from edgecnn.training.trainee import Trainee
@@ -53,7 +56,7 @@ class TrainResult:
             config.json.
         history: one entry an epoch, those before a resume among them.
         epochs_trained: how many of them this call trained; 0 where the run was finished already.
-        stopped_early: whether early stopping ended it before the last epoch.
+        stopped_early: whether early stopping or a callback ended it before the last epoch.
         best_epoch: the one whose weights are in best.keras; None where there is no such file.
         pictures: names of those that show what these weights make of the held-out part; empty where nothing is held
             out, or they could not be drawn.
@@ -94,6 +97,15 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Beside:
+    """What goes along with a training and changes nothing of what it is asked to do."""
+
+    tensorboard: bool
+    callbacks: tuple[keras.callbacks.Callback, ...]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Pixels:
     """The data as the network takes them, which of them are learned from and validated with, and the part held out."""
 
@@ -116,6 +128,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     skip_bad: bool = False,
+    tensorboard: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     progress: Progress | None = None,
 ) -> TrainResult:
     """Trains a model and leaves a run folder.
@@ -129,6 +143,14 @@ def train(
         resume: continue what is there; the options must be those that it began with, or more epochs.
         overwrite: replace the run that is there; files that training does not write stay.
         skip_bad: go on without the pictures that cannot be decoded, and list them in the run folder's skipped.csv.
+        tensorboard: write TensorBoard's event logs into the run folder; they do not change what is learned. A run that
+            goes on keeps writing them where it has some.
+        callbacks: Keras' or your own. They are told of the whole run as `fit` would tell them: epochs count from 0 and
+            on where a run goes on, `logs` hold what history.csv does, "val_loss" among it, before the epoch is kept.
+            `model.stop_training = True` ends the run after the epoch, as finished. The schedule sets the learning rate
+            before `on_epoch_begin`, which has the last word; what they change it by in `on_epoch_end` is kept as a
+            factor. Weights that `on_train_end` changes are not saved. What callbacks count is not kept: where they
+            change weights, rates or the end, a run that is resumed may go another way than one that was not.
         progress: is told how it goes.
 
     Raises:
@@ -145,7 +167,8 @@ def train(
     check_before_training(config, path, resume=resume, overwrite=overwrite)
     with run_folder.locked(path):
         _check_content(path, resume=resume, overwrite=overwrite)
-        return _train(config, path, resume=resume, skip_bad=skip_bad, progress=progress)
+        run = _Beside(tensorboard, tuple(callbacks), progress)
+        return _train(config, path, resume=resume, skip_bad=skip_bad, beside=run)
 
 
 def check_before_training(
@@ -191,14 +214,17 @@ def check_before_training(
     check_data(config.data)
 
 
-def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, progress: Progress) -> TrainResult:
+def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, beside: _Beside) -> TrainResult:
+    progress = beside.progress
     progress.on_stage("data")
     if resume and run_folder.is_run_folder(path):
         config = as_begun(config, run_folder.read_record(path))
     run = _plan(config, path, skip_bad, earlier=_stored_manifest(path) if resume else None)
     before = _resume(run) if resume else ()
-    if resume and _is_complete(before, config) and run_folder.read_record(run.path).finished:
+    if before and run_folder.read_record(run.path).finished:
         run_folder.remove_unfinished(run.path)
+        if beside.tensorboard:
+            _event_log(run, before).close()
         logger.info("%s is finished already: %d epochs", run.path, len(before))
         return _result(run, before, 0)
     with _undone_on_error(run.path):
@@ -211,7 +237,7 @@ def _train(config: TrainConfig, path: Path, *, resume: bool, skip_bad: bool, pro
     logger.info("model %s: %d parameters, after epoch %d", config.model, trainee.model.count_params(), len(before))
     _begin(run, before, pixels.bad)
     progress.on_stage("fit")
-    history = _fit(run, trainee, pixels, before, progress)
+    history = _fit(run, trainee, pixels, before, beside)
     progress.on_stage("finish")
     from edgecnn.training.curves import draw_curves  # loads matplotlib, which wrong options need not wait for
 
@@ -228,7 +254,7 @@ def _result(run: _Run, history: History, epochs_trained: int) -> TrainResult:
         run.path,
         history,
         epochs_trained,
-        stops_early(history, run.config.early_stopping),
+        stops_early(history, run.config.early_stopping) or len(history) < run.config.epochs,
         folder.best_epoch,
         tuple(name for name in (*run.row.picture_names, WORST) if (run.path / name).is_file()),
     )
@@ -295,7 +321,7 @@ def _resume(run: _Run) -> History:
         )
     if stored.finished:
         history = run_folder.RunFolder.open(run.path).history
-        if not _is_complete(history, run.config):
+        if not _is_complete(history, run.config) and run.config.epochs > stored.config.epochs:  # else a callback's end
             run_folder.reopen(run.path, run.record, history, better=run.row.better)
         return history
     checkpoint = run_folder.latest_checkpoint(run.path)
@@ -367,8 +393,9 @@ def _begin(run: _Run, before: History, bad: tuple[BadPicture, ...]) -> None:
         run_folder.begin(run.path, run.record, run.manifest, bad)
 
 
-def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progress: Progress) -> History:
+def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, beside: _Beside) -> History:
     from edgecnn.training import feeding, fitting, network  # as in _trainee
+    from edgecnn.training.callbacks import RunCallbacks  # likewise
 
     val = run.dataset.val
     data = feeding.TrainingData(
@@ -380,18 +407,23 @@ def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progres
         None if val is None or cached.val is None else _labelled(run, val, cached.val),
     )
     outputs = [output.name for output in run.manifest.outputs]
-    judge = _judge(run, trainee, cached)
-    while not _is_complete(history, run.config):
+    judge, progress = _judge(run, trainee, cached), beside.progress
+    events = _event_log(run, history) if beside.tensorboard or (run.path / run_folder.TENSORBOARD).exists() else None
+    callbacks = RunCallbacks(beside.callbacks, trainee.model, epochs=run.config.epochs)
+    callbacks.begin()
+    while not _is_complete(history, run.config) and not callbacks.stopped:
         progress.on_epoch_begin(len(history) + 1, run.config.epochs)
-        trainee.model.optimizer.learning_rate = learning_rate(run.config, history)
+        callbacks.begin_epoch(len(history) + 1, learning_rate(run.config, history))
         metrics = fitting.run_epoch(
             *(trainee, data, run.config, len(history) + 1),
             outputs=outputs,
             inputs=run.row.inputs or get_spec(run.config.model).learns_from,
             on_batch=progress.on_batch,
             judge=judge,
+            callbacks=callbacks.of_batches,
         )
         _check_metrics(run, history, metrics)
+        callbacks.end_epoch(metrics)
         history = (*history, metrics)
         run_folder.save_checkpoint(
             run.path,
@@ -399,9 +431,20 @@ def _fit(run: _Run, trainee: Trainee, cached: _Pixels, history: History, progres
             lambda path: network.save_model(trainee.model, path, run.manifest),
             better=run.row.better,
         )
+        if events is not None:
+            events.add(metrics, callbacks.rate)
         progress.on_epoch(metrics, run.config.epochs)
         logger.info("epoch %d of %d: loss %.4f", metrics.epoch, run.config.epochs, metrics.loss)
+    callbacks.end(history[-1])
+    if events is not None:
+        events.close()
     return history
+
+
+def _event_log(run: _Run, history: History) -> EventLog:
+    from edgecnn.training.event_log import EventLog  # as in _trainee
+
+    return EventLog(run.path / run_folder.TENSORBOARD, run.config, history)
 
 
 def _check_metrics(run: _Run, history: History, metrics: EpochMetrics) -> None:
