@@ -108,17 +108,18 @@ def check_free(folder: Path) -> None:
         raise UsageError(f"-o: expected a folder that is missing or empty, received {folder}. Name another one.")
 
 
-def next_run_folder(name: str) -> Path:
-    """Returns runs/NAME-N with the lowest N that is free."""
-    number = 1
-    while os.path.exists(path := Path("runs", f"{name}-{number}")):  # noqa: PTH110
-        number += 1
-    return path
-
-
 def holds_run(folder: Path) -> bool:
     """Says whether a folder holds a run of ours: it has both its files, and their JSON begins as ours does."""
     return all(_has_schema(folder / name) for name in (RUN_CONFIG, RUN_MANIFEST))
+
+
+def is_adopted(run_dir: Path) -> bool:
+    """Says whether a run folder is one of `edgecnn adopt`."""
+    try:
+        tree = json.loads((run_dir / RUN_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(tree, dict) and "adopted" in tree
 
 
 def recorded_data(run_dir: Path) -> str | None:

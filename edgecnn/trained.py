@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgecnn.adopting.model_file import import_modules
-from edgecnn.adopting.record import AdoptionRecord, is_adopted, read_adoption
+from edgecnn.adopting.record import AdoptionRecord, read_adoption
 from edgecnn.errors import UsageError
 from edgecnn.models.keras_archive import check_archive
+from edgecnn.outputs import is_adopted
 from edgecnn.training import RunFolder
 from edgecnn.training.history import best_epoch
 from edgecnn.training.run_folder import BEST, MODEL, read_manifest

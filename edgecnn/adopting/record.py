@@ -15,7 +15,6 @@ from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.pixel_scaling import PixelScaling
 
 SCHEMA_VERSION = 1
-_KEY = "adopted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,6 @@ class AdoptionRecord:
                 raise RunFolderError(f"{folder / RUN_CONFIG} is damaged: expected a file's name, received {name!r}")
         architecture = None if names[1] is None else folder / names[1]
         return ModelFile(folder / names[0], architecture, self.adopted.imports)
-
-
-def is_adopted(folder: Path) -> bool:
-    """Says whether a run folder is one of `edgecnn adopt`."""
-    try:
-        tree = json.loads((folder / RUN_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(tree, dict) and _KEY in tree
 
 
 def read_adoption(folder: Path) -> AdoptionRecord:

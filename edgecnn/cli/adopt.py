@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -128,7 +129,8 @@ def adopt(
         from edgecnn.adopting.plan import make_plan
         from edgecnn.data.load import check_data, path_of
         from edgecnn.exporting.source import read_labels
-        from edgecnn.outputs import Input, check_free, check_output_folder, next_run_folder
+        from edgecnn.outputs import Input, check_free, check_output_folder
+        from edgecnn.training.numbered import RUNS, next_folder
 
         config = AdoptConfig(
             ModelFile(model, architecture, tuple(imports or ())),
@@ -151,15 +153,17 @@ def adopt(
         plan = make_plan(config)
         if data is not None:
             check_data(data)
-        place = next_run_folder(config.name) if run_dir is None else run_dir
         paths = {"MODEL": model, "--data": None if data is None else path_of(data)}
-        check_output_folder("-o", place, [Input(option, path) for option, path in paths.items() if path is not None])
-        check_free(place)
+        read = [Input(option, path) for option, path in paths.items() if path is not None]
+        check_output_folder("-o", run_dir or RUNS, read)
+        if run_dir is not None:
+            check_free(run_dir)
         require("tensorflow", "edgecnn_exporters", "onnx", "tf2onnx")
         load_tensorflow()
         from edgecnn.adopting.adopt import adopt as adopt_model  # loads Keras
 
-        adoption = adopt_model(plan, place, on_stage=lambda stage: say(f"edgecnn: {stage}"))
+        with next_folder(config.name) if run_dir is None else nullcontext(run_dir) as place:
+            adoption = adopt_model(plan, place, on_stage=lambda stage: say(f"edgecnn: {stage}"))
         for warning in adoption.warnings:
             say(f"edgecnn: {warning}")
         if format == "json":

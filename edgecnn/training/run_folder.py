@@ -33,7 +33,7 @@ from pathlib import Path
 from edgecnn.atomic import make_folder, replacing, write_text, writing
 from edgecnn.data.bad_pictures import BadPicture, bad_pictures_csv, bad_pictures_from_csv
 from edgecnn.errors import RunFolderError
-from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST
+from edgecnn.outputs import RUN_CONFIG, RUN_MANIFEST, is_adopted
 from edgecnn.tasks.table import TASKS, WORST
 from edgecnn.training.history import Better, History, best_epoch, history_from_csv, history_to_csv
 from edgecnn.training.record import RunRecord
@@ -182,6 +182,8 @@ def read_record(path: Path) -> RunRecord:
         raise RunFolderError(
             f"{path}: expected a run folder, received {'a file' if os.path.exists(path) else 'nothing'}"  # noqa: PTH110
         )
+    if is_adopted(path):
+        raise RunFolderError(f"{path}: expected a run of edgecnn train, received a model that was adopted")
     return RunRecord.from_json(_text(path / CONFIG), what=str(path / CONFIG))
 
 
