@@ -126,9 +126,9 @@ def _of_today(text: str) -> str:
             return text
         if tree["config"]["validation"] is None:
             tree["config"]["validation"] = 0.0
+        return json.dumps({**tree, "schema_version": SCHEMA_VERSION})
     except (ValueError, TypeError, KeyError, RecursionError):  # which the strict reader names
         return text
-    return json.dumps({**tree, "schema_version": SCHEMA_VERSION})
 
 
 def _value(config: TrainConfig, name: str) -> object:

@@ -39,7 +39,8 @@ def targets(folder: Path) -> Iterator[Target]:
     yield Target(
         "weights", [weights.read_bytes()], _weights(folder / "c.weights.h5", model), 1_500, tokens=_HDF5, memory_mb=2100
     )
-    yield Target("run-record", [_record()], _text(RunRecord.from_json), 5_000, is_json=True)
+    earlier = _record().replace(b'"schema_version": 2', b'"schema_version": 1')
+    yield Target("run-record", [_record(), earlier], _text(RunRecord.from_json), 5_000, is_json=True)
     yield Target("history", [_history()], _text(history_from_csv), 5_000, tokens=_CSV)
     yield Target("labels", [b"cat\ndog\r\nowl\n"], _file(folder / "l.txt", read_labels), 2_000, tokens=_CSV)
 
