@@ -9,6 +9,7 @@ results/zoo/NAME.json, of which `tables.py` makes the table of docs/own-model.md
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -89,6 +90,8 @@ def measured(network: Network, runs: Path) -> dict[str, Any]:
     files = {name: runs / f"{network.name}.{name}.onnx" for name in ("float32", "int8")}
     if not saved.exists():  # in a process of its own, whose memory is free again
         subprocess.run([sys.executable, __file__, "--save", network.name, str(saved)], check=True)
+    if run_dir.exists():
+        shutil.rmtree(run_dir)
     seconds, _ = spend("adopt", saved, "--data", runs / "digits", "-o", run_dir, *network.options)
     spend("export", run_dir, "-o", files["float32"])
     spent, peak = spend(

@@ -9,16 +9,19 @@ resolution of all the others. docs/adr/0015 has the measurements.
 
 import contextlib
 import io
+import itertools
 import logging
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.quantization import CalibrationMethod
 from onnxruntime.quantization.calibrate import (
     HistogramCollector,
@@ -36,6 +39,7 @@ from edgecnn_runtime.model import Feeds, runs
 Method = Literal["trimmed", "minmax", "percentile", "entropy"]
 METHODS: tuple[Method, ...] = get_args(Method)
 ENOUGH = 32  # images; fewer are warned about
+_MEANS_OF = 64  # runs
 
 _ORT_METHODS = {
     "trimmed": CalibrationMethod.MinMax,
@@ -135,6 +139,7 @@ class Calibrator:
         """
         self._model, self._batches, self._operators = model, batches, list(operators)
         self._batch = batch
+        self._means: dict[str, npt.NDArray[np.float64]] | None = None
 
     def ranges(self, method: Method) -> Path:
         """Returns the file with the ranges, for `quantize_static(calibration_cache_path=...)`.
@@ -151,6 +156,44 @@ class Calibrator:
             with writing(cache):
                 save_tensors_data(ranges, cache)
         return cache
+
+    def means(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Returns the mean of each channel of what convolutions and Gemms read, (C,), by the tensor's name.
+
+        Over up to 64 runs; what is not finite is left out.
+
+        Raises:
+            ExportError: a temporary file cannot be written.
+        """
+        if self._means is None:
+            self._means = self._measured_means()
+        return self._means
+
+    def _measured_means(self) -> dict[str, npt.NDArray[np.float64]]:
+        model, augmented = onnx.load(self._model), self._model.with_name("means.onnx")
+        given = {tensor.name for tensor in (*model.graph.input, *model.graph.initializer)}
+        read = {node.input[0]: node.op_type for node in model.graph.node if node.op_type in ("Conv", "Gemm")}
+        outputs = {name: f"{name}/mean" if kind == "Conv" else name for name, kind in read.items() if name not in given}
+        known = {tensor.name for tensor in model.graph.output}
+        for name, output in outputs.items():
+            if output != name:
+                model.graph.node.append(onnx.helper.make_node("GlobalAveragePool", [name], [output]))
+            if output not in known:
+                model.graph.output.append(onnx.helper.make_empty_tensor_value_info(output))
+        try:
+            with writing(augmented):
+                onnx.save(model, augmented)
+            options = SessionOptions()
+            options.log_severity_level = 3
+            session = InferenceSession(augmented, options, providers=["CPUExecutionProvider"])
+            sums, runs = defaultdict[str, Any](float), 0
+            for feed in itertools.islice(feeds_of(self._batches, self._batch), _MEANS_OF):
+                for name, values in zip(outputs, session.run(list(outputs.values()), feed), strict=True):
+                    sums[name] = sums[name] + values.astype(np.float64).mean(axis=0).reshape(-1)  # (C,)
+                runs += 1
+        finally:
+            augmented.unlink(missing_ok=True)
+        return {name: total / runs for name, total in sums.items() if np.isfinite(total).all()}
 
     @contextlib.contextmanager
     def _opened(self, method: Method, layout: TensorsData | None) -> Iterator[Any]:

@@ -18,6 +18,7 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 from edgecnn_exporters.errors import ExportError, QuantizationError
 from edgecnn_exporters.files import writing
 from edgecnn_exporters.graph.layer_names import mark
+from edgecnn_exporters.quantization.biases import Means, correct_biases
 from edgecnn_exporters.quantization.calibration import Method, empty_tensors, ort_method
 from edgecnn_exporters.quantization.scales import mend_scales
 from edgecnn_exporters.regions import (
@@ -77,6 +78,7 @@ def quantize_int8(
     image: str = "image",
     float_nodes: Collection[str] = (),
     reduce_range: bool = False,
+    means: Means | None = None,
 ) -> ModelProto:
     """Returns the graph with its layers in 8 bits, in QDQ form: activations U8, weights S8 per channel.
 
@@ -91,6 +93,8 @@ def quantize_int8(
         float_nodes: names of nodes to keep in float32, besides those before the first layer and after the last, and the
             last convolutions where they are cheap.
         reduce_range: whether weights take 7 bits.
+        means: of each channel of what the layers read, that `Calibrator.means` found, by which biases take back what
+            the rounding of weights adds; None leaves them as they are.
 
     Raises:
         QuantizationError: ONNX Runtime's quantizer fails.
@@ -135,6 +139,8 @@ def quantize_int8(
     finally:
         target.unlink(missing_ok=True)
     mend_scales(model, float32, empty=empty_tensors(ranges))
+    if means is not None:
+        correct_biases(model, float32, means)
     model, _ = skip_pixel_quantization(model)
     _free_outputs(model)
     _pack(model)

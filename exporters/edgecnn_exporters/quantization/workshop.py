@@ -48,6 +48,7 @@ from edgecnn_runtime.session import Session
 
 _LOGGER = logging.getLogger(__name__)
 _NO_REWRITES: tuple[str, ...] = ()
+_CORRECTED = ("bias_correction",)
 _SENSITIVITY_IMAGES = 16
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
@@ -162,7 +163,7 @@ class FileWorkshop:
             else Calibration(last.calibration, self._images, self._calibration.fingerprint),
             layers=last.layers,
             float_layers=last.float_layers,
-            rewrites=self._rewrites + self._tuned,
+            rewrites=self._rewrites + (_CORRECTED if int8 else _NO_REWRITES) + self._tuned,
         )
 
     def _ranges(self, method: Method) -> Path:
@@ -184,6 +185,7 @@ class FileWorkshop:
             image=self._float32.manifest.image_input.name,
             float_nodes=float_nodes,
             reduce_range=self._config.reduce_range,
+            means=self._calibrator.means(),
         )
         self._tuned = (AMX_WEIGHTS,) if self._config.tune_for == "amx" and tune_for_amx(model) else ()
         return model
