@@ -75,7 +75,11 @@ def test_quantize_file_takes_the_first_calibration_where_that_is_accurate(quanti
         True,
     )
     assert (recipe.calibration.images, recipe.calibration.data_fingerprint) == (64, "a" * 64)
-    assert (recipe.layers, recipe.float_layers, recipe.rewrites) == (4, (), ("pixels", "width_folding"))
+    assert (recipe.layers, recipe.float_layers, recipe.rewrites) == (
+        4,
+        (),
+        ("pixels", "width_folding", "bias_correction"),
+    )
 
 
 def test_quantize_file_computes_with_the_pixels_as_they_are(quantize):
@@ -146,8 +150,8 @@ def test_quantize_file_lays_weights_out_for_amx(quantize, tiny, monkeypatch):
     for limit in ("_CHANNELS_1X1", "_CHANNELS_OUT", "_PATCH"):
         monkeypatch.setattr(f"edgecnn_exporters.rewrites.amx_weights.{limit}", 1)
     (_, plain, _), (_, tuned, _) = quantize(), quantize(tune_for="amx")
-    assert plain.quantization.rewrites == ("pixels", "width_folding")
-    assert tuned.quantization.rewrites == ("pixels", "width_folding", "amx_weights")
+    assert plain.quantization.rewrites == ("pixels", "width_folding", "bias_correction")
+    assert tuned.quantization.rewrites == ("pixels", "width_folding", "bias_correction", "amx_weights")
     assert plain.candidate.payload() != tuned.candidate.payload()
     sessions = plain.candidate.load(), tuned.candidate.load()
     for image in np.concatenate(tiny.draw(20, seed=5)):
