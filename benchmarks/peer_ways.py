@@ -15,10 +15,10 @@ import tensorflow as tf
 
 from edgecnn.data import Samples, load_dataset
 from edgecnn.models import build_manifest, build_model, get_spec
-from edgecnn.models.loading import load_keras
 from edgecnn.models.pretrained import RANDOM_SEED
 from edgecnn.tasks.segmentation.targets import arrays
-from edgecnn_runtime import Manifest, Preprocessor
+from edgecnn.trained import open_trained
+from edgecnn_runtime import Preprocessor
 from edgecnn_runtime.machine import has_amx
 
 CALIBRATION_IMAGES = 300
@@ -97,10 +97,8 @@ def export_case(name: str, data: Path, train: Sequence[str] | None, folder: Path
         if not (folder / "run" / "model.keras").exists():
             edgecnn("train", name, "--data", data, "-o", folder / "run", "--overwrite", "--validation", "0", *train)
         source = [folder / "run"]
-        model, manifest = (
-            load_keras(folder / "run" / "model.keras"),
-            Manifest.from_json((folder / "run" / "manifest.json").read_text()),
-        )
+        trained = open_trained(folder / "run")
+        model, manifest = trained.load(), trained.manifest  # the weights that edgecnn's own files have
     budget = ("--max-drop", "1", "--min-speedup", "0") if train is None else ("--min-speedup", "0")
     int8 = ("--quantize", "int8", *budget)
     recipes = {"edgecnn fp32": (), "edgecnn int8": int8, TUNED: (*int8, "--tune-for", "amx")}

@@ -59,6 +59,15 @@ MODELS = {
         Model("resnet34", "flowers"),
         Model("xception", "flowers"),
         Model("alexnet", "flowers"),
+        Model(
+            "mobilenet_v2",
+            "flowers",
+            (
+                *("--width", "0.35", "--image-size", "96,96", "--epochs", "120", "--batch-size", "32"),
+                *("--learning-rate", "0.002", "--schedule", "cosine", "--warm-up", "300", "--ema", "0.99"),
+                *("--augment", "shift,flip,rotation,contrast,brightness"),
+            ),
+        ),
         Model("yolov3_tiny", "coco128"),
         Model(
             "unet",

@@ -60,7 +60,8 @@ def scores(adoption: Adoption, pixels=PIXELS) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("activation", "decoder"), [("softmax", "probabilities"), (None, "softmax"), ("sigmoid", "probabilities")]
+    ("activation", "decoder"),
+    [("softmax", "probabilities"), pytest.param(None, "softmax", marks=pytest.mark.slow), ("sigmoid", "probabilities")],
 )
 def test_a_file_answers_as_the_model_itself_does(adopted, activation, decoder):
     model = colour_model(activation=activation)
@@ -73,7 +74,9 @@ def test_a_file_answers_as_the_model_itself_does(adopted, activation, decoder):
     assert (adoption.run_dir / "source.keras").read_bytes() == (adoption.run_dir.parent / "own.keras").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["unit", "signed", "caffe", "torch"])
+@pytest.mark.parametrize(
+    "name", ["caffe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("unit", "signed", "torch"))]
+)
 def test_pixels_become_what_keras_applications_makes_of_them(adopted, name):
     keras.utils.set_random_seed(1)
     image = keras.Input((SIDE, SIDE, 3))
@@ -134,8 +137,13 @@ FORMS = {
     ),
 }
 
+OTHERS = ("any_size", "uint8", "random", "mixed")
 
-@pytest.mark.parametrize("form", FORMS)
+
+@pytest.mark.parametrize(
+    "form",
+    [form if form in ("channels_first", "nested") else pytest.param(form, marks=pytest.mark.slow) for form in FORMS],
+)
 def test_every_form_of_input_and_layers_answers_alike(adopted, form):
     build, own, said = FORMS[form]
     model = build()
@@ -165,7 +173,7 @@ def test_one_sigmoid_unit_scores_two_classes(adopted):
     np.testing.assert_allclose(scores(adoption), np.concatenate([1 - own, own], axis=1), atol=5e-6)
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
+@pytest.mark.parametrize("suffix", [".h5", pytest.param(".weights.h5", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_hdf5_files_are_adopted_and_proven_from_their_copy(adopted, tmp_path, suffix):
     from keras.src.legacy.saving import legacy_h5_format
@@ -183,6 +191,7 @@ def test_hdf5_files_are_adopted_and_proven_from_their_copy(adopted, tmp_path, su
     np.testing.assert_allclose(scores(adoption), model.predict(PIXELS.astype(np.float32), verbose=0), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_layers_of_ones_own_need_their_module_every_time(tmp_path):
     module = tmp_path / "mine.py"
     module.write_text(
@@ -237,7 +246,10 @@ def test_a_localizer_with_a_softmax_answers_with_its_classes_and_boxes(adopted):
         np.testing.assert_allclose(result.box, [*(box[:2] * SIDE - half), *(box[:2] * SIDE + half)], atol=1e-4)
 
 
-@pytest.mark.parametrize(("units", "activation"), [(3, "softmax"), (1, "sigmoid"), (3, None)])
+@pytest.mark.parametrize(
+    ("units", "activation"),
+    [pytest.param(3, "softmax", marks=pytest.mark.slow), (1, "sigmoid"), pytest.param(3, None, marks=pytest.mark.slow)],
+)
 def test_a_segmenter_answers_with_the_class_of_every_pixel(adopted, units, activation):
     keras.utils.set_random_seed(7)
     image = keras.Input((SIDE, SIDE, 3))
@@ -252,6 +264,7 @@ def test_a_segmenter_answers_with_the_class_of_every_pixel(adopted, units, activ
     assert adoption.fitted.manifest.decoder.kind == kind
 
 
+@pytest.mark.slow
 def test_a_yolo_network_answers_by_its_anchors(adopted):
     from edgecnn.models import build_manifest, build_model, get_spec
 
@@ -267,6 +280,7 @@ def test_a_yolo_network_answers_by_its_anchors(adopted):
     answered(adoption, pixels)  # the proof of the export compares boxes with those of the model itself
 
 
+@pytest.mark.slow
 def test_a_model_that_answers_questions_takes_its_vocabulary(adopted):
     keras.utils.set_random_seed(8)
     words, image = keras.Input((5,), dtype="int32", name="words"), keras.Input((SIDE, SIDE, 3), name="picture")
@@ -287,8 +301,8 @@ def test_a_model_that_answers_questions_takes_its_vocabulary(adopted):
     ("model", "said", "expected"),
     [
         ({"inside": False}, {"pixels": "signed"}, "--pixels unit"),
-        ({"inside": False}, {"pixels": "raw"}, "--pixels unit"),
-        ({"inside": False}, {"pixels": "unit", "color": "bgr"}, "--pixels unit"),
+        pytest.param({"inside": False}, {"pixels": "raw"}, "--pixels unit", marks=pytest.mark.slow),
+        pytest.param({"inside": False}, {"pixels": "unit", "color": "bgr"}, "--pixels unit", marks=pytest.mark.slow),
         ({"inside": True}, {"color": "bgr"}, "--pixels raw"),
         ({"inside": True}, {"labels": ("green", "red", "blue", "dark")}, "--labels red,green,blue,dark"),
     ],

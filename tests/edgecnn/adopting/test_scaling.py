@@ -39,6 +39,7 @@ def test_preprocessing_of_keras_applications_is_recognised(module):
     assert found.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["EfficientNetV2B0", "MobileNetV3Small", "ConvNeXtTiny"])
 def test_what_an_application_does_itself_is_found_inside_it(name):
     body = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
