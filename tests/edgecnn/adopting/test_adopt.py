@@ -141,8 +141,7 @@ OTHERS = ("any_size", "uint8", "random", "mixed")
 
 
 @pytest.mark.parametrize(
-    "form",
-    [form if form in ("channels_first", "nested") else pytest.param(form, marks=pytest.mark.slow) for form in FORMS],
+    "form", ["channels_first", "nested", *(pytest.param(form, marks=pytest.mark.slow) for form in OTHERS)]
 )
 def test_every_form_of_input_and_layers_answers_alike(adopted, form):
     build, own, said = FORMS[form]
