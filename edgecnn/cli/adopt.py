@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from edgecnn.cli.options import DATA_HELP, Format, ImageSize, Imports, SkipBad
+from edgecnn.cli.options import DATA_HELP, Format, Imports, SkipBad, read_image_size
 from edgecnn.cli.streams import say, stdout_for_results
 from edgecnn.cli.tables import Table
 from edgecnn.cli.tensorflow import load_tensorflow
@@ -84,7 +84,10 @@ def adopt(
     color: Annotated[
         Literal["rgb", "bgr", "gray"] | None, typer.Option(help="Colours it takes. [default: rgb of three channels]")
     ] = None,
-    image_size: ImageSize = None,
+    image_size: Annotated[
+        Any,
+        typer.Option(parser=read_image_size, metavar="H,W", help="Height and width, of a network that takes any size."),
+    ] = None,
     resize: Annotated[
         Literal["stretch", "letterbox", "center_crop"], typer.Option(help="How pictures are brought to its size.")
     ] = "stretch",

@@ -59,7 +59,7 @@ def test_a_network_of_keras_applications_goes_the_whole_way(pictures, tmp_path, 
     ordered = np.sort(own, axis=1)
     sure = ordered[:, -1] > 2 * ordered[:, -2]
     agreeing = answers["int8"].argmax(axis=1) == own.argmax(axis=1)
-    assert agreeing[sure].mean() >= LEAST_AGREEMENT
+    assert agreeing[sure].sum() >= LEAST_AGREEMENT * sure.sum()
     adoption = json.loads(results["adopt"]["stdout"])
     assert adoption["input"]["scaled_inside"] == network.inside
     assert adoption["parity"]["decoded"]["top1_agreement"] == 1
