@@ -41,7 +41,7 @@ class Network:
     module: str
     inside: bool = True
     options: tuple[str, ...] = ()
-    steps: int = 120
+    steps: int = 120  # TensorFlow takes ten seconds for one of ConvNeXtTiny's, whose convolutions are of many groups
     rate: float = 0.001
 
 
@@ -56,7 +56,7 @@ ZOO = {
         Network("DenseNet121", "densenet", inside=False, options=("--pixels", "torch")),
         Network("NASNetMobile", "nasnet", inside=False, options=("--pixels", "signed")),
         Network("InceptionV3", "inception_v3", inside=False, options=("--pixels", "signed")),
-        Network("ConvNeXtTiny", "convnext", rate=0.0003),
+        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=10),
         Network("ResNet50V2", "resnet_v2"),
     )
 }
@@ -127,22 +127,23 @@ def measured(network: Network, runs: Path) -> dict[str, Any]:
     return result
 
 
-def pictures() -> tuple[Any, Any]:
-    """Returns the digits as (1797, 80, 80, 3) uint8, and their classes."""
+def pictures(count: int | None = None) -> tuple[Any, Any]:
+    """Returns the first digits as (count, 80, 80, 3) uint8, all 1797 by default, and their classes."""
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    drawn = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((SIDE, SIDE)) for image in digits.images]
-    return np.stack([np.asarray(image.convert("RGB")) for image in drawn]), digits.target
+    images, classes = digits.images[:count], digits.target[:count]
+    drawn = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((SIDE, SIDE)) for image in images]
+    return np.stack([np.asarray(image.convert("RGB")) for image in drawn]), classes
 
 
-def write_pictures(folder: Path) -> None:
+def write_pictures(folder: Path, count: int | None = None) -> None:
     """Writes them as PNG files: folder/train/7/0001.png, and a fifth of them in folder/test."""
     from PIL import Image
 
-    for number, (pixels, label) in enumerate(zip(*pictures(), strict=True)):
+    for number, (pixels, label) in enumerate(zip(*pictures(count), strict=True)):
         part = folder / ("test" if number % 5 == 0 else "train") / str(label)
         part.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(part / f"{number:04d}.png")

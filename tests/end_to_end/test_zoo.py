@@ -20,24 +20,29 @@ zoo = importlib.util.module_from_spec(_SPEC)
 sys.modules["zoo"] = zoo  # its dataclass looks for its own module
 _SPEC.loader.exec_module(zoo)
 
-STEPS = 30
+STEPS, PICTURES = 30, 300
+TOO_SLOW = ("ConvNeXtTiny",)  # of which TensorFlow takes a quarter of a second a picture on a CPU, and ten a step
 MAX_DROP = 0.05  # of networks that have learned for seconds
 LEAST_AGREEMENT = 0.9  # on the pictures of which the model itself is sure
 
 
+def write_some(folder: Path) -> None:
+    zoo.write_pictures(folder, PICTURES)
+
+
 @pytest.fixture(scope="module")
 def pictures(made_once) -> Path:
-    return made_once("digits", zoo.write_pictures)
+    return made_once("digits", write_some)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(zoo.ZOO))
+@pytest.mark.parametrize("name", [name for name in zoo.ZOO if name not in TOO_SLOW])
 def test_a_network_of_keras_applications_goes_the_whole_way(pictures, tmp_path, name):
     network = zoo.ZOO[name]
     saved, run_dir = tmp_path / "own.keras", tmp_path / "run"
-    zoo.save_network(network, saved, steps=STEPS)
+    zoo.save_network(network, saved, steps=min(STEPS, network.steps // 3))
     float32, int8 = tmp_path / "own.onnx", tmp_path / "own.int8.onnx"
-    shown = sorted((pictures / "test").glob("*/*.png"))[::6]
+    shown = sorted((pictures / "test").glob("*/*.png"))[::2]
     fewer_bits = ("--quantize", "int8", "--max-drop", MAX_DROP, "--min-speedup", "0")
     commands = {
         "adopt": ("adopt", saved, "--data", pictures, "-o", run_dir, *network.options, "--format", "json"),
