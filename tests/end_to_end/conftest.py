@@ -17,7 +17,7 @@ from edgecnn_runtime.evidence import Evidence, payload_sha256
 from edgecnn_runtime.manifest import METADATA_KEY as MANIFEST_KEY
 
 EDGECNN = Path(sys.executable).with_name("edgecnn")
-TRAIN = ["train", "mnist_convnet", "--data", "digits", "--epochs", "8", "--width", "0.25", "--seed", "1"]
+TRAIN = ["train", "mnist_convnet", "--data", "digits", "--epochs", "10", "--width", "0.25", "--seed", "1"]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 

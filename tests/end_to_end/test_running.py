@@ -44,7 +44,7 @@ def test_run_finds_the_digits(edgecnn, model_file, digits):
     assert done.returncode == 0
     assert all(len(entry["predictions"]) == 3 for entry in entries)
     right = sum(entry["predictions"][0]["name"] == Path(entry["source"]).stem for entry in entries)
-    assert right >= 8  # of 10, after eight short epochs
+    assert right >= 8  # of 10, after ten short epochs
 
 
 def test_run_gives_a_file_its_bytes_on_stdin_and_a_list_the_same_answer(edgecnn, model_file, digits, tmp_path):
