@@ -18,8 +18,9 @@ from edgecnn.tasks.classification.metric import ClassificationEvaluation, ClassM
 from edgecnn.training import TrainConfig, train
 from edgecnn.training.event_log import EventLog
 from edgecnn.training.history import EpochMetrics
-from edgecnn_runtime import Classification, Failure, Predictor
+from edgecnn_runtime import Classification, Failure, Predictor, raw
 from edgecnn_runtime.decoders import YoloDecoder
+from edgecnn_runtime.plain import PlainModel
 from edgecnn_runtime.questions import Question
 from edgecnn_runtime.results import Result, Speed
 from edgecnn_runtime.tasks.detection import Detections
@@ -136,7 +137,8 @@ def test_every_option_of_run_that_python_has_stands_there():
     assert named(rows, 0) | {"--questions", "--format", "--crop", "--txt"} == options("run")
     functions = (Predictor.load, Predictor.predict, Predictor.predict_batch, Predictor.stream)
     known = fields_of(YoloDecoder) | arguments(*functions, Result.draw, Result.predictions)
-    known |= {"Segmentation", *dir(Predictor), *dir(Segmentation)}
+    known |= {"Segmentation", "PlainModel", "edgecnn_runtime", "raw", *dir(Predictor), *dir(Segmentation), *dir(raw)}
+    known |= arguments(PlainModel)
     for row in rows:
         for name in row[1]:
             assert set(re.sub(r"^predictor\.|\(.*\)$", "", name).removeprefix("Predictor.").split(".")) <= known, name
