@@ -1,7 +1,7 @@
 import pytest
 import segmentations
 
-from edgecnn_runtime.decoders import MOST_CLASSES, ClassMapDecoder, OutputSpec, Tiling, kinds_beside
+from edgecnn_runtime.decoders import MOST_CLASSES, ClassMapDecoder, OutputSpec, ScoreMapDecoder, Tiling, kinds_beside
 from edgecnn_runtime.errors import ManifestError
 from edgecnn_runtime.manifest import ImageInput, Manifest, ModelInfo
 
@@ -18,8 +18,24 @@ def test_a_segmenters_manifest_comes_back_from_json(size, tiles):
 
 
 def test_a_class_map_is_told_apart_from_what_is_beside_it():
-    assert kinds_beside(ClassMapDecoder()) == {"class_map"}
+    assert kinds_beside(ClassMapDecoder()) == kinds_beside(ScoreMapDecoder()) == {"class_map", "score_map"}
     assert segmentations.make_manifest(resize="letterbox", pad_value=114).task == "segmentation"
+
+
+def test_a_score_map_reads_its_own_output_and_needs_two_units():
+    image, scores = ImageInput("image", 8, 8, "rgb"), OutputSpec("probabilities", (8, 8, 2))
+    written = Manifest("segmentation", ModelInfo("m", 1.0), (image,), ("a", "b"), ScoreMapDecoder(), (scores,))
+    assert Manifest.from_json(written.to_json()) == written
+    assert (written.decoder.reads, written.decoder.takes, written.num_classes) == ("scores", "nothing", 2)
+    with pytest.raises(ManifestError, match="every pixel would be of the same class"):
+        Manifest(
+            "segmentation",
+            ModelInfo("m", 1.0),
+            (image,),
+            None,
+            ScoreMapDecoder(),
+            (OutputSpec("probabilities", (8, 8, 1)),),
+        )
 
 
 def made(*, size=(16, 16), shape=(16, 16, 3), labels=None, tiles=None, multiple_of=8, more=()):
