@@ -126,6 +126,7 @@ class _Judge:
         self.warnings: list[str] = []
 
     def plan(self) -> Plan:
+        """Returns what is known, or raises what is missing, all of it."""
         self._judge_classes()
         image = self._image()
         size, layout, color, found, scaling = (1, 1), "channels_last", "rgb", FoundScaling(), None
@@ -458,6 +459,7 @@ class _Fitting:
         self.names = list(shapes)
 
     def decoder(self) -> tuple[Decoder, tuple[End, ...]]:
+        """Returns the decoder, and what its outputs are of the model's; raises where none fits."""
         config = self.plan.config
         given = {("logits" if name == "probabilities" else name): tensor for name, tensor in config.outputs.items()}
         unknown = [tensor for tensor in given.values() if tensor not in self.names]
