@@ -41,7 +41,7 @@ class Network:
     module: str
     inside: bool = True
     options: tuple[str, ...] = ()
-    steps: int = 120  # TensorFlow takes ten seconds for one of ConvNeXtTiny's, whose convolutions are of many groups
+    steps: int = 480  # TensorFlow takes ten seconds for one of ConvNeXtTiny's, whose convolutions are of many groups
     rate: float = 0.001
 
 
@@ -56,7 +56,7 @@ ZOO = {
         Network("DenseNet121", "densenet", inside=False, options=("--pixels", "torch")),
         Network("NASNetMobile", "nasnet", inside=False, options=("--pixels", "signed")),
         Network("InceptionV3", "inception_v3", inside=False, options=("--pixels", "signed")),
-        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=10),
+        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=40),
         Network("ResNet50V2", "resnet_v2"),
     )
 }

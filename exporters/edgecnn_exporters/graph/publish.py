@@ -6,12 +6,14 @@ an order and under names that depend on nothing but the structure of the graph, 
 write the same bytes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.defs
+import onnx.numpy_helper
 
 from edgecnn_exporters.errors import ExportError, UnsupportedOpError
 from edgecnn_exporters.graph.canonical import canonicalise
@@ -62,6 +64,7 @@ def finish(
     """
     opset = _opset(converted.model)
     check_operators(converted.model, opset)
+    keep_zeros_before_pools(converted.model)
     model, _ = rewrite(_fold(converted, target.parent), precision="float32")
     return write_graph(model, target, input_names=input_names, output_names=output_names, batch=batch)
 
@@ -129,6 +132,43 @@ def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = 
             f"{', '.join(found.values())}. Replace the layer by convolutions, pooling, matrix products and elementwise "
             "arithmetic."
         )
+
+
+def keep_zeros_before_pools(model: onnx.ModelProto) -> None:
+    """Keeps ONNX Runtime from taking the zeros of a Pad for the padding of the MaxPool behind it, which counts as -inf.
+
+    Its PadFusion (seen in 1.31) makes one node of the two without a look at the values, so at
+    the border the largest of negative values is answered instead of zero. It asks that all bytes of the padding are
+    zero, which those of -0.0 are not. Where a Relu stands before the Pad both answer alike and one node is faster.
+
+    Args:
+        model: is changed.
+    """
+    graph = model.graph
+    producers = {name: node for node in graph.node for name in node.output}
+    weights = {weight.name: weight for weight in graph.initializer}
+    padded = {node.output[0]: node for node in graph.node if node.op_type == "Pad"}
+    for pool in graph.node:
+        pad = _behind_transposes(pool.input[0], producers) if pool.op_type == "MaxPool" else None
+        if pad is None or pad.output[0] not in padded:
+            continue
+        before = _behind_transposes(pad.input[0], producers)
+        value = weights.get(pad.input[2]) if len(pad.input) > 2 else None
+        if (value is None or not onnx.numpy_helper.to_array(value).any()) and (
+            before is None or before.op_type != "Relu"
+        ):
+            name = f"{pad.output[0]}/padding"
+            graph.initializer.append(onnx.numpy_helper.from_array(np.float32(-0.0), name))
+            pad.input[2:3] = [name]
+            del padded[pad.output[0]]
+
+
+def _behind_transposes(tensor: str, producers: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:
+    """Returns the node that makes a tensor's values, in whatever order of its axes; None for an input or a weight."""
+    node = producers.get(tensor)
+    while node is not None and node.op_type == "Transpose":
+        node = producers.get(node.input[0])
+    return node
 
 
 def _check(model: onnx.ModelProto) -> None:

@@ -122,6 +122,23 @@ def test_finish_folds_batch_norm_behind_a_padded_convolution_and_pools_globally(
     assert (operators["Conv"], operators["Mul"], operators["Add"], operators["GlobalAveragePool"]) == (2, 1, 0, 1)
 
 
+@pytest.mark.parametrize("opset", [13, 17, 18])
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_finish_keeps_the_zeros_of_a_padding_before_a_max_pool(make_model, make_pixels, tmp_path, activation, opset):
+    model = make_model(
+        keras.layers.Conv2D(4, 3, activation=activation, bias_initializer=keras.initializers.Constant(-3.0)),
+        keras.layers.ZeroPadding2D(1),
+        keras.layers.MaxPooling2D(3, strides=2),
+    )
+    session = session_of(model, tmp_path, opset=opset)
+    pixels = make_pixels(1)
+    np.testing.assert_allclose(
+        session.run({"image": pixels})["logits"], model(pixels, training=False), rtol=1e-5, atol=1e-6
+    )
+    operators = [node.op_type for node in onnx.load(tmp_path / "g.onnx").graph.node]
+    assert ("Pad" in operators) == (activation is None)  # behind a Relu one node does for both
+
+
 @pytest.mark.parametrize("images", [1, 3, 8])
 def test_finish_with_a_dynamic_batch_answers_any_number_of_images(model, make_pixels, tmp_path, images):
     session = session_of(model, tmp_path, batch=None)
