@@ -137,30 +137,25 @@ def check_operators(model: onnx.ModelProto, opset: int, *, control_flow: bool = 
 def keep_zeros_before_pools(model: onnx.ModelProto) -> None:
     """Keeps ONNX Runtime from taking the zeros of a Pad for the padding of the MaxPool behind it, which counts as -inf.
 
-    Its PadFusion (seen in 1.31) makes one node of the two without a look at the values, so at
-    the border the largest of negative values is answered instead of zero. It asks that all bytes of the padding are
-    zero, which those of -0.0 are not. Where a Relu stands before the Pad both answer alike and one node is faster.
+    Its PadFusion (seen in 1.31) makes one node of the two without a look at the values, so at the border the largest of
+    negative values is answered instead of zero. It asks that all bytes of the padding are zero, which those of -0.0 are
+    not. Where a Relu stands before the Pad both answer alike and one node is faster.
 
     Args:
         model: is changed.
     """
     graph = model.graph
     producers = {name: node for node in graph.node for name in node.output}
-    weights = {weight.name: weight for weight in graph.initializer}
-    padded = {node.output[0]: node for node in graph.node if node.op_type == "Pad"}
-    for pool in graph.node:
-        pad = _behind_transposes(pool.input[0], producers) if pool.op_type == "MaxPool" else None
-        if pad is None or pad.output[0] not in padded:
+    zeros = {"", *(weight.name for weight in graph.initializer if not onnx.numpy_helper.to_array(weight).any())}
+    for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
+        pad = _behind_transposes(pool.input[0], producers)
+        if pad is None or pad.op_type != "Pad" or (pad.input[2] if len(pad.input) > 2 else "") not in zeros:
             continue
         before = _behind_transposes(pad.input[0], producers)
-        value = weights.get(pad.input[2]) if len(pad.input) > 2 else None
-        if (value is None or not onnx.numpy_helper.to_array(value).any()) and (
-            before is None or before.op_type != "Relu"
-        ):
+        if before is None or before.op_type != "Relu":
             name = f"{pad.output[0]}/padding"
-            graph.initializer.append(onnx.numpy_helper.from_array(np.float32(-0.0), name))
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array(-0.0, np.float32), name))
             pad.input[2:3] = [name]
-            del padded[pad.output[0]]
 
 
 def _behind_transposes(tensor: str, producers: Mapping[str, onnx.NodeProto]) -> onnx.NodeProto | None:
