@@ -14,8 +14,10 @@ import numpy as np
 from edgecnn.adopting.alternatives import Way, better_than, told, try_ways, ways
 from edgecnn.adopting.config import AdoptConfig, as_options
 from edgecnn.adopting.copy import copied_model
+from edgecnn.adopting.fitting import FittedPlan, fit_plan
+from edgecnn.adopting.mounting import Mounting
 from edgecnn.adopting.original import OriginalModel, in_float32, inputs_of, trace, with_ends
-from edgecnn.adopting.plan import FittedPlan, Plan, fit_plan, given_options
+from edgecnn.adopting.plan import Plan, given_options
 from edgecnn.adopting.record import Adopted, AdoptionRecord
 from edgecnn.adopting.scaling import told_scaling
 from edgecnn.atomic import writing
@@ -124,11 +126,11 @@ def adopt(plan: Plan, run_dir: Path, *, on_stage: Callable[[str], None] | None =
     if plan.scaling is None:
         assert samples is not None, "the plan asks for it where there are no data"
         stage("trying how pixels become its numbers")
-        raise _undecided(plan, _original(plan, loaded, fitted, PixelScaling((0.0,), (1.0,))), fitted, samples)
-    original = _original(plan, loaded, fitted, plan.scaling)
-    copy = copied_model(
-        loaded, image=plan.image, layout=plan.layout, scaling=plan.scaling, manifest=fitted.manifest, ends=fitted.ends
-    )
+        unscaled = Mounting(plan.image, plan.layout, PixelScaling((0.0,), (1.0,)), fitted.ends)
+        raise _undecided(plan, OriginalModel(loaded, unscaled, fitted.manifest), fitted, samples)
+    mounting = Mounting(plan.image, plan.layout, plan.scaling, fitted.ends)
+    original = OriginalModel(loaded, mounting, fitted.manifest)
+    copy = copied_model(loaded, mounting, fitted.manifest)
     copied = KerasModel(copy, fitted.manifest)
     stage("comparing its copy with the model itself")
     parity = _proven(original, copied, fitted, samples)
@@ -141,7 +143,7 @@ def adopt(plan: Plan, run_dir: Path, *, on_stage: Callable[[str], None] | None =
         better = _better_way(plan, original, fitted, samples), _better_labels(plan, fitted, evaluation)
         found = max((one for one in better if one is not None), key=lambda one: one[0], default=None)
         warnings += explain(evaluation, copied, fitted.manifest, samples) if found is None else [found[1]]
-    record = _record(plan, loaded, fitted, dataset)
+    record = _record(plan, loaded, mounting, dataset)
     _write(run_dir, copy, fitted, record, plan)
     return Adoption(run_dir, plan, fitted, parity, samples, evaluation, tuple(warnings), loaded.count_params())
 
@@ -175,12 +177,6 @@ def _output_shapes(plan: Plan, model: keras.Model) -> list[tuple[int | None, ...
         given.append(keras.KerasTensor((None, *fixed), dtype=dtype))
     inputs = keras.tree.pack_sequence_as(model.input, given) if len(given) > 1 else given[0]
     return [tuple(spec.shape[1:]) for spec in keras.tree.flatten(model.compute_output_spec(inputs))]
-
-
-def _original(plan: Plan, model: keras.Model, fitted: FittedPlan, scaling: PixelScaling) -> OriginalModel:
-    return OriginalModel(
-        model, image=plan.image, layout=plan.layout, scaling=scaling, manifest=fitted.manifest, ends=fitted.ends
-    )
 
 
 def _judged(dataset: Dataset, fitted: FittedPlan, config: AdoptConfig) -> Samples:
@@ -279,9 +275,8 @@ def _some(samples: Samples, fitted: FittedPlan) -> Iterator[Batch]:
         yield Batch(batch.feeds, batch.placements)
 
 
-def _record(plan: Plan, model: keras.Model, fitted: FittedPlan, dataset: Dataset | None) -> AdoptionRecord:
+def _record(plan: Plan, model: keras.Model, mounting: Mounting, dataset: Dataset | None) -> AdoptionRecord:
     file = plan.config.file
-    assert plan.scaling is not None, "an undecided plan ends before"
     copied = file.copied(Path())
     with file.path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -291,11 +286,8 @@ def _record(plan: Plan, model: keras.Model, fitted: FittedPlan, dataset: Dataset
         file=copied.path.name,
         architecture=None if copied.architecture is None else copied.architecture.name,
         imports=file.imports,
-        image=plan.image,
+        mounting=mounting,
         shape=tuple(model.inputs[plan.image].shape[1:]),
-        layout=plan.layout,
-        scaling=plan.scaling,
-        ends=fitted.ends,
         in_float32=plan.architecture.mixed is not None,
     )
     data = None if dataset is None else data_record(dataset)

@@ -1,27 +1,16 @@
 """Somebody's model behind an input of uint8 pixels and outputs that a decoder reads: what a run folder holds."""
 
-from collections.abc import Sequence
-
 import keras
 
-from edgecnn.adopting.plan import End, Layout
+from edgecnn.adopting.mounting import End, Layout, Mounting
 from edgecnn.models.layers import BothClasses, LogOfScores, ScaledPixels
 from edgecnn_runtime.manifest import Manifest
-from edgecnn_runtime.pixel_scaling import PixelScaling
 
 _PIXELS = "normalization"  # as in every model of the catalogue
 _PLACES = ("channels_first", "as_it_takes_them")  # layers that bring pixels to the shape that the network takes
 
 
-def copied_model(
-    model: keras.Model,
-    *,
-    image: int,
-    layout: Layout,
-    scaling: PixelScaling,
-    manifest: Manifest,
-    ends: Sequence[End],
-) -> keras.Model:
+def copied_model(model: keras.Model, mounting: Mounting, manifest: Manifest) -> keras.Model:
     """Returns a model on the same layers, from the manifest's inputs to its outputs.
 
     The layers of a functional or Sequential model stand in it one by one, so that each keeps its name; one of another
@@ -29,16 +18,14 @@ def copied_model(
 
     Args:
         model: as its file gave it.
-        image: which of its inputs is the image.
-        layout: how it takes an image.
-        scaling: how pixels become what it takes.
+        mounting: what stands before it and behind it.
         manifest: of the copy.
-        ends: one an output of the manifest, in its order.
     """
+    image, scaling, ends = mounting.image, mounting.scaling, mounting.ends
     tensors = [keras.Input(spec.shape, dtype=spec.dtype, name=spec.name) for spec in manifest.inputs]
     pixels, *others = tensors
     x = ScaledPixels(scaling.mean, scaling.std, bgr=scaling.bgr, name=_PIXELS)(pixels)
-    x = _placed(x, tuple(model.inputs[image].shape[1:]), layout)
+    x = _placed(x, tuple(model.inputs[image].shape[1:]), mounting.layout)
     given = [*others]
     given.insert(image, x)
     same = {end.name for end in ends if end.change == "none" and _names_of(model)[end.tensor] == end.name}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from edgecnn.adopting.plan import Change, End, Layout
+from edgecnn.adopting.mounting import Change, Mounting
 from edgecnn.adopting.record import AdoptionRecord
 from edgecnn.models.head import Head, read_head
 from edgecnn.models.layers import LEAST_SCORE
@@ -29,28 +29,14 @@ class OriginalModel:
 
     Args:
         model: as its file gave it.
-        image: which of its inputs is the image.
-        layout: how it takes an image.
-        scaling: how pixels become what it takes.
+        mounting: what stands before it and behind it.
         manifest: names inputs and outputs.
-        ends: one an output of the manifest, in its order.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        *,
-        image: int,
-        layout: Layout,
-        scaling: PixelScaling,
-        manifest: Manifest,
-        ends: Sequence[End],
-    ) -> None:
-        self._image, self._layout, self._scaling = image, layout, scaling
-        self._traced = trace(model)
-        self._manifest, self._ends = manifest, tuple(ends)
-        self._specs = inputs_of(model)
-        decoded = next(end for end in ends if end.name == manifest.decoder.output)
+    def __init__(self, model: keras.Model, mounting: Mounting, manifest: Manifest) -> None:
+        self._mounting, self._manifest = mounting, manifest
+        self._traced, self._specs = trace(model), inputs_of(model)
+        decoded = next(end for end in mounting.ends if end.name == manifest.decoder.output)
         head = read_head(self._traced.get_concrete_function(), decoded.tensor)
         self.head: Head = "linear" if decoded.change == "log" else head
         self._own_results = load(TASKS[manifest.task].own_results)
@@ -58,7 +44,7 @@ class OriginalModel:
     def scaled_by(self, scaling: PixelScaling) -> "OriginalModel":
         """Returns the same model, whose pixels are scaled in another way."""
         other = object.__new__(OriginalModel)
-        other.__dict__.update(self.__dict__, _scaling=scaling)
+        other.__dict__.update(self.__dict__, _mounting=replace(self._mounting, scaling=scaling))
         return other
 
     def run(self, feeds: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
@@ -69,13 +55,13 @@ class OriginalModel:
         """
         image, *others = (spec.name for spec in self._manifest.inputs)
         given = [feeds[name] for name in others]
-        given.insert(self._image, self._placed(feeds[image]))
+        given.insert(self._mounting.image, self._placed(feeds[image]))
         ready = [
             tf.cast(tf.reshape(array, (-1, *shape)) if None not in shape else array, dtype)
             for array, (shape, dtype) in zip(given, self._specs, strict=True)
         ]
         outputs = self._traced(*ready)
-        return {end.name: _changed(outputs[end.tensor].numpy(), end.change, end.shape) for end in self._ends}
+        return {end.name: _changed(outputs[end.tensor].numpy(), end.change, end.shape) for end in self._mounting.ends}
 
     def results(
         self, outputs: Mapping[str, npt.NDArray[Any]], placements: Sequence[Placement], manifest: Manifest | None = None
@@ -85,8 +71,8 @@ class OriginalModel:
         return results
 
     def _placed(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        scaled = scaled_pixels(pixels, self._scaling)
-        return scaled.transpose(0, 3, 1, 2) if self._layout == "channels_first" else scaled
+        scaled = scaled_pixels(pixels, self._mounting.scaling)
+        return scaled.transpose(0, 3, 1, 2) if self._mounting.layout == "channels_first" else scaled
 
 
 def open_original(record: AdoptionRecord, folder: Path, manifest: Manifest) -> OriginalModel:
@@ -105,14 +91,7 @@ def open_original(record: AdoptionRecord, folder: Path, manifest: Manifest) -> O
     model = with_ends(file.load(), adopted.shape)
     if adopted.in_float32:
         model = in_float32(model)
-    return OriginalModel(
-        model,
-        image=adopted.image,
-        layout=adopted.layout,
-        scaling=adopted.scaling,
-        manifest=manifest,
-        ends=adopted.ends,
-    )
+    return OriginalModel(model, adopted.mounting, manifest)
 
 
 def with_ends(model: keras.Model, shape: tuple[int | None, ...]) -> keras.Model:

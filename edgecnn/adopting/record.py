@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgecnn.adopting.model_file import ModelFile
-from edgecnn.adopting.plan import End, Layout
+from edgecnn.adopting.mounting import Mounting
 from edgecnn.errors import RunFolderError
 from edgecnn.outputs import RUN_CONFIG
 from edgecnn.training.record import DataRecord
 from edgecnn_runtime import strict_json
 from edgecnn_runtime.errors import ManifestError
-from edgecnn_runtime.pixel_scaling import PixelScaling
 
 SCHEMA_VERSION = 1
 
@@ -27,11 +26,8 @@ class Adopted:
         file: its copy in the run folder.
         architecture: the copy of the JSON beside it; null where the file holds the whole model.
         imports: modules with layers of its own.
-        image: which of its inputs is the image.
-        shape: of that input, without the batch axis; null where a size is free.
-        layout: how it takes an image.
-        scaling: how pixels become what it takes.
-        ends: one an output of the manifest.
+        mounting: what stands before it and behind it.
+        shape: of its image's input, without the batch axis; null where a size is free.
         in_float32: whether it computed in fewer bits, and is asked in float32.
     """
 
@@ -40,11 +36,8 @@ class Adopted:
     file: str
     architecture: str | None
     imports: tuple[str, ...]
-    image: int
+    mounting: Mounting
     shape: tuple[int | None, ...]
-    layout: Layout
-    scaling: PixelScaling
-    ends: tuple[End, ...]
     in_float32: bool
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -349,7 +350,7 @@ def test_a_copy_that_answers_otherwise_is_not_written(adopted, tmp_path, monkeyp
     monkeypatch.setattr(
         adopting,
         "copied_model",
-        lambda model, **options: right(model, **{**options, "scaling": PIXEL_SCALINGS["unit"]}),
+        lambda model, mounting, manifest: right(model, replace(mounting, scaling=PIXEL_SCALINGS["unit"]), manifest),
     )
     with pytest.raises(ParityError, match="does not answer like the model itself"):
         adopted(colour_model())
