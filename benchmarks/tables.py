@@ -52,6 +52,7 @@ def with_tables(text: str) -> str:
         "benchmarks": benchmark_tables(),
         "cuda": cuda_block(),
         "zoo": zoo_table(_in_order("zoo")),
+        "adopting": adopting_line(),
     }
     for name, table in tables.items():
         block = f"<!-- {name}: begin -->\n{table}\n<!-- {name}: end -->"
@@ -378,6 +379,16 @@ def zoo_table(rows: Sequence[dict[str, Any]]) -> str:
     )  # fmt: skip
     header = ("network", "difference", "accuracy", "int8", "agreement", "layers in int8", "times faster")
     return markdown((*header, "MB, .keras", "MB, float32", "MB, int8"), body)
+
+
+def adopting_line() -> str:
+    """Returns how long a saved model takes to an int8 file."""
+    (row,) = _rows("adopting")
+    return (
+        f"`adopt` {row['adopt_seconds']:.0f} s and `export --quantize int8` {row['export_seconds']:.0f} s, medians of "
+        f"{row['turns']}: accuracy {row['accuracy']:.4f}, int8 {row['int8']:.4f}, {row['speedup']['ratio']:.2f} times as "
+        "fast as the float32 file."
+    )
 
 
 def _result(benchmark: str) -> dict[str, Any]:

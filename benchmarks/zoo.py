@@ -127,23 +127,23 @@ def measured(network: Network, runs: Path) -> dict[str, Any]:
     return result
 
 
-def pictures(count: int | None = None) -> tuple[Any, Any]:
-    """Returns the first digits as (count, 80, 80, 3) uint8, all 1797 by default, and their classes."""
+def pictures(count: int | None = None, side: int = SIDE) -> tuple[Any, Any]:
+    """Returns the first digits as (count, side, side, 3) uint8, all 1797 by default, and their classes."""
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images, classes = digits.images[:count], digits.target[:count]
-    drawn = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((SIDE, SIDE)) for image in images]
+    drawn = [Image.fromarray((image * 255 / 16).astype(np.uint8)).resize((side, side)) for image in images]
     return np.stack([np.asarray(image.convert("RGB")) for image in drawn]), classes
 
 
-def write_pictures(folder: Path, count: int | None = None) -> None:
+def write_pictures(folder: Path, count: int | None = None, side: int = SIDE) -> None:
     """Writes them as PNG files: folder/train/7/0001.png, and a fifth of them in folder/test."""
     from PIL import Image
 
-    for number, (pixels, label) in enumerate(zip(*pictures(count), strict=True)):
+    for number, (pixels, label) in enumerate(zip(*pictures(count, side), strict=True)):
         part = folder / ("test" if number % 5 == 0 else "train") / str(label)
         part.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(part / f"{number:04d}.png")
