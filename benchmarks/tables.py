@@ -386,8 +386,8 @@ def adopting_line() -> str:
     (row,) = _rows("adopting")
     return (
         f"`adopt` {row['adopt_seconds']:.0f} s and `export --quantize int8` {row['export_seconds']:.0f} s, medians of "
-        f"{row['turns']}: accuracy {row['accuracy']:.4f}, int8 {row['int8']:.4f}, {row['speedup']['ratio']:.2f} times as "
-        "fast as the float32 file."
+        f"{row['turns']}: accuracy {row['accuracy']:.4f}, int8 {row['int8']:.4f}, {row['speedup']['ratio']:.2f} times "
+        "as fast as the float32 file."
     )
 
 

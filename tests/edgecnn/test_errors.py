@@ -27,9 +27,9 @@ def test_errors_have_a_kind_each():
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("mobilenet_v4", "mobilenet_v2, mobilenet_v3_large or mobilenet_v3_small"),
-        ("MobileNetV3", "mobilenet_v2, mobilenet_v3_large or mobilenet_v3_small"),
-        ("mobilnet_v3_large", "mobilenet_v3_large, mobilenet_v3_small or mobilenet_v2"),
+        ("mobilenet_v4", "mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small or mobilenet_v2_localizer"),
+        ("MobileNetV3", "mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small or mobilenet_v2_localizer"),
+        ("mobilnet_v3_large", "mobilenet_v3_large, mobilenet_v3_small, mobilenet_v2_localizer or mobilenet_v2"),
         ("resnet101", "resnet50, resnet34 or resnet34_localizer"),
         ("resnt50", "resnet50, resnet34 or resnet34_localizer"),
         ("se_resnet101", "se_resnet50"),

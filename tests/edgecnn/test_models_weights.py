@@ -156,8 +156,8 @@ def test_load_weights_refuses_a_keras_file_that_could_run_code(tmp_path: Path) -
 def test_load_weights_names_the_rows_that_have_imagenet_weights() -> None:
     message = (
         "alexnet has no ImageNet weights: expected one of vgg16, vgg19, resnet50, xception, mobilenet_v2, "
-        "mobilenet_v3_small, mobilenet_v3_large, efficientnet_b0, xception_localizer, faster_rcnn_vgg16, fcn32s, "
-        "fcn8s, or a weights file"
+        "mobilenet_v3_small, mobilenet_v3_large, efficientnet_b0, xception_localizer, "
+        "mobilenet_v2_localizer, faster_rcnn_vgg16, fcn32s, fcn8s, or a weights file"
     )
     assert_refused(narrow(), "imagenet", message, UsageError)
 
@@ -268,6 +268,18 @@ def test_load_weights_reads_the_convolutions_of_a_head_as_dense_layers(tmp_path:
     for layer in ("conv", "conv_1_bn"):
         kernels = [model.get_layer(layer).get_weights()[0] for model in (with_head, other, transferred)]
         assert all(np.array_equal(kernel, kernels[0]) for kernel in kernels)
+
+
+def test_load_weights_gives_a_classifiers_features_to_what_is_built_on_it(tmp_path: Path) -> None:
+    name = "mobilenet_v2_localizer"
+    options = {"image_size": (64, 64), "num_classes": 3, "width": 0.25}
+    trained, model = build_model("mobilenet_v2", **options, seed=1), build_model(name, **options, seed=2)
+    loaded = load_weights(model, CATALOG[name], saved(trained, tmp_path / "trained.keras"))
+    features = [keras.Model(one.input, one.get_layer("out_relu").output)(pixels(64)) for one in (trained, model)]
+    assert np.array_equal(*features)
+    assert set(loaded.left_out) == {layer.name for layer in model.layers if layer.weights} - {
+        layer.name for layer in trained.layers if layer.name != "logits"
+    }
 
 
 @pytest.mark.parametrize(
