@@ -53,6 +53,7 @@ def expected(text, pixels, kinds):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 2, 6])
 def test_every_answer_can_be_seen_in_the_picture(most):
     asked = Counter()

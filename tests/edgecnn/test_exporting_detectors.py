@@ -190,6 +190,7 @@ def finding_little(request):
         (unsuppressed_in_the_graph, "graph"),
     ],
 )
+@pytest.mark.slow
 def test_a_detector_that_finds_hardly_anything_is_refused_where_it_is_decoded_wrongly(
     finding_little, tmp_path, monkeypatch, wrong, nms
 ):

@@ -68,6 +68,7 @@ def regarding():
     return drawn("rcnn", 6, class_units=0.3, shift_units=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [None, 2])
 def test_a_file_finds_what_keras_finds_in_given_regions(regarding, tmp_path, batch):
     write(regarding, tmp_path / "model.onnx", batch=batch)
@@ -92,6 +93,7 @@ def test_a_file_finds_what_keras_finds_in_given_regions(regarding, tmp_path, bat
             assert max(alone) <= 0.05 * len(own), "rounding chooses among windows that overlap and score alike"
 
 
+@pytest.mark.slow
 def test_a_golden_sample_holds_the_regions_that_were_looked_at(regarding, tmp_path):
     write(regarding, tmp_path / "model.onnx")
     predictor = Predictor.load(tmp_path / "model.onnx", device="cpu")
@@ -105,6 +107,7 @@ def test_a_golden_sample_holds_the_regions_that_were_looked_at(regarding, tmp_pa
     assert not verify(predictor).passed
 
 
+@pytest.mark.slow
 def test_the_network_of_given_regions_computes_with_integers(regarding, tmp_path):
     write(regarding, tmp_path / "model.onnx")
     graph = onnx.load(tmp_path / "model.onnx").graph
@@ -112,6 +115,7 @@ def test_the_network_of_given_regions_computes_with_integers(regarding, tmp_path
     assert not after_choice(graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [None, 2])
 def test_a_file_finds_what_keras_finds_in_batches_and_in_a_black_picture(detector, tmp_path, batch):
     write(detector, tmp_path / "model.onnx", batch=batch)
@@ -124,11 +128,12 @@ def test_a_file_finds_what_keras_finds_in_batches_and_in_a_black_picture(detecto
         assert sum(map(len, expected)) > count
         for own, found in zip(expected, received, strict=True):
             assert found.class_ids.tolist() == own.class_ids.tolist()
-            np.testing.assert_allclose(found.scores, own.scores, atol=1e-4)
+            np.testing.assert_allclose(found.scores, own.scores, atol=5e-4)
             np.testing.assert_allclose(found.boxes, own.boxes, atol=2e-2)
         assert len(expected[-1]) > 0, "the black picture"
 
 
+@pytest.mark.slow
 def test_an_export_says_where_the_time_goes(detector, tmp_path):
     report = write(detector, tmp_path / "model.onnx")
     assert tuple(report.shares) == PARTS
@@ -137,6 +142,7 @@ def test_an_export_says_where_the_time_goes(detector, tmp_path):
     assert json.loads(report.report_path.read_text())["shares"] == report.shares
 
 
+@pytest.mark.slow
 def test_a_float16_graph_ranks_in_float32(detector, tmp_path):
     write(detector, tmp_path / "model.onnx", batch=None)
     model = to_float16(onnx.load(tmp_path / "model.onnx"))
@@ -155,12 +161,14 @@ def test_a_float16_graph_ranks_in_float32(detector, tmp_path):
     assert not np.array_equal(boxes, boxes.astype(np.float16)), "pixels keep their fractions"
 
 
+@pytest.mark.slow
 def test_regions_that_are_decoded_otherwise_than_keras_decodes_them_are_refused(detector, tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "REGION_DEVIATIONS", (0.1, 0.1, 0.1, 0.2))
     with pytest.raises(ParityError, match=r"parity\.(boxes|scores)"):
         write(detector, tmp_path / "model.onnx")
 
 
+@pytest.mark.slow
 def test_a_graph_that_suppresses_otherwise_than_keras_is_refused(detector, tmp_path, monkeypatch):
     written = ranking._write_suppression
 

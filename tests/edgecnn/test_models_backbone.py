@@ -127,6 +127,7 @@ def test_build_transfer_model_refuses_a_model_without_a_backbone() -> None:
         build_transfer_model("lenet5", num_classes=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_a_transfer_model_goes_to_the_device(precision, tmp_path) -> None:
     labels, size = ["cat", "dog", "owl"], (48, 48)

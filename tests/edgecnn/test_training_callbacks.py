@@ -108,10 +108,12 @@ def test_callbacks_are_told_what_fit_tells_them(config, tmp_path):
     assert notes.logs == [row.series() for row in history]
 
 
+@pytest.mark.slow
 def test_callbacks_change_nothing_by_being_told(config, tmp_path):
     assert train(config, tmp_path / "a", callbacks=[Notes()]).history == train(config, tmp_path / "b").history
 
 
+@pytest.mark.slow
 def test_callbacks_count_epochs_over_the_whole_run_when_it_goes_on(config, tmp_path):
     def interrupt(_):
         raise Interrupted
@@ -158,6 +160,7 @@ def test_keras_own_callbacks_work(config, tmp_path):
     assert {path.name for path in tmp_path.glob("*.keras")} == expected
 
 
+@pytest.mark.slow
 def test_callbacks_have_a_say_in_the_learning_rate(config, tmp_path):
     falling = replace(config, schedule="exponential", learning_rate=0.5)
     rates = [learning_rate(falling, [EpochMetrics(1, 0.0, {})] * done) for done in range(3)]
@@ -200,6 +203,7 @@ def test_tensorboard_has_the_curves_of_both_parts(config, tmp_path):
     assert not (train(config, tmp_path / "plain").run_dir / "tensorboard").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked_again", [True, False])
 def test_tensorboard_has_each_epoch_once_when_the_run_goes_on(config, tmp_path, asked_again):
     def interrupt(_):
@@ -214,6 +218,7 @@ def test_tensorboard_has_each_epoch_once_when_the_run_goes_on(config, tmp_path, 
     assert events_of(tmp_path / "run") == expected_of(history, config)
 
 
+@pytest.mark.slow
 def test_tensorboard_is_written_of_a_finished_run_and_removed_with_an_earlier_one(config, tmp_path):
     one = replace(config, epochs=1, validation=0)
     history = train(one, tmp_path / "run").history

@@ -67,6 +67,7 @@ def test_a_run_without_a_held_out_part_has_no_such_pictures_and_none_of_an_earli
     assert {path.name for path in (tmp_path / "run").glob("*.png")} == {"curves.png", "mine.png"}
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_gets_new_pictures(config, tmp_path):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     train(config, whole)

@@ -106,6 +106,7 @@ def exports(run_folder, model_file, made_once):
     return folder, {**json.loads(stdout.splitlines()[-1]), "stdout": stdout}
 
 
+@pytest.mark.slow
 def test_export_gives_the_same_bytes_in_another_process(exports, model_file):
     folder, done = exports
     assert done["again"]["code"] == 0, done
