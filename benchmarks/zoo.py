@@ -41,7 +41,7 @@ class Network:
     module: str
     inside: bool = True
     options: tuple[str, ...] = ()
-    steps: int = 480  # TensorFlow takes ten seconds for one of ConvNeXtTiny's, whose convolutions are of many groups
+    steps: int = 480
     rate: float = 0.001
 
 
@@ -51,12 +51,12 @@ ZOO = {
         Network("MobileNetV2", "mobilenet_v2"),
         Network("MobileNetV3Small", "mobilenet_v3"),
         Network("MobileNetV3Large", "mobilenet_v3"),
-        Network("EfficientNetB0", "efficientnet"),
+        Network("EfficientNetB0", "efficientnet", steps=1440),
         Network("EfficientNetV2B0", "efficientnet_v2"),
         Network("DenseNet121", "densenet", inside=False, options=("--pixels", "torch")),
         Network("NASNetMobile", "nasnet", inside=False, options=("--pixels", "signed")),
         Network("InceptionV3", "inception_v3", inside=False, options=("--pixels", "signed")),
-        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=40),
+        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=160),  # three seconds each
         Network("ResNet50V2", "resnet_v2"),
     )
 }
