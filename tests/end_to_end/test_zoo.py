@@ -21,7 +21,6 @@ sys.modules["zoo"] = zoo  # its dataclass looks for its own module
 _SPEC.loader.exec_module(zoo)
 
 STEPS, PICTURES = 30, 300
-TOO_SLOW = ("ConvNeXtTiny",)  # of which TensorFlow takes a quarter of a second a picture on a CPU, and ten a step
 MAX_DROP = 0.05  # of networks that have learned for seconds
 LEAST_AGREEMENT = 0.9  # on the pictures of which the model itself is sure
 
@@ -36,11 +35,11 @@ def pictures(made_once) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in zoo.ZOO if name not in TOO_SLOW])
+@pytest.mark.parametrize("name", zoo.ZOO)
 def test_a_network_of_keras_applications_goes_the_whole_way(pictures, tmp_path, name):
     network = zoo.ZOO[name]
     saved, run_dir = tmp_path / "own.keras", tmp_path / "run"
-    zoo.save_network(network, saved, steps=min(STEPS, network.steps // 3))
+    zoo.save_network(network, saved, steps=STEPS)
     float32, int8 = tmp_path / "own.onnx", tmp_path / "own.int8.onnx"
     shown = sorted((pictures / "test").glob("*/*.png"))[::2]
     fewer_bits = ("--quantize", "int8", "--max-drop", MAX_DROP, "--min-speedup", "0")
