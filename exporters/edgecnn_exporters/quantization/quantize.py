@@ -5,6 +5,7 @@ Graphs come in under the names that `edgecnn_exporters.graph.canonical` gives, a
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ INT8_OPERATORS = (
 _FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt", "LSTM", "GRU")
 _CAST_BACK = "_cast_to_fp16"  # how the converter calls what a node in float32 gives
 _OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
+_BEHIND_LAST = frozenset({*MOVES, "Softmax", "Sigmoid"})  # in float32, where a model holds its own
 _PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
 _PREPROCESSED = ("onnx.quant.pre_process", "onnxruntime.quant")  # spares the advice to run what has been run
 
@@ -202,15 +204,19 @@ def _layers(model: ModelProto, is_reduced: Callable[[NodeProto], bool], precisio
 
 
 def _free_outputs(model: ModelProto) -> None:
-    """Lets the last matrix products give their float32 outputs as they are."""
+    """Lets the last matrix products give their float32 outputs as they are, to a softmax too."""
     producers = {tensor: node for node in model.graph.node for tensor in node.output}
+    outputs = [output.name for output in model.graph.output]
+    readers = Counter([*outputs, *(name for node in model.graph.node for name in node.input)])
     for output in model.graph.output:
         dequantize, read = producers[output.name], None
-        while dequantize.op_type in MOVES and dequantize.input[0] in producers:
+        while dequantize.op_type in _BEHIND_LAST and dequantize.input[0] in producers:
             read, dequantize = dequantize, producers[dequantize.input[0]]
         quantize = producers.get(dequantize.input[0]) if dequantize.op_type == "DequantizeLinear" else None
         layer = producers.get(quantize.input[0]) if quantize is not None else None
-        if quantize is not None and layer is not None and layer.op_type in _OWN_ACCUMULATOR:
+        if quantize is None or layer is None or readers[dequantize.output[0]] > 1 or readers[quantize.output[0]] > 1:
+            continue
+        if layer.op_type in _OWN_ACCUMULATOR:
             if read is None:
                 layer.output[0] = output.name
             else:

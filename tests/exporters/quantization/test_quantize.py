@@ -1,7 +1,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn_exporters.errors import QuantizationError
 from edgecnn_exporters.quantization.calibration import Calibrator
@@ -68,6 +68,24 @@ def test_quantize_int8_leaves_the_input_and_the_output_in_float32(quantize):
     assert producers["logits"].op_type == "Gemm"
     quantized = {producers[node.input[0]].op_type for node in nodes if node.op_type == "QuantizeLinear"}
     assert quantized.isdisjoint({"Cast", "Mul"})
+
+
+@pytest.mark.parametrize("outputs", [("scores",), ("logits", "scores")])
+def test_quantize_int8_rounds_no_logits_before_a_softmax_of_the_models_own(tiny, float32, tmp_path, outputs):
+    model = onnx.load_from_string(float32)
+    model.graph.node.append(helper.make_node("Softmax", ["logits"], ["scores"], name="scores/Softmax"))
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in outputs)
+    write_source(model, tmp_path / "source.onnx")
+    calibrator = Calibrator(tmp_path / "source.onnx", tiny.feeds(tiny.draw(40)), batch=1, operators=INT8_OPERATORS)
+    reduced = quantize_int8(tmp_path / "source.onnx", calibrator.ranges("minmax"), method="minmax")
+    sessions = [Session(one.SerializeToString(), device="cpu") for one in (model, reduced)]
+    (image,) = tiny.draw(1, seed=5)
+    expected, received = (session.run({"image": image[:1]}) for session in sessions)
+    assert all(np.abs(expected[name] - received[name]).max() < 0.05 * np.abs(expected[name]).max() for name in outputs)
+    if len(outputs) == 1:
+        (softmax,) = (node for node in reduced.graph.node if node.op_type == "Softmax")
+        assert by_output(reduced)[softmax.input[0]].op_type == "Gemm"
 
 
 def test_quantize_int8_quantizes_the_input_once(quantize):
