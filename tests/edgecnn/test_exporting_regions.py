@@ -21,7 +21,6 @@ from edgecnn_runtime import Predictor
 from edgecnn_runtime.preprocessing import Placement
 from edgecnn_runtime.proposals import windows_over
 from edgecnn_runtime.tasks import candidates
-from edgecnn_runtime.tasks.detection import DETECTION
 from edgecnn_runtime.verification import trace, verify
 
 SIZE, LABELS, PLACE = (64, 96), ["cat", "dog", "owl"], Placement((64, 96), (1.0, 1.0), (0.0, 0.0))
@@ -43,8 +42,12 @@ def drawn(name, seed, **scales):
 
 @pytest.fixture(scope="module")
 def detector():
-    """Its biases are random too, so that a black picture has likely and unlikely places."""
-    return drawn("faster_rcnn", 5, objectness=0.3, anchor_shifts=0.03, class_units=0.4, shift_units=0.1)
+    """Its biases are random too, so that a black picture has likely and unlikely places.
+
+    The scales give logits up to 13 and shifts of anchors up to .6, as of a trained network, and of this seed rounding
+    decides nothing: noise of 1e-5 of the largest score and shift changes no region of the pictures below.
+    """
+    return drawn("faster_rcnn", 5, objectness=0.3, anchor_shifts=0.01, class_units=0.02, shift_units=0.003)
 
 
 def write(detector, path, **options):
@@ -128,7 +131,7 @@ def test_a_file_finds_what_keras_finds_in_batches_and_in_a_black_picture(detecto
         assert sum(map(len, expected)) > count
         for own, found in zip(expected, received, strict=True):
             assert found.class_ids.tolist() == own.class_ids.tolist()
-            np.testing.assert_allclose(found.scores, own.scores, atol=1e-4)
+            np.testing.assert_allclose(found.scores, own.scores, atol=2e-5)
             np.testing.assert_allclose(found.boxes, own.boxes, atol=2e-2)
         assert len(expected[-1]) > 0, "the black picture"
 
@@ -194,8 +197,5 @@ def test_a_file_agrees_with_its_source_on_every_region(detector, tmp_path):
         pictures(5),
     )
     expected, received = source.run({"image": pixels}), predictor.session.run({"image": pixels})
-    aligned = DETECTION.aligned(detector[1], expected, received, exact=True)
-    for name, values in expected.items():
-        np.testing.assert_allclose(aligned[name], values, atol=1e-4 * np.abs(values).max())
-        rows = np.isclose(received[name], values, atol=1e-3 * np.abs(values).max())
-        assert rows.mean() > 0.9, "hardly a row had to be brought into another order"
+    for name, values in expected.items():  # with no row brought into another order
+        np.testing.assert_allclose(received[name], values, atol=1e-5 * np.abs(values).max(), err_msg=name)
