@@ -12,8 +12,10 @@ from typing import Literal
 from onnx import ModelProto
 
 from edgecnn_exporters.rewrites.amx_weights import tune_for_amx
+from edgecnn_exporters.rewrites.gelu import write_gelu
 from edgecnn_exporters.rewrites.global_pool import pool_instead_of_mean
 from edgecnn_exporters.rewrites.known_shapes import write_known_shapes
+from edgecnn_exporters.rewrites.layer_normalization import write_layer_normalization
 from edgecnn_exporters.rewrites.pixel_shuffle import shuffle_transposed_convolutions
 from edgecnn_exporters.rewrites.pixels import pixel_tensors, pixels_into_convolution, skip_pixel_quantization
 from edgecnn_exporters.rewrites.plain_gemm import plain_gemm
@@ -22,6 +24,7 @@ from edgecnn_exporters.rewrites.response_normalization import (
     pool_response_normalization,
     response_normalization_nodes,
 )
+from edgecnn_exporters.rewrites.row_products import constants_beside_products
 from edgecnn_exporters.rewrites.scalar_factors import fold_scalar_factors
 from edgecnn_exporters.rewrites.sunk_factors import sink_factors
 from edgecnn_exporters.rewrites.upsampling import resize_instead_of_tile
@@ -63,6 +66,9 @@ _INT8: frozenset[Precision] = frozenset({"int8"})
 # behind a pool there is no activation.
 _REWRITES = (
     _Rewrite("known_shapes", write_known_shapes, _ALWAYS),
+    _Rewrite("layer_normalization", write_layer_normalization, _ALWAYS),
+    _Rewrite("gelu", write_gelu, _ALWAYS),
+    _Rewrite("row_products", constants_beside_products, _ALWAYS),
     _Rewrite("plain_gemm", plain_gemm, _INT8),
     _Rewrite("global_pool", pool_instead_of_mean, _INT8),
     _Rewrite("response_normalization", pool_response_normalization, _ALWAYS),
