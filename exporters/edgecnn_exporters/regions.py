@@ -1,6 +1,8 @@
 """Which parts of a graph are computed with integers, and which belong together when one goes back to float32."""
 
 import math
+from collections import defaultdict
+from collections.abc import Collection
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
@@ -11,6 +13,8 @@ _RELAYS = frozenset({"Relu", "Clip", "MaxPool", "Transpose", "Reshape", "Flatten
 MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 _CHOOSES = frozenset({"NonMaxSuppression", "TopK"})
 _CHEAP = 0.03  # of all products: what the last layers may have to stay in float32
+_OF_FLOATS = frozenset({"Add", "Mul", "GlobalAveragePool"})  # that compute in float32 where a neighbour does
+_PRODUCTS = frozenset({"Gemm", "MatMul"})
 _FUSED = frozenset({"Relu", "Clip"})  # the quantizer lets the ends of the range before them do their work
 
 
@@ -79,6 +83,57 @@ def after_choice(graph: GraphProto) -> tuple[str, ...]:
             chosen.update(filter(None, node.output))
             names.append(node.name)
     return tuple(names)
+
+
+def float_arithmetic(graph: GraphProto, integer: Collection[str]) -> tuple[str, ...]:
+    """Returns the names of the sums, products and global means that have no use for 8 bits.
+
+    They read what an operator makes in float32, or only such operators read them: to round there costs accuracy and
+    spares nothing, as in the parts of a GELU, of a tanh or of a normalisation. Likewise a sum with what a matrix
+    product makes, which gives float32 for nothing: so the sums of a transformer or a ConvNeXt block stay in float32,
+    where each block would round them anew.
+
+    Args:
+        graph: of float32.
+        integer: types of the operators that can compute with integers.
+    """
+    weights, outputs = {tensor.name for tensor in graph.initializer}, {tensor.name for tensor in graph.output}
+    producers = {tensor: node for node in graph.node for tensor in node.output}
+    readers = defaultdict[str, list[NodeProto]](list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    kept = set[str]()
+
+    def makers(node: NodeProto) -> list[NodeProto | None]:
+        found = []
+        for name in (name for name in node.input if name and name not in weights):
+            maker = producers.get(name)
+            while maker is not None and maker.op_type in MOVES:
+                maker = producers.get(maker.input[0])
+            found.append(maker)
+        return found
+
+    def users(tensor: str) -> list[NodeProto | None]:
+        found: list[NodeProto | None] = [None] if tensor in outputs else []
+        for reader in readers[tensor]:
+            found += users(reader.output[0]) if reader.op_type in MOVES else [reader]
+        return found
+
+    def is_float(node: NodeProto | None) -> bool:
+        return node is not None and (node.op_type not in integer or node.name in kept)
+
+    candidates = [node for node in graph.node if node.op_type in _OF_FLOATS]
+    before = -1
+    while before < len(kept):
+        before = len(kept)
+        for node in candidates:
+            made, read = makers(node), users(node.output[0])
+            behind_product = any(maker is not None and maker.op_type in _PRODUCTS for maker in made)
+            sums = node.op_type == "Add" and len(made) > 1
+            if (sums and behind_product) or any(map(is_float, made)) or (read and all(map(is_float, read))):
+                kept.add(node.name)
+    return tuple(node.name for node in candidates if node.name in kept)
 
 
 def cheap_last_convolutions(model: ModelProto) -> tuple[str, ...]:

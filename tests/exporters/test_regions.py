@@ -3,7 +3,15 @@ import math
 import pytest
 from onnx import helper
 
-from edgecnn_exporters.regions import after_choice, cheap_last_convolutions, compute_layers, outside, with_producer
+from edgecnn_exporters.quantization.quantize import INT8_OPERATORS
+from edgecnn_exporters.regions import (
+    after_choice,
+    cheap_last_convolutions,
+    compute_layers,
+    float_arithmetic,
+    outside,
+    with_producer,
+)
 
 
 def graph(*nodes, weights=("w",)):
@@ -108,3 +116,68 @@ def test_cheap_last_convolutions_are_none_where_they_cost_something():
 
 def test_cheap_last_convolutions_are_none_where_sizes_are_free():
     assert cheap_last_convolutions(convolutions(height="height")) == ()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kept"),
+    [
+        # A gate of a layer, and a residual sum, are of integers.
+        ([("a", "Conv", ["x", "w"]), ("b", "Sigmoid", ["a"]), ("c", "Mul", ["a", "b"]), ("d", "Conv", ["c", "w"])], ()),
+        (
+            [("a", "Conv", ["x", "w"]), ("b", "Conv", ["a", "w"]), ("c", "Add", ["a", "b"]), ("d", "Conv", ["c", "w"])],
+            (),
+        ),
+        # What a tanh makes is float32 already; what only a tanh reads is going to be.
+        (
+            [("a", "Conv", ["x", "w"]), ("b", "Tanh", ["a"]), ("c", "Mul", ["a", "b"]), ("d", "Conv", ["c", "w"])],
+            ("c",),
+        ),
+        (
+            [("a", "Conv", ["x", "w"]), ("b", "Mul", ["a", "w"]), ("c", "Tanh", ["b"]), ("d", "Conv", ["c", "w"])],
+            ("b",),
+        ),
+        ([("a", "Conv", ["x", "w"]), ("b", "Mul", ["a", "w"]), ("c", "Tanh", ["b"]), ("d", "Conv", ["b", "w"])], ()),
+        # It is handed on through moves, sums and means.
+        (
+            [
+                ("a", "Conv", ["x", "w"]),
+                ("b", "Tanh", ["a"]),
+                ("c", "Transpose", ["b"]),
+                ("d", "Add", ["c", "a"]),
+                ("e", "GlobalAveragePool", ["d"]),
+                ("f", "Conv", ["e", "w"]),
+            ],
+            ("d", "e"),
+        ),
+        # A sum with a matrix product, and the next one; no product, and no bias.
+        (
+            [
+                ("a", "Gemm", ["x", "w"]),
+                ("b", "Reshape", ["a"]),
+                ("c", "Add", ["x", "b"]),
+                ("d", "Conv", ["c", "w"]),
+                ("e", "Add", ["c", "d"]),
+                ("f", "Conv", ["e", "w"]),
+            ],
+            ("c", "e"),
+        ),
+        (
+            [
+                ("a", "MatMul", ["x", "w"]),
+                ("b", "Add", ["a", "w"]),
+                ("c", "Mul", ["b", "x"]),
+                ("d", "Gemm", ["c", "w"]),
+            ],
+            (),
+        ),
+    ],
+)
+def test_float_arithmetic_is_what_has_floats_beside_it(nodes, kept):
+    assert float_arithmetic(graph(*nodes), INT8_OPERATORS) == kept
+
+
+def test_float_arithmetic_rounds_what_is_an_output_too():
+    read = graph(("a", "Conv", ["x", "w"]), ("b", "Mul", ["a", "w"]), ("c", "Tanh", ["b"]))
+    assert float_arithmetic(read, INT8_OPERATORS) == ("b",)
+    read.output.add(name="b")
+    assert float_arithmetic(read, INT8_OPERATORS) == ()

@@ -5,7 +5,7 @@ Graphs come in under the names that `edgecnn_exporters.graph.canonical` gives, a
 
 import contextlib
 import io
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from edgecnn_exporters.regions import (
     MOVES,
     after_choice,
     cheap_last_convolutions,
+    float_arithmetic,
     not_of_image_alone,
     outside,
 )
@@ -41,7 +42,6 @@ INT8_OPERATORS = (
 _FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt", "LSTM", "GRU")
 _CAST_BACK = "_cast_to_fp16"  # how the converter calls what a node in float32 gives
 _OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
-_BEHIND_LAST = frozenset({*MOVES, "Softmax", "Sigmoid"})  # in float32, where a model holds its own
 _PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
 _PREPROCESSED = ("onnx.quant.pre_process", "onnxruntime.quant")  # spares the advice to run what has been run
 
@@ -108,6 +108,7 @@ def quantize_int8(
         *not_of_image_alone(float32.graph, image),
         *after_choice(float32.graph),
         *cheap_last_convolutions(float32),
+        *float_arithmetic(float32.graph, INT8_OPERATORS),
         *response_normalization_nodes(float32),
         *float_nodes,
     }
@@ -144,7 +145,7 @@ def quantize_int8(
     if means is not None:
         correct_biases(model, float32, means)
     model, _ = skip_pixel_quantization(model)
-    _free_outputs(model)
+    _hand_on_floats(model, kept)
     _pack(model)
     _mark_layers(model, {node.name for node in float32.graph.node})
     return model
@@ -203,26 +204,48 @@ def _layers(model: ModelProto, is_reduced: Callable[[NodeProto], bool], precisio
     return Layers(reduced, tuple(node.name for node in layers if node.name not in reduced))
 
 
-def _free_outputs(model: ModelProto) -> None:
-    """Lets the last matrix products give their float32 outputs as they are, to a softmax too."""
+def _hand_on_floats(model: ModelProto, float_nodes: Collection[str]) -> None:
+    """Lets what computes in float32 read what is made in float32 as it is, and drops the roundings that none reads.
+
+    The quantizer gives all readers of a tensor the rounded one where any of them takes integers. Matrix products of
+    integers make float32 too, where they are not asked to round.
+    """
+    outputs = {output.name for output in model.graph.output}
     producers = {tensor: node for node in model.graph.node for tensor in node.output}
-    outputs = [output.name for output in model.graph.output]
-    readers = Counter([*outputs, *(name for node in model.graph.node for name in node.input)])
-    for output in model.graph.output:
-        dequantize, read = producers[output.name], None
-        while dequantize.op_type in _BEHIND_LAST and dequantize.input[0] in producers:
-            read, dequantize = dequantize, producers[dequantize.input[0]]
-        quantize = producers.get(dequantize.input[0]) if dequantize.op_type == "DequantizeLinear" else None
-        layer = producers.get(quantize.input[0]) if quantize is not None else None
-        if quantize is None or layer is None or readers[dequantize.output[0]] > 1 or readers[quantize.output[0]] > 1:
+    readers = defaultdict[str, list[NodeProto]](list)
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name].append(node)
+
+    def takes_integers(node: NodeProto) -> bool:
+        if node.op_type in MOVES:
+            return any(map(takes_integers, readers[node.output[0]]))
+        return node.op_type == "QuantizeLinear" or (node.op_type in INT8_OPERATORS and node.name not in float_nodes)
+
+    def makes_floats(tensor: str) -> bool:
+        node = producers.get(tensor)
+        if node is None or node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            return False
+        if node.op_type in MOVES:
+            return makes_floats(node.input[0])
+        return node.op_type not in INT8_OPERATORS or node.name in float_nodes or node.op_type in _OWN_ACCUMULATOR
+
+    for quantize in [node for node in model.graph.node if node.op_type == "QuantizeLinear"]:
+        made, pair = quantize.input[0], readers[quantize.output[0]]
+        if len(pair) != 1 or pair[0].op_type != "DequantizeLinear" or not makes_floats(made):
             continue
-        if layer.op_type in _OWN_ACCUMULATOR:
-            if read is None:
-                layer.output[0] = output.name
-            else:
-                read.input[0] = layer.output[0]
-            model.graph.node.remove(dequantize)
-            model.graph.node.remove(quantize)
+        rounded = pair[0].output[0]
+        exact = [reader for reader in readers[rounded] if not takes_integers(reader)]
+        for reader in exact:
+            reader.input[:] = [made if name == rounded else name for name in reader.input]
+        if len(exact) < len(readers[rounded]):
+            continue
+        if rounded in outputs:  # then it is made under this name
+            for reader in (producers[made], *readers[made], *exact):
+                reader.input[:] = [rounded if name == made else name for name in reader.input]
+                reader.output[:] = [rounded if name == made else name for name in reader.output]
+        model.graph.node.remove(quantize)
+        model.graph.node.remove(pair[0])
 
 
 def _drop_repeated_casts(model: ModelProto) -> None:
