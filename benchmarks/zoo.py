@@ -56,7 +56,7 @@ ZOO = {
         Network("DenseNet121", "densenet", inside=False, options=("--pixels", "torch")),
         Network("NASNetMobile", "nasnet", inside=False, options=("--pixels", "signed")),
         Network("InceptionV3", "inception_v3", inside=False, options=("--pixels", "signed")),
-        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=40),  # three seconds each
+        Network("ConvNeXtTiny", "convnext", rate=0.0003, steps=160),  # three seconds each
         Network("ResNet50V2", "resnet_v2"),
     )
 }
