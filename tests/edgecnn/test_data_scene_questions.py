@@ -83,6 +83,7 @@ def test_no_question_is_asked_twice_of_a_picture():
         assert len(set(texts)) == len(texts)
 
 
+@pytest.mark.slow
 def test_shapes_keep_their_fingerprint_and_give_the_same_questions_again():
     first, again = (with_answers(load_dataset("shapes")) for _ in range(2))
     assert first.fingerprint == again.fingerprint == load_dataset("shapes").fingerprint

@@ -189,6 +189,7 @@ def test_suppression_in_the_graph_is_for_grids(detector, tmp_path):
         write(detector, tmp_path / "model.onnx", nms="graph")
 
 
+@pytest.mark.slow
 def test_a_file_agrees_with_its_source_on_every_region(detector, tmp_path):
     write(detector, tmp_path / "model.onnx", batch=None)
     predictor, source, pixels = (

@@ -32,6 +32,7 @@ def test_trainee_adds_two_classifiers_that_weigh_less(name: str) -> None:
     assert list(trainee.loss_weights.values()) == [1.0, 0.3, 0.3]
 
 
+@pytest.mark.slow
 def test_trainee_trains_the_model_that_it_was_given() -> None:
     model = narrow("googlenet")
     trainee = trainee_of(model, CATALOG["googlenet"], **SIZE)

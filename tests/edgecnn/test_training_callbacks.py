@@ -129,6 +129,7 @@ def test_callbacks_count_epochs_over_the_whole_run_when_it_goes_on(config, tmp_p
     assert late.told == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [None, 0])
 def test_a_callback_ends_the_run_after_the_epoch(config, tmp_path, batch):
     result = train(config, tmp_path / "run", callbacks=[stopping := At(1, stop, batch=batch)])

@@ -149,6 +149,7 @@ def test_run_epoch_stops_when_training_diverges(training_data):
         epoch_of(trainee, training_data)
 
 
+@pytest.mark.slow
 def test_saved_trainee_goes_on_with_the_optimizers_state(training_data, tmp_path):
     trainee = trainee_of()
     epoch_of(trainee, training_data)
@@ -218,6 +219,7 @@ def test_the_average_is_that_of_the_weights_after_each_step_which_learn_on_as_wi
         assert (weights_of(plain.model) == weights_of(averaging.model)).all()
 
 
+@pytest.mark.slow
 def test_held_out_images_are_scored_with_the_averages(training_data):
     config = replace(CONFIG, ema=0.5, learning_rate=0.05)
     trainee = trainee_of(config)

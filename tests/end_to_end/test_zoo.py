@@ -6,6 +6,7 @@ What the table of docs/own-model.md shows is measured by benchmarks/zoo.py, whic
 import importlib.util
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import keras
@@ -20,7 +21,8 @@ zoo = importlib.util.module_from_spec(_SPEC)
 sys.modules["zoo"] = zoo  # its dataclass looks for its own module
 _SPEC.loader.exec_module(zoo)
 
-STEPS, PICTURES = 30, 300
+PICTURES = 300
+STEPS = defaultdict(lambda: 30, ConvNeXtTiny=10)  # of three seconds each there, and without a batch norm to settle
 MAX_DROP = 0.05  # of networks that have learned for seconds
 LEAST_AGREEMENT = 0.9  # on the pictures of which the model itself is sure
 
@@ -39,7 +41,7 @@ def pictures(made_once) -> Path:
 def test_a_network_of_keras_applications_goes_the_whole_way(pictures, tmp_path, name):
     network = zoo.ZOO[name]
     saved, run_dir = tmp_path / "own.keras", tmp_path / "run"
-    zoo.save_network(network, saved, steps=STEPS)
+    zoo.save_network(network, saved, steps=STEPS[name])
     float32, int8 = tmp_path / "own.onnx", tmp_path / "own.int8.onnx"
     shown = sorted((pictures / "test").glob("*/*.png"))[::2]
     fewer_bits = ("--quantize", "int8", "--max-drop", MAX_DROP, "--min-speedup", "0")
@@ -62,6 +64,7 @@ def test_a_network_of_keras_applications_goes_the_whole_way(pictures, tmp_path, 
     np.testing.assert_allclose(answers["float32"], own, atol=1e-4)
     ordered = np.sort(own, axis=1)
     sure = ordered[:, -1] > 2 * ordered[:, -2]
+    assert sure.any(), "nothing would be compared"
     agreeing = answers["int8"].argmax(axis=1) == own.argmax(axis=1)
     assert agreeing[sure].sum() >= LEAST_AGREEMENT * sure.sum()
     adoption = json.loads(results["adopt"]["stdout"])

@@ -99,6 +99,7 @@ def test_fit_gives_the_finest_grid_the_smallest_anchors():
     assert Manifest.from_json(fitted.to_json()) == fitted
 
 
+@pytest.mark.slow
 def test_anchors_are_printed_for_people_and_for_programs(capfd):
     assert main(["anchors", "shapes:1", "--count", "3", "--image-size", "96,128"]) == 0
     shown = capfd.readouterr().out

@@ -53,6 +53,7 @@ def test_evaluation_is_the_one_counted_by_hand():
     }
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_value_is_that_of_keras(seed):
     random = np.random.default_rng(seed)
