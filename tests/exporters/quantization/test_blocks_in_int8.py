@@ -64,10 +64,8 @@ def test_what_computes_in_float32_reads_what_was_made_in_float32(graphs):
 
 def test_a_block_in_int8_answers_nearly_as_in_float32(graphs):
     float32, int8, feeds = graphs
-    expected, received = (
-        np.concatenate([Session(model.SerializeToString(), device="cpu").run(feed)["scores"] for feed in feeds])
-        for model in (float32, int8)
-    )
+    sessions = [Session(model.SerializeToString(), device="cpu") for model in (float32, int8)]
+    expected, received = (np.concatenate([session.run(feed)["scores"] for feed in feeds]) for session in sessions)
     spread = np.log(expected).std(axis=0).mean()
     error = np.sqrt(np.square(np.log(expected) - np.log(received)).mean())
     assert error < 0.08 * spread, "it is .06, and .12 where sums and activations are rounded"
