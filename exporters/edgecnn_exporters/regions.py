@@ -11,6 +11,7 @@ from edgecnn_exporters.rewrites.wiring import Wiring, read_wiring
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _RELAYS = frozenset({"Relu", "Clip", "MaxPool", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 MOVES = frozenset({"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+_CARRY = MOVES | {"Slice", "Split", "Pad", "DepthToSpace", "SpaceToDepth", "Identity"}  # numbers as they are
 _CHOOSES = frozenset({"NonMaxSuppression", "TopK"})
 _CHEAP = 0.03  # of all products: what the last layers may have to stay in float32
 _OF_FLOATS = frozenset({"Add", "Mul", "GlobalAveragePool"})  # that compute in float32 where a neighbour does
@@ -109,7 +110,7 @@ def float_arithmetic(graph: GraphProto, integer: Collection[str]) -> tuple[str, 
         found = []
         for name in (name for name in node.input if name and name not in weights):
             maker = producers.get(name)
-            while maker is not None and maker.op_type in MOVES:
+            while maker is not None and maker.op_type in _CARRY:
                 maker = producers.get(maker.input[0])
             found.append(maker)
         return found
@@ -117,7 +118,8 @@ def float_arithmetic(graph: GraphProto, integer: Collection[str]) -> tuple[str, 
     def users(tensor: str) -> list[NodeProto | None]:
         found: list[NodeProto | None] = [None] if tensor in outputs else []
         for reader in readers[tensor]:
-            found += users(reader.output[0]) if reader.op_type in MOVES else [reader]
+            carried = (user for output in reader.output for user in users(output))
+            found += carried if reader.op_type in _CARRY else [reader]
         return found
 
     def is_float(node: NodeProto | None) -> bool:

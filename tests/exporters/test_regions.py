@@ -149,6 +149,19 @@ def test_cheap_last_convolutions_are_none_where_sizes_are_free():
             ],
             ("d", "e"),
         ),
+        # A part of integers is of integers.
+        (
+            [
+                ("a", "Conv", ["x", "w"]),
+                ("b", "Slice", ["a"]),
+                ("c", "Pad", ["b"]),
+                ("d", "Conv", ["c", "w"]),
+                ("e", "Add", ["c", "d"]),
+                ("f", "Split", ["e"]),
+                ("g", "Conv", ["f", "w"]),
+            ],
+            (),
+        ),
         # A sum with a matrix product, and the next one; no product, and no bias.
         (
             [

@@ -42,6 +42,7 @@ INT8_OPERATORS = (
 _FLOAT32_OPERATORS = ("LRN", "Pow", "ReduceSum", "ReduceSumSquare", "ReduceMean", "ReduceL2", "Sqrt", "LSTM", "GRU")
 _CAST_BACK = "_cast_to_fp16"  # how the converter calls what a node in float32 gives
 _OWN_ACCUMULATOR = frozenset({"Gemm", "MatMul"})  # give float32 outputs out of integers where none is asked to be
+_BEFORE_ROUNDING = "_QuantizeLinear_Input"  # the quantizer adds it to an output's name
 _PIXELS = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8)}  # ONNX Runtime takes 0-d arrays only
 _PREPROCESSED = ("onnx.quant.pre_process", "onnxruntime.quant")  # spares the advice to run what has been run
 
@@ -145,7 +146,7 @@ def quantize_int8(
     if means is not None:
         correct_biases(model, float32, means)
     model, _ = skip_pixel_quantization(model)
-    _hand_on_floats(model, kept)
+    _hand_on_floats(model, float32, kept)
     _pack(model)
     _mark_layers(model, {node.name for node in float32.graph.node})
     return model
@@ -204,12 +205,14 @@ def _layers(model: ModelProto, is_reduced: Callable[[NodeProto], bool], precisio
     return Layers(reduced, tuple(node.name for node in layers if node.name not in reduced))
 
 
-def _hand_on_floats(model: ModelProto, float_nodes: Collection[str]) -> None:
+def _hand_on_floats(model: ModelProto, float32: ModelProto, float_nodes: Collection[str]) -> None:
     """Lets what computes in float32 read what is made in float32 as it is, and drops the roundings that none reads.
 
     The quantizer gives all readers of a tensor the rounded one where any of them takes integers. Matrix products of
-    integers make float32 too, where they are not asked to round.
+    integers make float32 too, where they are not asked to round. Where the quantizer has let the ends of a range do the
+    work of a Relu or Clip, the rounding stays: the node before has the name of what that made.
     """
+    names = {node.name: node.output[0] for node in float32.graph.node}
     outputs = {output.name for output in model.graph.output}
     producers = {tensor: node for node in model.graph.node for tensor in node.output}
     readers = defaultdict[str, list[NodeProto]](list)
@@ -228,6 +231,8 @@ def _hand_on_floats(model: ModelProto, float_nodes: Collection[str]) -> None:
             return False
         if node.op_type in MOVES:
             return makes_floats(node.input[0])
+        if node.output[0].removesuffix(_BEFORE_ROUNDING) != names.get(node.name):
+            return False
         return node.op_type not in INT8_OPERATORS or node.name in float_nodes or node.op_type in _OWN_ACCUMULATOR
 
     for quantize in [node for node in model.graph.node if node.op_type == "QuantizeLinear"]:

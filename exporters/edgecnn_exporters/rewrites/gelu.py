@@ -5,7 +5,7 @@ Reference:
 """
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
 from edgecnn_exporters.rewrites.wiring import Wiring, replace_each
@@ -34,7 +34,7 @@ def _written(node: NodeProto, wiring: Wiring) -> tuple[list[NodeProto], Weights]
     """Returns what stands in place of a GELU's last product, and its weights; None where it is another product."""
     for halved, complement in (node.input, reversed(node.input)):
         source = _times(halved, 0.5, wiring)
-        if source and source == _of_complement(complement, wiring):
+        if source and source == _of_complement(complement, wiring) and wiring.types.get(source) == TensorProto.FLOAT:
             steps = [
                 Step("Div", (source, "@root"), "@scaled"),
                 Step("Erf", ("@scaled",), "@erf"),
@@ -68,6 +68,8 @@ def _times(tensor: str, number: float, wiring: Wiring) -> str:
 
 
 def _is_number(node: NodeProto, index: int, number: float, wiring: Wiring) -> bool:
-    """Returns whether an input of a node is a constant of one value that is a number."""
-    constant = wiring.constant(node, index)
-    return constant is not None and constant.size == 1 and abs(float(constant.reshape(-1)[0]) - number) < _CLOSE
+    """Returns whether an input of a node is a constant of one value that is a number, and adds no axes."""
+    constant, rank = wiring.constant(node, index), len(wiring.shapes.get(node.input[1 - index], ()))
+    if constant is None or constant.size != 1 or constant.ndim > rank:
+        return False
+    return abs(float(constant.reshape(-1)[0]) - number) < _CLOSE

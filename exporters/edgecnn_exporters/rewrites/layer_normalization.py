@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
 from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
@@ -72,7 +72,7 @@ def _steps(node: NodeProto, found: _LayerNorm, wiring: Wiring) -> tuple[NodeProt
         return node, [Step("LayerNormalization", (found.source, "@gamma", "@beta"), node.output[0], options)]
     following = wiring.only_consumer(node.output[0])
     turned = following is not None and following.op_type == "Transpose"
-    if following is not None and turned and list(attributes(following)["perm"]) == _TO_CHANNELS_LAST:
+    if following is not None and turned and list(attributes(following).get("perm", ())) == _TO_CHANNELS_LAST:
         node, back = following, []
     else:
         back = [Step("Transpose", ("@y",), node.output[0], {"perm": _TO_CHANNELS_FIRST})]
@@ -104,16 +104,17 @@ def _of_parts(source: str, factor: str, shift: str, wiring: Wiring) -> _LayerNor
     mean = _mean_behind(moved, factor, wiring)
     axes = _mean_axes(mean, source, wiring)
     shape = wiring.shapes.get(source, ())
-    if epsilon is None or epsilon.size != 1 or axes is None or not _is_variance(variance, mean, source, wiring):
+    if epsilon is None or epsilon.size != 1 or epsilon.ndim > len(shape) or axes is None:
         return None
-    sizes = [shape[axis] for axis in axes]
-    known = tuple(size for size in sizes if size is not None)
-    spread = [_spread(one, axes, known, len(shape)) for one in (gamma, beta)]
+    sizes = tuple(size for axis in axes if (size := shape[axis]) is not None)
     operator_has = axes == tuple(range(axes[0], len(shape))) or (axes == (1,) and len(shape) == 4)
-    if not operator_has or len(known) < len(sizes) or spread[0] is None or spread[1] is None:
+    if not operator_has or len(sizes) < len(axes) or wiring.types.get(source) != TensorProto.FLOAT:
         return None
-    factors = spread[0] if gamma is not None else np.ones(known, np.float32)
-    return _LayerNorm(source, axes, float(epsilon.reshape(-1)[0]), factors, spread[1])
+    factors, shifts = (_spread(one, axes, sizes, len(shape)) for one in (gamma, beta))
+    if factors is None or shifts is None or not _is_variance(variance, mean, source, wiring):
+        return None
+    factors = factors if gamma is not None else np.ones(sizes, np.float32)
+    return _LayerNorm(source, axes, float(epsilon.reshape(-1)[0]), factors, shifts)
 
 
 def _either_way(node: NodeProto) -> Iterator[tuple[str, str]]:
@@ -155,7 +156,7 @@ def _mean_behind(moved: str, factor: str, wiring: Wiring) -> str:
 def _mean_axes(mean: str, source: str, wiring: Wiring) -> tuple[int, ...] | None:
     """Returns the axes over which a tensor is the mean of another, which keeps them; None where it is not."""
     maker, rank = wiring.producers.get(mean), len(wiring.shapes.get(source, ()))
-    if maker is None or maker.input[0] != source:
+    if maker is None or maker.input[0] != source or not rank:
         return None
     if maker.op_type == "GlobalAveragePool":
         return tuple(range(2, rank))
@@ -176,8 +177,9 @@ def _is_variance(variance: str, mean: str, source: str, wiring: Wiring) -> bool:
     if difference is None or difference.op_type != "Sub" or difference.input[0] != source:
         return False
     taken = difference.input[1]
-    if wiring.shapes.get(taken) == wiring.shapes.get(_up(taken, wiring, "Reshape")):  # to the shape that it has
-        taken = _up(taken, wiring, "Reshape")
+    before, shape = _up(taken, wiring, "Reshape"), wiring.shapes.get(taken, ())
+    if shape == wiring.shapes.get(before) and shape.count(None) < 2:  # to the shape that it has
+        taken = before
     return taken == mean and _mean_axes(variance, squares, wiring) == _mean_axes(mean, source, wiring)
 
 
@@ -191,4 +193,4 @@ def _spread(
     if len(shape) != rank or math.prod(shape[axis] for axis in axes) != constant.size:
         return None
     inner = constant.reshape([shape[axis] for axis in axes])
-    return np.ascontiguousarray(np.broadcast_to(inner, sizes)) if inner.size in (1, math.prod(sizes)) else None
+    return np.ascontiguousarray(np.broadcast_to(inner, sizes)) if inner.size == 1 or inner.shape == sizes else None

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto
 
 from edgecnn_exporters.rewrites.chain import Step, Weights, chain
-from edgecnn_exporters.rewrites.wiring import Wiring, read_wiring, replace
+from edgecnn_exporters.rewrites.wiring import Wiring, attributes, read_wiring, replace
 
 _TAG = "row_products"
 _ARITHMETIC = frozenset({"Add", "Mul"})
@@ -33,7 +33,7 @@ def constants_beside_products(model: ModelProto) -> tuple[ModelProto, bool]:
         reshape = None if kernel is None else wiring.only_consumer(node.output[0])
         if kernel is None or reshape is None or reshape.op_type != "Reshape":
             continue
-        if kernel.ndim != 2 or len(wiring.shapes.get(node.input[0], ())) != 2:
+        if kernel.dtype != np.float32 or kernel.ndim != 2 or len(wiring.shapes.get(node.input[0], ())) != 2:
             continue
         run = list(_arithmetic_behind(reshape, kernel.shape[1], wiring))
         if run:
@@ -42,7 +42,7 @@ def constants_beside_products(model: ModelProto) -> tuple[ModelProto, bool]:
         for number, (step, constant) in enumerate(run, start=1):
             steps = [Step(step.op_type, (rows, "@constant"), "@rows")]
             if number == len(run):
-                steps.append(Step("Reshape", ("@rows", reshape.input[1]), step.output[0]))
+                steps.append(Step("Reshape", ("@rows", reshape.input[1]), step.output[0], attributes(reshape)))
             nodes[step.output[0]], added = chain(step, _TAG, steps, {"constant": constant})
             rows, weights = nodes[step.output[0]][0].output[0], weights | added
     return (replace(model, nodes, weights), True) if nodes else (model, False)

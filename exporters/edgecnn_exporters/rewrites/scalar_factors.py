@@ -156,13 +156,16 @@ def _weighted(node: NodeProto, source: str, share: _Share, wiring: Wiring) -> tu
     )
     inner = (filters, channels, -1)
     shifted = (by_filter.reshape(inner) * offset).sum(axis=(1, 2)) + (0 if bias is None else bias.reshape(-1))
-    scaled = by_filter.reshape(inner) * factor * share.behind.factor[:, None, None]
-    folded = scaled.reshape(by_filter.shape).astype(np.float32)
-    weights: Weights = {"kernel": np.ascontiguousarray(folded.T if turned else folded)}
+    weights: Weights = {}
+    if (factor != 1).any() or (share.behind.factor != 1).any():  # else others may read the same kernel
+        scaled = by_filter.reshape(inner) * factor * share.behind.factor[:, None, None]
+        folded = scaled.reshape(by_filter.shape).astype(np.float32)
+        weights["kernel"] = np.ascontiguousarray(folded.T if turned else folded)
     made = shifted * share.behind.factor + share.behind.offset
     if bias is not None or made.any():
         weights["bias"] = made.astype(np.float32)
-    step = Step(node.op_type, (source, *(f"@{name}" for name in weights)), node.output[0], attributes(node))
+    read = (source, "@kernel" if "kernel" in weights else node.input[1], *(["@bias"] if "bias" in weights else ()))
+    step = Step(node.op_type, read, node.output[0], attributes(node))
     return chain(node, _TAG, [step], weights)
 
 

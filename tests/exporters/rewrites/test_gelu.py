@@ -26,8 +26,10 @@ def make_model(make_graph, float_tensor):
         } | (others or {})
         listed = [(operator, read, name, {}) for name, (operator, read) in nodes.items()]
         read = {name for _, names, _, _ in listed for name in names}
-        weights = {name: np.float32(value).reshape(1, 1) for name, value in constants.items() if name in read}
-        return make_graph(listed, {"x": float_tensor(*X.shape)}, {"y": float_tensor(*X.shape)}, weights)
+        weights = {name: np.atleast_2d(np.float32(value)) for name, value in constants.items() if name in read}
+        return make_graph(
+            listed, {"x": float_tensor(*X.shape)}, {"y": float_tensor(*(None,) * (4 + (np.ndim(one) > 4)))}, weights
+        )
 
     return make
 
@@ -69,6 +71,9 @@ def test_write_gelu_takes_factors_in_either_order(make_model, run):
         {"half": 0.6},
         {"root": 0.7},
         {"one": 2.0},
+        {"half": [0.5, 0.5, 0.5, 0.5, 0.5]},
+        {"root": [2**-0.5] * 5},
+        {"one": [[[[[1.0]]]]]},  # which adds an axis
         {"others": {"minus": ("Abs", ["x"])}},
         {"others": {"halved": ("Mul", ["half", "minus"])}},
         {"others": {"scaled": ("Mul", ["x", "root"])}},

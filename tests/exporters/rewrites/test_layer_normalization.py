@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edgecnn_exporters.rewrites.layer_normalization import write_layer_normalization
 from edgecnn_exporters.rewrites.wiring import attributes
@@ -17,9 +18,20 @@ def make_model(make_graph, float_tensor):
     """TensorFlow's form of a normalisation of x over some axes; `others` stand for single nodes of it."""
 
     def make(
-        shape, axes, *, gamma=None, beta=None, opset=17, pooled=False, behind=(), outputs=("y",), others=None, own=None
+        shape,
+        axes,
+        *,
+        gamma=None,
+        beta=None,
+        opset=17,
+        pooled=False,
+        behind=(),
+        outputs=("y",),
+        others=None,
+        own=None,
+        epsilon=EPSILON,
     ):
-        weights = {"epsilon": EPSILON, "gamma": gamma, "beta": beta, "own": own}
+        weights = {"epsilon": epsilon, "gamma": gamma, "beta": beta, "own": own}
         given = {"axes": np.int64(axes)} if opset > 17 else {}
         options = {"keepdims": 1} | ({} if opset > 17 else {"axes": list(axes)})
         mean = ("GlobalAveragePool", {}) if pooled else ("ReduceMean", options)
@@ -46,7 +58,8 @@ def make_model(make_graph, float_tensor):
                 nodes.pop(name)
         used = {name: values for name, values in weights.items() if values is not None} | given
         listed = [(operator, read, name, values) for name, (operator, read, values) in nodes.items()]
-        made = {name: float_tensor(*(None for _ in shape)) for name in outputs}
+        rank = max([len(shape), *(np.ndim(one) for one in (gamma, beta, epsilon) if one is not None)])
+        made = {name: float_tensor(*(None,) * rank) for name in outputs}
         return make_graph([*listed, *behind], {"x": float_tensor(*shape)}, made, used, opset=opset)
 
     return make
@@ -171,12 +184,38 @@ def test_write_layer_normalization_leaves_other_sums_alone(make_model, others):
         (MAP, (1,), {"beta": normal(1, 5, 4, 3)}),
         (MAP, (3,), {"gamma": normal(1, 5, 1, 1)}),
         ((2, None, 4, 3), (1,), {}),
+        ((2, 3, None, None), (2, 3), {"gamma": normal(1), "beta": normal(1, 1)}),
+        ((2, 3, None, 4), (2, 3), {"gamma": normal(4)}),
+        ((2, 3, 1, 4), (2, 3), {"gamma": normal(4, 1)}),  # which widens
+        (MAP, (1,), {"epsilon": np.full((1,) * 5, EPSILON)}),  # which adds an axis
+        (MAP, (1,), {"epsilon": np.full(3, EPSILON)}),
+        ((5, 5), (1,), {"others": {"mean": ("ReduceMean", ["x"], {"axes": [1], "keepdims": 0})}}),
+        ((5, 5), (1,), {"others": {"variance": ("ReduceMean", ["squares"], {"axes": [1], "keepdims": 0})}}),
     ],
     ids=str,
 )
 def test_write_layer_normalization_leaves_alone_what_the_operator_has_not(make_model, shape, axes, options):
     _, changed = write_layer_normalization(make_model(shape, axes, **options))
     assert not changed
+
+
+def test_write_layer_normalization_leaves_other_types_and_unknown_ranks_alone(make_model):
+    model = make_model(MAP, (1,))
+    for tensor in (*model.graph.input, *model.graph.output):
+        tensor.type.tensor_type.elem_type = TensorProto.DOUBLE
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.float64(EPSILON), "epsilon"))
+    assert not write_layer_normalization(model)[1]
+    free = make_model(MAP, (1,))
+    del free.graph.input[:]
+    free.graph.input.append(helper.make_tensor_value_info("given", TensorProto.FLOAT, MAP))
+    free.graph.input.append(helper.make_tensor_value_info("shape", TensorProto.INT64, [None]))
+    free.graph.node.insert(0, helper.make_node("Reshape", ["given", "shape"], ["x"], name="layer//x"))
+    assert not write_layer_normalization(free)[1]
+
+
+def test_write_layer_normalization_passes_a_transpose_that_names_no_order(make_model, operators):
+    after, _ = write_layer_normalization(make_model(MAP, (1,), behind=[("Transpose", ["y"], "z", {})], outputs=("z",)))
+    assert operators(after) == ["Transpose", "LayerNormalization", "Transpose", "Transpose"]
 
 
 def test_write_layer_normalization_names_the_node_after_its_layer(make_model):

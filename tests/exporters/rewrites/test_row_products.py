@@ -91,3 +91,24 @@ def test_constants_beside_products_leave_others_alone(make_model, behind, option
     after, changed = constants_beside_products(model)
     assert after is model
     assert not changed
+
+
+def test_layers_that_share_a_kernel_go_on_sharing_it(make_graph, float_tensor):
+    weights = {
+        "kernel": normal(FEATURES, FEATURES),
+        "shape": np.int64([1, 2, 3, FEATURES]),
+        "rows": np.int64([-1, FEATURES]),
+    }
+    nodes, last = [], "x"
+    for number in range(3):
+        weights[f"bias{number}"] = normal(FEATURES, seed=number)
+        nodes += [
+            ("MatMul", [last, "kernel"], f"product{number}", {}),
+            ("Reshape", [f"product{number}", "shape"], f"map{number}", {}),
+            ("Add", [f"map{number}", f"bias{number}"], f"y{number}", {}),
+            ("Reshape", [f"y{number}", "rows"], f"r{number}", {}),
+        ]
+        last = f"r{number}"
+    model = make_graph(nodes, {"x": float_tensor(ROWS, FEATURES)}, {last: float_tensor(None, FEATURES)}, weights)
+    after, _ = fold_scalar_factors(constants_beside_products(model)[0])
+    assert [tuple(weight.dims) for weight in after.graph.initializer if len(weight.dims) == 2] == [(FEATURES, FEATURES)]
