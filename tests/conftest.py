@@ -25,6 +25,20 @@ def pytest_configure() -> None:
     sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    share_processors()
+
+
+def share_processors() -> None:
+    """Keeps each process of the test run on processors of its own.
+
+    TensorFlow and ONNX Runtime start a thread for each processor that they may use; those of several processes wait for
+    each other, and spin meanwhile.
+    """
+    worker, count = os.environ.get("PYTEST_XDIST_WORKER"), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if worker is not None and hasattr(os, "sched_setaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+        own = usable[int(worker.removeprefix("gw")) % len(usable) :: count]
+        os.sched_setaffinity(0, own)
 
 
 def pytest_collection_finish() -> None:
