@@ -81,8 +81,8 @@ def with_scores(model: keras.Model) -> keras.Model:
 
 
 def small_size(spec: ModelSpec) -> tuple[int, int]:
-    # of 32 pixels batch norm of its last 60 layers sees one value an image, which is all but the same for nine of them
-    least = 64 if spec.name == "efficientnet_b0" else 28
+    # of 32 pixels a deep network's last map has one cell: nine values, all but the same, for batch norm to divide by
+    least = 64 if spec.parameters > LIGHT else 28
     side = min(spec.image_size[0], max(spec.smallest_size, least))
     whole = -(-side // spec.multiple_of) * spec.multiple_of
     return whole, whole
