@@ -85,13 +85,13 @@ def build_model(
     spec = get_spec(name)
     image_size, num_classes = image_size or spec.image_size, spec.num_classes if num_classes is None else num_classes
     _check_size(spec, image_size, num_classes, width)
+    builder = load(spec.builder)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     of_task = TASKS[spec.task].text
     fitted: dict[str, object] = {} if of_task is None else {"text": text or load(of_task)()}
     if anchors is not None:
         fitted["anchors"] = anchors
-    builder = load(spec.builder)
     model = builder(image_size=image_size, channels=spec.channels, num_classes=num_classes, width=width, **fitted)
     return cast("keras.Model", model)
 

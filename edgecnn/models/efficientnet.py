@@ -25,7 +25,10 @@ from edgecnn.models.layers import (
 
 _SWISH = "swish"
 _DROPPED = 0.2  # before the logits, and of the last residual; of the others in proportion to their depth
-_CONVOLUTION = keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
+_CONVOLUTION = {  # a description: layers that share one initializer begin with the same numbers
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "truncated_normal"},
+}
 _PARTS = ResidualParts(
     expand="expand_conv",
     expand_bn="expand_bn",

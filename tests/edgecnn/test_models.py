@@ -1,5 +1,11 @@
 """Every row of the catalogue, by existing: a new row is tested without a new test."""
 
+import hashlib
+import importlib
+import json
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -23,6 +29,7 @@ from edgecnn.models import (  # noqa: E402
 )
 from edgecnn.models.adapter import KerasModel  # noqa: E402
 from edgecnn.models.backbone import backbone_layers  # noqa: E402
+from edgecnn.models.layers.upsampling import BilinearUp  # noqa: E402
 from edgecnn.models.loading import load_keras  # noqa: E402
 from edgecnn.tasks.detection.losses import OwnCost, YoloLoss  # noqa: E402
 from edgecnn.tasks.detection.metric import AveragePrecision  # noqa: E402
@@ -388,6 +395,23 @@ def test_build_model_gives_the_same_names_and_weights_for_the_same_seed(spec: Mo
     assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), narrow.get_weights(), strict=True))
 
 
+def begins_bilinear(layer: keras.Layer) -> bool:
+    return isinstance(getattr(layer, "kernel_initializer", None), BilinearUp)
+
+
+def test_build_model_begins_no_two_layers_with_the_same_numbers(narrow: keras.Model) -> None:
+    """Also not of other sizes or scales: layers that share a seed begin with one row of numbers, cut and scaled."""
+    kernels = {
+        layer.name: layer.get_weights()[0].reshape(-1)[:64].astype(np.float64)
+        for layer in narrow.layers
+        if layer.get_weights() and not begins_bilinear(layer)
+    }
+    rows = [(name, row) for name, row in kernels.items() if len(row) == 64 and row.std() > 0]
+    alike = np.corrcoef([row for _, row in rows]) if len(rows) > 1 else np.eye(len(rows))
+    pairs = np.argwhere(np.triu(np.abs(alike), k=1) > 0.9)  # of independent ones it is seven deviations
+    assert [(rows[first][0], rows[second][0]) for first, second in pairs] == []
+
+
 def test_build_model_ends_its_backbone_with_a_map_before_the_head(spec: ModelSpec, narrow: keras.Model) -> None:
     if spec.backbone is None:
         with pytest.raises(UsageError, match="has no backbone"):
@@ -547,6 +571,30 @@ def assert_exported_alike(spec: ModelSpec, model: keras.Model, manifest: object,
     found = task.agreement(own, predictor.predict(photo, question, proposals=looked_at))
     assert found.same
     assert all(value <= RESULT_BUDGETS[name] for name, value in found.relative.items())
+
+
+BUILT_ELSEWHERE = """
+import hashlib, json, sys
+from edgecnn.models import build_model
+for name, size, width in json.loads(sys.argv[1]):
+    model = build_model(name, image_size=tuple(size), num_classes=3, width=width, seed=1)
+    print(hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_build_model_gives_the_same_weights_for_the_same_seed_in_another_process() -> None:
+    """Of each module of builders one row; here all modules have been loaded before the seed is set."""
+    rows = {spec.builder.split(":")[0]: spec for spec in CATALOG.values()}.values()
+    for spec in rows:
+        importlib.import_module(spec.builder.split(":")[0])
+    asked = json.dumps([(spec.name, small_size(spec), width(spec)) for spec in rows])
+    command = [sys.executable, "-c", BUILT_ELSEWHERE, asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    here = [hashlib.sha256(b"".join(w.tobytes() for w in new_narrow(spec).get_weights())).hexdigest() for spec in rows]
+    assert dict(zip([spec.name for spec in rows], done.stdout.split(), strict=True)) == dict(
+        zip([spec.name for spec in rows], here, strict=True)
+    )
 
 
 def test_catalog_rows_are_named_once_and_cite_a_reference() -> None:

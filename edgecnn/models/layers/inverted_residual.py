@@ -5,6 +5,7 @@ It is a function, not a layer: its parts keep their names and stand in the layer
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers
@@ -25,7 +26,7 @@ class ResidualParts:
         project: of the last 1x1 convolution.
         project_bn: of its normalisation.
         momentum: of the moving statistics.
-        initializer: of the convolutions' weights.
+        initializer: of the convolutions' weights, by name or as Keras' description; each has one of its own.
     """
 
     expand: str
@@ -38,7 +39,7 @@ class ResidualParts:
     project: str
     project_bn: str
     momentum: float
-    initializer: keras.initializers.Initializer | str
+    initializer: str | dict[str, Any]
 
     def normalized(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Returns x through a batch normalisation."""
