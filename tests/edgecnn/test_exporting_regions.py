@@ -44,10 +44,10 @@ def drawn(name, seed, **scales):
 def detector():
     """Its biases are random too, so that a black picture has likely and unlikely places.
 
-    The scales give logits up to 13 and shifts of anchors up to .6, as of a trained network, and of this seed rounding
+    The scales give logits up to 11 and shifts of anchors up to .6, as of a trained network, and of this seed rounding
     decides nothing: noise of 1e-5 of the largest score and shift changes no region of the pictures below.
     """
-    return drawn("faster_rcnn", 5, objectness=0.3, anchor_shifts=0.01, class_units=0.02, shift_units=0.003)
+    return drawn("faster_rcnn", 11, objectness=0.3, anchor_shifts=0.01, class_units=0.02, shift_units=0.003)
 
 
 def write(detector, path, **options):
