@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import keras
 from keras import layers
-from keras.initializers import RandomNormal
 
 from edgecnn.models.applications import application_features
 from edgecnn.models.layers import Apart, BGRMeans, Proposals, RoIAlign, Together, image_input, scaled_units
@@ -23,8 +22,9 @@ from edgecnn.tasks.detection.outputs import REGION_ANCHORS, REGION_STRIDE, count
 from edgecnn_runtime.manifest import Manifest
 
 _CELLS = 7  # of a region, along either axis
-_SMALL = 0.01  # standard deviation of first weights; the paper, section 3.3
-_SMALLER = 0.001  # of boxes; Girshick 2015, Fast R-CNN, section 2.3
+# First weights, as descriptions: layers that share an initializer begin with the same numbers.
+_SMALL = {"class_name": "RandomNormal", "config": {"stddev": 0.01}}  # the paper, section 3.3
+_SMALLER = {"class_name": "RandomNormal", "config": {"stddev": 0.001}}  # boxes; Girshick 2015, Fast R-CNN, 2.3
 _TRAINING = "_training"
 
 
@@ -180,17 +180,10 @@ def _detector(
     """
     size, count = tuple(image.shape[1:3]), len(anchors)
     looked = layers.Conv2D(
-        filters,
-        3,
-        padding="same",
-        activation="relu",
-        kernel_initializer=RandomNormal(stddev=_SMALL),
-        name="proposal_conv",
+        filters, 3, padding="same", activation="relu", kernel_initializer=_SMALL, name="proposal_conv"
     )(features)
-    objectness = layers.Conv2D(count, 1, kernel_initializer=RandomNormal(stddev=_SMALL), name="objectness")(looked)
-    anchor_shifts = layers.Conv2D(4 * count, 1, kernel_initializer=RandomNormal(stddev=_SMALLER), name="anchor_shifts")(
-        looked
-    )
+    objectness = layers.Conv2D(count, 1, kernel_initializer=_SMALL, name="objectness")(looked)
+    anchor_shifts = layers.Conv2D(4 * count, 1, kernel_initializer=_SMALLER, name="anchor_shifts")(looked)
     propose = Proposals(anchors, size, REGION_STRIDE, count_regions(size, count), name="proposals")
     regions, valid = propose(objectness, anchor_shifts)
     made = [
@@ -199,8 +192,8 @@ def _detector(
         Together(name="together"),
         layers.Dense(units, activation="relu", kernel_initializer="he_normal", name="fc1"),
         layers.Dense(units, activation="relu", kernel_initializer="he_normal", name="fc2"),
-        layers.Dense(num_classes + 1, kernel_initializer=RandomNormal(stddev=_SMALL), name="class_units"),
-        layers.Dense(4 * num_classes, kernel_initializer=RandomNormal(stddev=_SMALLER), name="shift_units"),
+        layers.Dense(num_classes + 1, kernel_initializer=_SMALL, name="class_units"),
+        layers.Dense(4 * num_classes, kernel_initializer=_SMALLER, name="shift_units"),
         Apart(name="logits"),
         Apart(name="apart_shifts"),
         layers.Reshape((-1, num_classes, 4), name="shifts"),

@@ -11,7 +11,6 @@ Reference:
 
 import keras
 from keras import layers
-from keras.initializers import RandomNormal
 
 from edgecnn.models.layers import Counted, InPlaces, Warped, image_input
 from edgecnn.models.layers.region_costs import RegionCost, RegionsAround, SampledRegions
@@ -21,8 +20,9 @@ from edgecnn_runtime.manifest import Manifest
 
 _LEARNED = 32  # regions of an image that are learned from; the paper's 128 are of several images
 _LEAST_WARPED = 32  # pixels
-_SMALL = 0.01  # standard deviation of first weights, as Faster R-CNN has it
-_SMALLER = 0.001  # of boxes
+# First weights, as descriptions: layers that share an initializer begin with the same numbers.
+_SMALL = {"class_name": "RandomNormal", "config": {"stddev": 0.01}}
+_SMALLER = {"class_name": "RandomNormal", "config": {"stddev": 0.001}}
 _TRAINING = "_training"
 
 
@@ -50,12 +50,8 @@ def rcnn(*, image_size: tuple[int, int], channels: int, num_classes: int, width:
     warp = Warped(max(_LEAST_WARPED, min(image_size) // 4), name="warped")
     features = resnet34_map(warp(image, proposals), width, stages=4)
     pooled, flat = layers.GlobalAveragePooling2D(name="avg_pool")(features), layers.Flatten(name="flat")(features)
-    class_units = layers.Dense(num_classes + 1, kernel_initializer=RandomNormal(stddev=_SMALL), name="class_units")(
-        pooled
-    )
-    shift_units = layers.Dense(4 * num_classes, kernel_initializer=RandomNormal(stddev=_SMALLER), name="shift_units")(
-        flat
-    )
+    class_units = layers.Dense(num_classes + 1, kernel_initializer=_SMALL, name="class_units")(pooled)
+    shift_units = layers.Dense(4 * num_classes, kernel_initializer=_SMALLER, name="shift_units")(flat)
     answers = InPlaces(name="logits")(class_units, proposals)
     shifts = layers.Reshape((-1, num_classes, 4), name="shifts")(InPlaces(name="placed")(shift_units, proposals))
     regions = layers.Identity(name="regions")(proposals)
